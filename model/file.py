@@ -1,0 +1,236 @@
+"""The file of a network: a safetensors container that is written whole and distrusted when read.
+
+Every array of the network is one tensor, named by the path of attributes that leads to it: weights as uint8,
+eight to a byte (numpy.packbits' order, the last byte filled up with 0), offsets as int64. The single metadata
+entry "bitfold" is JSON: the format's version and the network's dataclasses, field by field, where an array is
+given by its shape. A new kind of layer whose fields have the types that `_decode` knows needs nothing here.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import os
+import secrets
+import stat
+from dataclasses import fields
+from pathlib import Path
+from typing import Any, NoReturn, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors import SafetensorError
+from safetensors.numpy import load, save
+
+from .error import BadInput
+from .layers import KINDS, Chain
+from .tensor import Tensor
+
+VERSION = 1
+MAX_BYTES = 2**28
+"""Of a file: two thousand million weights."""
+MAX_HEADER = 2**22
+MAX_TEXT = 2000
+"""Characters of a class name or of the preprocessing."""
+MAX_NESTING = 100
+"""Steps in the path of attributes to a layer."""
+MEND = "update bitfold, or fetch or save the file again"
+
+_Arrays = dict[str, NDArray[Any]]
+_KINDS: dict[str, type] = {kind.__name__: kind for kind in KINDS}
+_T = TypeVar("_T")
+
+
+def digest(network: object) -> str:
+    """sha256, in hex, of everything the network's dataclasses hold; equal networks have equal digests."""
+    arrays: _Arrays = {}
+    hashed = hashlib.sha256(_text(network, arrays).encode())
+    for name in sorted(arrays):
+        hashed.update(arrays[name].astype(arrays[name].dtype.newbyteorder("<")).tobytes())
+    return hashed.hexdigest()
+
+
+def write(network: object, path: str | os.PathLike[str]) -> None:
+    """Write the file beside its place, then rename: a reader sees the old file or the new one, whole.
+
+    The same network gives the same bytes. BadInput when `read` would refuse them or the disk does.
+    """
+    arrays: _Arrays = {}
+    text = _text(network, arrays)
+    raw = save(arrays, {"bitfold": text})
+    try:
+        _parse(type(network), raw)
+    except BadInput as error:
+        raise BadInput(f"{path} is not written: {error}") from None
+    place = Path(os.path.realpath(path))
+    beside = place.with_name(f".{place.name}.{secrets.token_hex(4)}")
+    try:
+        with open(beside, "xb") as file:
+            file.write(raw)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(beside, place)
+    except OSError as error:
+        raise BadInput(f"{path} cannot be written: {error.strerror}; choose another place") from None
+    finally:
+        beside.unlink(missing_ok=True)
+
+
+def read(kind: type[_T], path: str | os.PathLike[str]) -> _T:
+    """The network of class `kind` in the file.
+
+    BadInput, in one line, for whatever is not exactly what `write` writes. Nothing is allocated that the
+    file's own size does not pay for.
+    """
+    try:
+        status = os.stat(path)
+        if not stat.S_ISREG(status.st_mode):
+            raise BadInput(f"{path} is not a regular file; give the path of a .bitfold file")
+        with open(path, "rb") as file:
+            raw = file.read(min(status.st_size, MAX_BYTES) + 1)
+    except OSError as error:
+        raise BadInput(f"{path} cannot be read: {error.strerror}; check the path") from None
+    try:
+        return _parse(kind, raw)
+    except BadInput as error:
+        raise BadInput(f"{path} is not a usable network: {error}; {MEND}") from None
+
+
+def _text(network: object, arrays: _Arrays) -> str:
+    described = {"version": VERSION, "network": _encode(network, "net", arrays)}
+    return json.dumps(described, sort_keys=True, separators=(",", ":"))
+
+
+def _encode(value: Any, path: str, arrays: _Arrays) -> Any:
+    """JSON for a value; arrays go into `arrays` and leave their shape."""
+    match value:
+        case None | str():
+            return value
+        case int() | np.integer():
+            return int(value)
+        case tuple():
+            return [_encode(item, f"{path}.{index}", arrays) for index, item in enumerate(value)]
+        case np.ndarray():
+            arrays[path] = np.packbits(value) if value.dtype == np.bool_ else np.ascontiguousarray(value)
+            return list(value.shape)
+        case _:
+            names = [field.name for field in fields(value) if field.init]
+            inner = {name: _encode(getattr(value, name), f"{path}.{name}", arrays) for name in names}
+            return {"kind": type(value).__name__, **inner}
+
+
+def _parse(kind: type[_T], raw: bytes) -> _T:
+    if len(raw) > MAX_BYTES:
+        raise BadInput(f"it is larger than {MAX_BYTES} bytes")
+    length = int.from_bytes(raw[:8], "little")
+    if len(raw) < 8 or length > len(raw) - 8:
+        raise BadInput(f"it is cut short at {len(raw)} bytes")
+    if length > MAX_HEADER:
+        raise BadInput(f"its header claims {length} bytes, at most {MAX_HEADER} are read")
+    header = _json(raw[8 : 8 + length], "header")
+    metadata = header.pop("__metadata__", None)
+    if not isinstance(metadata, dict) or not isinstance(metadata.get("bitfold"), str):
+        raise BadInput("it holds no bitfold network")
+    for name, entry in header.items():
+        if not isinstance(entry, dict) or entry.get("dtype") not in ("U8", "I64"):
+            raise BadInput(f"tensor {_short(name)} is neither uint8 nor int64")
+    described = _json(metadata["bitfold"], "description")
+    version = described.get("version")
+    if type(version) is not int or version != VERSION:
+        raise BadInput(f"its version is {_short(version)}, this bitfold reads {VERSION}")
+    try:
+        arrays = load(raw)
+    except SafetensorError as error:
+        raise BadInput(f"safetensors says {_short(str(error))}") from None
+    network = _object(kind, described.get("network"), "net", arrays)
+    if described.keys() != {"version", "network"} or metadata.keys() != {"bitfold"} or arrays:
+        raise BadInput(f"nothing refers to {_short([*described, *metadata, *arrays])}")
+    return network
+
+
+def _json(text: str | bytes, name: str) -> dict[str, Any]:
+    """The object in the text, of integers, strings, lists and objects without duplicate keys."""
+
+    def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        if len(dict(pairs)) < len(pairs):
+            raise BadInput(f"the {name} names an entry twice")
+        return dict(pairs)
+
+    def small(digits: str) -> int:
+        if len(digits) > 20:
+            raise BadInput(f"the {name} holds a number of {len(digits)} digits")
+        return int(digits)
+
+    def refuse(number: str) -> NoReturn:
+        raise BadInput(f"the {name} holds {_short(number)}, which is no integer")
+
+    try:
+        value = json.loads(
+            text, object_pairs_hook=unique, parse_int=small, parse_float=refuse, parse_constant=refuse
+        )
+    except BadInput:
+        raise
+    except (ValueError, RecursionError):
+        raise BadInput(f"the {name} is not JSON") from None
+    if not isinstance(value, dict):
+        raise BadInput(f"the {name} is not an object")
+    return value
+
+
+def _object(kind: type[_T], value: Any, path: str, arrays: _Arrays) -> _T:
+    """An instance of the dataclass; its own constructor judges the values."""
+    types = {field.name: str(field.type) for field in fields(kind) if field.init}  # type: ignore[arg-type]
+    if not isinstance(value, dict) or value.keys() != {"kind", *types} or value["kind"] != kind.__name__:
+        raise BadInput(f"{path} is not a {kind.__name__} with the fields {', '.join(types)}")
+    return kind(**{name: _decode(types[name], value[name], f"{path}.{name}", arrays) for name in types})
+
+
+def _decode(annotation: str, value: Any, path: str, arrays: _Arrays) -> Any:
+    """The value of a field with that annotation."""
+    if path.count(".") > MAX_NESTING:
+        raise BadInput("its layers are nested too deeply")
+    match annotation, value:
+        case "int", int() if type(value) is int:
+            return value
+        case "str", str():
+            if len(value) > MAX_TEXT or not value.isprintable():
+                raise BadInput(f"{path} is a text of more than {MAX_TEXT} characters or not printable")
+            return value
+        case "Padding", [_, _, _, _]:
+            return tuple(_decode("int", item, path, arrays) for item in value)
+        case (("tuple[str, ...]" | "tuple[Layer, ...]"), list()):
+            item = annotation[6:-6]
+            return tuple(_decode(item, each, f"{path}.{i}", arrays) for i, each in enumerate(value))
+        case "Tensor", _:
+            return _object(Tensor, value, path, arrays)
+        case "Chain", _:
+            return _object(Chain, value, path, arrays)
+        case "Layer", {"kind": str(name)}:
+            if name not in _KINDS:
+                raise BadInput(f"{path} is of the unknown kind {_short(name)}")
+            return _object(_KINDS[name], value, path, arrays)
+        case "NDArray[np.bool_]", [_, _, _, _] if all(type(n) is int and n > 0 for n in value):
+            bits = math.prod(value)
+            packed = _take(arrays, path, np.uint8, -(-bits // 8))
+            if packed[-1] & ((1 << -bits % 8) - 1):
+                raise BadInput(f"{path} has bits set beyond its last weight")
+            return np.unpackbits(packed, count=bits).view(np.bool_).reshape(value)
+        case "NDArray[np.int64] | None", None:
+            return None
+        case "NDArray[np.int64] | None", [size] if type(size) is int:
+            return _take(arrays, path, np.int64, size)
+    raise BadInput(f"{path} is {_short(value)} instead of {annotation}")
+
+
+def _take(arrays: _Arrays, path: str, dtype: type[np.generic], size: int) -> NDArray[Any]:
+    array = arrays.pop(path, None)
+    if array is None or array.shape != (size,) or array.dtype != dtype:
+        found = "none" if array is None else f"{array.dtype} {list(array.shape)}"
+        raise BadInput(f"{path} needs {dtype.__name__} [{size}], the file has {found}")
+    return array
+
+
+def _short(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 80 else text[:77] + "..."

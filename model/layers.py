@@ -1,0 +1,368 @@
+"""The kinds of layer. Calling one on an array is the meaning of that layer, bit for bit.
+
+Every layer is immutable, has ``infer(tensor)`` for the type of its output (BadInput names the rule an
+input breaks) and ``__call__(array)`` from [N, H, W, C] integers to [N, H', W', C'] integers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import TypeAlias
+
+import numpy as np
+from numpy.lib.stride_tricks import as_strided
+from numpy.typing import NDArray
+
+from .error import BadInput
+from .matmul import exact_matmul, sums_below
+from .tensor import Ints, Tensor, dtype_for
+
+Padding: TypeAlias = tuple[int, int, int, int]
+"""(top, bottom, left, right); padded pixels are real 0."""
+
+
+def _windows_shape(t: Tensor, kernel: tuple[int, int], stride: int, pad: Padding) -> tuple[int, int]:
+    """(height, width) of the map of window positions."""
+    height = t.height + pad[0] + pad[1]
+    width = t.width + pad[2] + pad[3]
+    if height < kernel[0] or width < kernel[1]:
+        raise BadInput(f"the {kernel[0]}x{kernel[1]} kernel is larger than the padded {height}x{width} map")
+    return (height - kernel[0]) // stride + 1, (width - kernel[1]) // stride + 1
+
+
+def _check_geometry(kernel: tuple[int, int], stride: int, pad: Padding) -> None:
+    if min(kernel) < 1:
+        raise BadInput(f"the kernel must be at least 1x1, not {kernel[0]}x{kernel[1]}")
+    if stride < 1:
+        raise BadInput(f"the stride must be at least 1, not {stride}")
+    if len(pad) != 4 or min(pad) < 0:
+        raise BadInput(f"padding must be four numbers (top, bottom, left, right) >= 0, not {pad}")
+    if max(pad[:2]) >= kernel[0] or max(pad[2:]) >= kernel[1]:
+        raise BadInput(f"padding {pad} must be smaller than the {kernel[0]}x{kernel[1]} kernel")
+
+
+def _windows(x: Ints, kernel: tuple[int, int], stride: int, pad: Padding) -> Ints:
+    """A view [N, H', W', kernel height, kernel width, C] of the padded map x."""
+    n, height, width, channels = x.shape
+    top, bottom, left, right = pad
+    if any(pad):
+        padded = np.zeros((n, height + top + bottom, width + left + right, channels), x.dtype)
+        padded[:, top : top + height, left : left + width] = x
+        x = padded
+    rows, columns = ((size - k) // stride + 1 for size, k in zip(x.shape[1:3], kernel, strict=True))
+    image, row, column, channel = x.strides
+    strides = (image, row * stride, column * stride, row, column, channel)
+    return as_strided(x, (n, rows, columns, *kernel, channels), strides, writeable=False)
+
+
+@dataclass(frozen=True, eq=False)
+class BinaryConv:
+    """Convolution by +-1: acc = sum(w * q), exact, never wrapped or saturated (DESIGN 2.1, 2.3, 2.4).
+
+    Parameters
+    ----------
+    weights : bool [C_out, kernel height, kernel width, C_in]; True is +1, False is -1
+    stride : the same in both directions
+    padding : (top, bottom, left, right), each smaller than the kernel; padded pixels are real 0
+    scale : the weights stand for +-2^-scale, so the fraction bits grow by `scale`
+    """
+
+    weights: NDArray[np.bool_]
+    stride: int = 1
+    padding: Padding = (0, 0, 0, 0)
+    scale: int = 0
+
+    def __post_init__(self) -> None:
+        if self.weights.ndim != 4 or self.weights.dtype != np.bool_ or 0 in self.weights.shape:
+            raise BadInput(
+                "the weights must be bool [C_out, kernel height, kernel width, C_in], "
+                f"not {self.weights.dtype} {list(self.weights.shape)}"
+            )
+        _check_geometry(self.kernel, self.stride, self.padding)
+        weights = np.ascontiguousarray(self.weights).view()
+        weights.flags.writeable = False
+        object.__setattr__(self, "weights", weights)
+
+    @property
+    def kernel(self) -> tuple[int, int]:
+        """(height, width) of the kernel."""
+        return int(self.weights.shape[1]), int(self.weights.shape[2])
+
+    @property
+    def fan_in(self) -> int:
+        """Products in one dot product."""
+        return int(self.weights[0].size)
+
+    def infer(self, t: Tensor) -> Tensor:
+        c_out, _, _, c_in = self.weights.shape
+        if t.channels != c_in:
+            raise BadInput(f"the weights expect {c_in} channels, the input has {t.channels}")
+        height, width = _windows_shape(t, self.kernel, self.stride, self.padding)
+        bound = self.fan_in * max(abs(t.lo), abs(t.hi))
+        return Tensor(height, width, c_out, -bound, bound, t.frac + self.scale)
+
+    @cached_property
+    def signs(self) -> NDArray[np.float32]:
+        """The weights as +-1, [kernel height * kernel width * C_in, C_out]."""
+        signs = np.where(self.weights, np.float32(1), np.float32(-1))
+        return np.ascontiguousarray(signs.reshape(-1, self.fan_in).T)
+
+    def __call__(self, x: Ints) -> Ints:
+        """int32 (int64 where the interval needs it) [N, H', W', C_out]."""
+        windows = _windows(x, self.kernel, self.stride, self.padding)
+        return exact_matmul(windows, self.signs).reshape(*windows.shape[:3], len(self.weights))
+
+
+def _clip(y: Ints, lo: int, hi: int) -> Ints:
+    """clip(y, lo, hi), perhaps in place, in the smallest signed dtype that holds [lo, hi]."""
+    limits = np.iinfo(y.dtype)
+    if lo < limits.min or limits.max < hi:
+        y = y.astype(np.int64)
+    np.clip(y, lo, hi, out=y)
+    return y.astype(dtype_for(lo, hi))
+
+
+@dataclass(frozen=True, eq=False)
+class Requantise:
+    """clip((q + offset + 2^(shift-1)) >> shift, lo, hi): round half up, then clip (DESIGN 2.5).
+
+    shift = 0 adds no rounding constant; shift < 0 shifts left. `offset` is None or int64 [C], in the
+    units of the input. With lo = -2^frac of the output this is the shifted ReLU max(-1, x).
+    """
+
+    shift: int
+    lo: int
+    hi: int
+    offset: NDArray[np.int64] | None = None
+
+    def __post_init__(self) -> None:
+        if not -48 <= self.shift <= 62:
+            raise BadInput(f"the shift must lie in [-48, 62], not {self.shift}")
+        if self.lo > self.hi:
+            raise BadInput(f"the clip interval [{self.lo}, {self.hi}] is empty")
+        dtype_for(self.lo, self.hi)
+        if self.offset is not None:
+            if self.offset.ndim != 1 or self.offset.dtype != np.int64:
+                raise BadInput(
+                    f"the offset must be int64 [C], not {self.offset.dtype} {list(self.offset.shape)}"
+                )
+            offset = self.offset.view()
+            offset.flags.writeable = False
+            object.__setattr__(self, "offset", offset)
+
+    @property
+    def addend(self) -> int | NDArray[np.int64]:
+        """Rounding constant plus offset: what is added before the shift."""
+        rounding = 1 << (self.shift - 1) if self.shift > 0 else 0
+        return rounding if self.offset is None else self.offset + rounding
+
+    def infer(self, t: Tensor) -> Tensor:
+        if self.offset is not None and len(self.offset) != t.channels:
+            raise BadInput(f"the offset has {len(self.offset)} channels, the input has {t.channels}")
+        left = max(0, -self.shift)
+        addend = np.asarray(self.addend)
+        dtype_for((t.lo + int(addend.min())) << left, (t.hi + int(addend.max())) << left)
+        return replace(t, lo=self.lo, hi=self.hi, frac=t.frac - self.shift)
+
+    def __call__(self, x: Ints) -> Ints:
+        """The smallest signed dtype that holds [lo, hi]; the shape stays."""
+        addend = np.asarray(self.addend)
+        most = max(-int(addend.min()), int(addend.max()))
+        left = max(0, -self.shift)
+        wide = np.int32 if sums_below((2**31 >> left) - most, x) else np.int64
+        y: Ints = np.add(x, addend.astype(wide), dtype=wide)
+        if self.shift > 0:
+            np.right_shift(y, self.shift, out=y)
+        elif left:
+            np.left_shift(y, left, out=y)
+        return _clip(y, self.lo, self.hi)
+
+
+def shifted_relu(bits: int, frac_in: int, frac: int) -> Requantise:
+    """max(-1, x) to `bits`-bit codes with `frac` fraction bits: all 2^bits codes are used (DESIGN 2.6)."""
+    if not 2 <= bits <= 8:
+        raise BadInput(f"activations have 2 to 8 bits, not {bits}")
+    if frac < 0:
+        raise BadInput(f"a shifted ReLU needs -1 to be an integer: frac must be >= 0, not {frac}")
+    lo = -(1 << frac)
+    return Requantise(frac_in - frac, lo, lo + (1 << bits) - 1)
+
+
+@dataclass(frozen=True)
+class SumPool:
+    """Sum over kernel x kernel windows of each channel; padded pixels are real 0 (DESIGN 2.7).
+
+    The sum stands for sum * 2^-scale, so the fraction bits grow by `scale`: a 2x2 mean has scale 2.
+    """
+
+    kernel: int
+    stride: int
+    padding: Padding = (0, 0, 0, 0)
+    scale: int = 0
+
+    def __post_init__(self) -> None:
+        _check_geometry((self.kernel, self.kernel), self.stride, self.padding)
+
+    def infer(self, t: Tensor) -> Tensor:
+        height, width = _windows_shape(t, (self.kernel, self.kernel), self.stride, self.padding)
+        lo, hi = (min(t.lo, 0), max(t.hi, 0)) if any(self.padding) else (t.lo, t.hi)
+        area = self.kernel**2
+        return replace(t, height=height, width=width, lo=area * lo, hi=area * hi, frac=t.frac + self.scale)
+
+    def __call__(self, x: Ints) -> Ints:
+        """int32, or int64 where the sums need it."""
+        windows = _windows(x, (self.kernel, self.kernel), self.stride, self.padding)
+        wide = np.int32 if sums_below(2**31, x, self.kernel**2) else np.int64
+        total = np.zeros((*windows.shape[:3], x.shape[3]), wide)
+        for position in np.ndindex(self.kernel, self.kernel):
+            total += windows[:, :, :, *position]
+        return total
+
+
+@dataclass(frozen=True)
+class GlobalSum:
+    """Sum over all positions: the pooling of a head, before its 1x1 convolution (DESIGN 2.10)."""
+
+    def infer(self, t: Tensor) -> Tensor:
+        return replace(t, height=1, width=1, lo=t.pixels * t.lo, hi=t.pixels * t.hi)
+
+    def __call__(self, x: Ints) -> Ints:
+        """int32, or int64 where the sums need it."""
+        wide = np.int32 if sums_below(2**31, x, x.shape[1] * x.shape[2]) else np.int64
+        total: Ints = x.sum(axis=(1, 2), keepdims=True, dtype=wide)
+        return total
+
+
+@dataclass(frozen=True)
+class PadChannels:
+    """Appends `channels` channels of real 0 after the existing ones (DESIGN 2.7)."""
+
+    channels: int
+
+    def __post_init__(self) -> None:
+        if self.channels < 1:
+            raise BadInput(f"the channels to append must be at least 1, not {self.channels}")
+
+    def infer(self, t: Tensor) -> Tensor:
+        return replace(t, channels=t.channels + self.channels, lo=min(t.lo, 0), hi=max(t.hi, 0))
+
+    def __call__(self, x: Ints) -> Ints:
+        return np.pad(x, ((0, 0), (0, 0), (0, 0), (0, self.channels)))
+
+
+@dataclass(frozen=True)
+class Chain:
+    """Layers one after the other; an empty chain is the identity."""
+
+    layers: tuple[Layer, ...] = ()
+
+    def infer(self, t: Tensor) -> Tensor:
+        for layer in self.layers:
+            t = layer.infer(t)
+        return t
+
+    def __call__(self, x: Ints) -> Ints:
+        for layer in self.layers:
+            x = layer(x)
+        return x
+
+
+@dataclass(frozen=True)
+class Residual:
+    """clip(body(q) + skip(q), lo, hi): the saturating add of a residual stream (DESIGN 2.7)."""
+
+    body: Chain
+    skip: Chain = field(default_factory=Chain)
+    lo: int = -(2**15)
+    hi: int = 2**15 - 1
+
+    def __post_init__(self) -> None:
+        if self.lo > self.hi:
+            raise BadInput(f"the clip interval [{self.lo}, {self.hi}] is empty")
+
+    def join(self, body: Tensor, skip: Tensor) -> Tensor:
+        """The type of the sum of two branches of these types."""
+        if body.shape != skip.shape:
+            raise BadInput(
+                f"the body gives {'x'.join(map(str, body.shape))}, the skip {'x'.join(map(str, skip.shape))}"
+            )
+        if body.frac != skip.frac:
+            raise BadInput(
+                f"the body has {body.frac} fraction bits, the skip {skip.frac}; "
+                "an addition demands equal ones"
+            )
+        return replace(body, lo=self.lo, hi=self.hi)
+
+    def infer(self, t: Tensor) -> Tensor:
+        return self.join(self.body.infer(t), self.skip.infer(t))
+
+    def __call__(self, x: Ints) -> Ints:
+        return self.add(self.body(x), self.skip(x))
+
+    def add(self, body: Ints, skip: Ints) -> Ints:
+        """clip(body + skip, lo, hi) in the smallest signed dtype that holds [lo, hi]."""
+        wide = np.int32 if sums_below(2**30, body) and sums_below(2**30, skip) else np.int64
+        total: Ints = np.add(body, skip, dtype=wide)
+        return _clip(total, self.lo, self.hi)
+
+
+Layer: TypeAlias = BinaryConv | Requantise | SumPool | GlobalSum | PadChannels | Chain | Residual
+
+KINDS: tuple[type[Layer], ...] = (
+    BinaryConv, Requantise, SumPool, GlobalSum, PadChannels, Chain, Residual
+)  # fmt: skip
+"""Every kind of layer, in the order of this file."""
+
+
+def argmax(logits: Ints) -> NDArray[np.int64]:
+    """The class of each of logits [N, 1, 1, classes]: the first of the largest (DESIGN 2.10)."""
+    return np.argmax(logits, axis=-1).reshape(len(logits))
+
+
+def trace(layer: Layer, x: Ints, path: str = "") -> Iterator[tuple[str, Layer, Ints]]:
+    """Yield (path, layer, output) of every layer in the order data flows, the last one `layer` itself.
+
+    Paths name chains by index and residuals by branch, as in "3.body.0"; the outermost is "".
+    """
+    dot = path + "." if path else ""
+    match layer:
+        case Chain(layers):
+            for index, inner in enumerate(layers):
+                for step in trace(inner, x, f"{dot}{index}"):
+                    yield step
+                x = step[2]
+        case Residual(body, skip):
+            outputs = []
+            for name, branch in (("body", body), ("skip", skip)):
+                for step in trace(branch, x, dot + name):
+                    yield step
+                outputs.append(step[2])
+            x = layer.add(*outputs)
+        case _:
+            x = layer(x)
+    yield path, layer, x
+
+
+def walk(layer: Layer, t: Tensor, visit: Callable[[str, Layer, Tensor], None], path: str = "") -> Tensor:
+    """Call visit(path, layer, input type) on every layer in order and return the output's type.
+
+    BadInput carries the path, the kind and the rule broken.
+    """
+    visit(path, layer, t)
+    dot = path + "." if path else ""
+    if isinstance(layer, Chain):
+        for index, inner in enumerate(layer.layers):
+            t = walk(inner, t, visit, f"{dot}{index}")
+        return t
+    try:
+        if isinstance(layer, Residual):
+            body = walk(layer.body, t, visit, dot + "body")
+            skip = walk(layer.skip, t, visit, dot + "skip")
+            return layer.join(body, skip)
+        return layer.infer(t)
+    except BadInput as error:
+        if str(error).startswith("layer "):
+            raise
+        raise BadInput(f"layer {path or 'body'} ({type(layer).__name__}): {error}") from None
