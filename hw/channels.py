@@ -1,0 +1,34 @@
+"""PadChannels: zero channels appended to every pixel."""
+
+from amaranth import Cat, Const, Module, Mux, Signal
+
+from ..model.layers import PadChannels
+from .stream import Flow, Stage
+
+
+class PadChannelsStage(Stage):
+    """Passes the words of a pixel, then words of real 0. The source's lanes divide the added channels."""
+
+    def __init__(self, source: Flow, layer: PadChannels):
+        super().__init__(source, Flow(layer.infer(source.tensor), source.lanes))
+
+    def elaborate(self, platform):
+        m = Module()
+        word = Signal(range(self.sink.words))
+        padding = Signal()
+        # 0 may have widened the interval: codes then count from the new lo.
+        shift = self.source.tensor.lo - self.sink.tensor.lo
+        width = self.sink.tensor.bits
+        shifted = Cat(
+            (code + shift)[:width] if shift else Cat(code, Const(0, 64))[:width]
+            for code in self.source.codes(self.i.payload)
+        )
+        m.d.comb += [
+            padding.eq(word >= self.source.words),
+            self.o.payload.eq(Mux(padding, self.sink.zero(), shifted)),
+            self.o.valid.eq(self.i.valid | padding),
+            self.i.ready.eq(self.o.ready & ~padding),
+        ]
+        with m.If(self.o.valid & self.o.ready):
+            m.d.sync += word.eq(Mux(word == self.sink.words - 1, 0, word + 1))
+        return m

@@ -1,0 +1,129 @@
+# amaranth: UnusedElaboratable=no
+"""A binary convolution as a stage: window, weight memory, MAC array, requantise, result queue."""
+
+import numpy as np
+from amaranth import Cat, Module, Signal, unsigned
+from amaranth.lib.fifo import SyncFIFO
+from amaranth.lib.memory import Memory
+from numpy.typing import NDArray
+
+from ..model.layers import BinaryConv, Requantise
+from .constants import ConstantTable
+from .mac import MacArray, correction
+from .requantise import Scaler
+from .stream import Flow, Stage
+from .window import Geometry, Window
+
+WINDOW_LATENCY = 2
+"""Cycles from a step of the window to the word it reads."""
+
+
+def credits_for(dot_cycles: int, latency: int) -> int:
+    """Places for results such that a new dot product may start every `dot_cycles` without waiting."""
+    return -(-(latency + 2) // dot_cycles) + 2
+
+
+class ConvStage(Stage):
+    """BinaryConv, fused with the Requantise that follows it.
+
+    It takes (kernel area * C_in / simd) * (C_out / pe) cycles a pixel, without a gap between pixels,
+    rows or frames.
+
+    Parameters
+    ----------
+    source : Flow of `simd` lanes
+    layer : the convolution
+    requantise : what follows it, or None for the exact sums
+    pe : outputs in parallel; the sink has as many lanes
+    """
+
+    def __init__(self, source: Flow, layer: BinaryConv, requantise: Requantise | None, pe: int):
+        sums = layer.infer(source.tensor)
+        self.layer = layer
+        self.simd, self.pe = source.lanes, pe
+        self.scaler = Scaler(sums, requantise or Requantise(0, sums.lo, sums.hi))
+        self.geometry = Geometry(
+            source.tensor.height, source.tensor.width, layer.kernel, layer.stride, layer.padding
+        )
+        self.dot_cycles = layer.fan_in // self.simd
+        self.groups = sums.channels // pe
+        self.array = MacArray(self.simd, pe, source.tensor.hi - source.tensor.lo, self.scaler.width)
+        self.latency = WINDOW_LATENCY + self.array.latency + 2
+        self.credits = credits_for(self.dot_cycles, self.latency)
+        self.storage = self.geometry.depth
+        sink = requantise.infer(sums) if requantise else sums
+        super().__init__(source, Flow(sink, pe))
+
+    @property
+    def cycles(self) -> int:
+        return max(self.source.frame_words, self.sink.tensor.pixels * self.dot_cycles * self.groups)
+
+    @property
+    def needs(self) -> NDArray[np.int64]:
+        return self.geometry.needs
+
+    @property
+    def lead(self) -> int:
+        return self.geometry.lead
+
+    def weight_rows(self) -> NDArray[np.bool_]:
+        """bool [words, pe * simd]: the weight memory in the order in which the window reads its taps."""
+        kh, kw = self.layer.kernel
+        folded = self.layer.weights.reshape(self.groups, self.pe, kh, kw, self.source.words, self.simd)
+        return folded.transpose(0, 2, 3, 4, 1, 5).reshape(-1, self.pe * self.simd)
+
+    def initial_rows(self) -> NDArray[np.int64]:
+        """int64 [groups, pe]: what each accumulator starts from.
+
+        The rounding constant, the offset and the clip's floor; the negations the array leaves out; and
+        lo * sum(w), because sum(w * q) = sum(w * code) + lo * sum(w).
+        """
+        channels = self.scaler.source.channels
+        words = self.layer.weights.reshape(channels, -1, self.simd)
+        negations = correction(words).sum(axis=-1)
+        total = 2 * self.layer.weights.sum(axis=(1, 2, 3), dtype=np.int64) - self.layer.fan_in
+        rows = self.scaler.addend + negations + self.source.tensor.lo * total
+        return rows.reshape(self.groups, self.pe)
+
+    def elaborate(self, platform):
+        m = Module()
+        m.submodules.window = window = Window(
+            self.source, self.geometry, groups=self.groups, credits=self.credits
+        )
+        rows = np.packbits(self.weight_rows(), axis=1, bitorder="little")
+        m.submodules.weights = weights = Memory(
+            shape=unsigned(self.pe * self.simd),
+            depth=len(rows),
+            init=[int.from_bytes(row.tobytes(), "little") for row in rows],
+        )
+        m.submodules.array = array = self.array
+        m.submodules.initial = initial = ConstantTable(self.initial_rows(), self.scaler.width)
+        m.submodules.results = results = SyncFIFO(width=self.sink.bits, depth=self.credits)
+        read = weights.read_port()
+
+        m.d.comb += [
+            window.i.payload.eq(self.i.payload),
+            window.i.valid.eq(self.i.valid),
+            self.i.ready.eq(window.i.ready),
+            window.returned.eq(self.o.valid & self.o.ready),
+            read.addr.eq(window.index),
+            array.valid.eq(window.valid),
+            array.first.eq(window.first),
+            array.last.eq(window.last),
+            array.codes.eq(window.word),
+            array.initial.eq(initial.row),
+            initial.next.eq(array.starting),
+        ]
+        m.d.sync += array.weights.eq(read.data)
+
+        done = Signal()
+        codes = Signal(self.sink.bits)
+        m.d.sync += [done.eq(array.done), codes.eq(Cat(self.scaler.code(value) for value in array.results))]
+        m.d.comb += [
+            results.w_data.eq(codes),
+            results.w_en.eq(done),
+            self.o.payload.eq(results.r_data),
+            self.o.valid.eq(results.r_rdy),
+            results.r_en.eq(self.o.ready),
+        ]
+        return m

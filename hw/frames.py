@@ -1,0 +1,199 @@
+"""Where frames are checked: the way in, the way out, and the class.
+
+The pipeline counts pixels and knows no frame marker. FrameGuard sees to it that it always gets whole
+frames: a frame that ends early is filled up, the rest of one that ends late is swallowed. For each frame
+it hands a verdict past the pipeline to FrameGate, which lets only good frames out.
+"""
+
+from amaranth import Cat, Module, Mux, Signal, signed, unsigned
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from ..model.tensor import Tensor
+from .requantise import clip_code
+from .stream import Flow, Stage
+
+COUNTER_BITS = 16
+"""Width of the counters of bad frames; they stop at their largest value."""
+
+VERDICT = Flow(Tensor(1, 1, 1, 0, 1), 1)
+"""1 for a good frame, 0 for one to drop."""
+
+
+def sample_shape(tensor: Tensor):
+    """A value of the tensor in whole bytes: unsigned where it is never negative, else two's complement."""
+    if tensor.lo >= 0:
+        return unsigned(8 * -(-max(1, tensor.hi.bit_length()) // 8))
+    return signed(8 * -(-(max(tensor.hi.bit_length(), (-tensor.lo - 1).bit_length()) + 1) // 8))
+
+
+def value_shape(tensor: Tensor):
+    """A value of the tensor in whole bytes, two's complement."""
+    bits = max(tensor.hi.bit_length(), (-tensor.lo - 1).bit_length() if tensor.lo < 0 else 0) + 1
+    return signed(8 * -(-bits // 8))
+
+
+class FrameGuard(wiring.Component):
+    """Turns samples into codes, and whatever frames come into whole ones.
+
+    A sample outside the tensor's interval becomes the nearest value inside.
+
+    Members
+    -------
+    i : In, payload.pixel (C samples) and payload.last (the frame's last pixel)
+    o : Out(Flow(tensor, C).signature)
+    verdict : Out, payload 1 for a good frame; given with the frame's last pixel
+    short_frames, long_frames : Out, frames that ended early, late
+    """
+
+    def __init__(self, tensor: Tensor):
+        self.tensor = tensor
+        self.sink = Flow(tensor, tensor.channels)
+        pixel = data.ArrayLayout(sample_shape(tensor), tensor.channels)
+        super().__init__(
+            {
+                "i": In(stream.Signature(data.StructLayout({"pixel": pixel, "last": 1}))),
+                "o": Out(self.sink.signature),
+                "verdict": Out(VERDICT.signature),
+                "short_frames": Out(COUNTER_BITS),
+                "long_frames": Out(COUNTER_BITS),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        t = self.tensor
+        low, high = _limits(sample_shape(t))
+        codes = Cat(
+            clip_code((sample - t.lo).as_signed(), low - t.lo, high - t.lo, t.hi - t.lo)[: t.bits]
+            for sample in self.i.payload.pixel
+        )
+        index = Signal(range(max(2, t.pixels)))
+        ending, passed = Signal(), Signal()
+        m.d.comb += ending.eq(index == t.pixels - 1)
+        with m.If(passed):
+            m.d.sync += index.eq(Mux(ending, 0, index + 1))
+
+        def count(counter):
+            with m.If(counter != 2**COUNTER_BITS - 1):
+                m.d.sync += counter.eq(counter + 1)
+
+        with m.FSM(name="frame"):
+            with m.State("pass"):
+                m.d.comb += [
+                    self.o.payload.eq(codes),
+                    self.o.valid.eq(self.i.valid & (~ending | self.verdict.ready)),
+                    self.i.ready.eq(self.o.ready & (~ending | self.verdict.ready)),
+                    passed.eq(self.i.valid & self.i.ready),
+                    self.verdict.payload.eq(self.i.payload.last),
+                    self.verdict.valid.eq(passed & ending),
+                ]
+                with m.If(passed & ending & ~self.i.payload.last):
+                    count(self.long_frames)
+                    m.next = "drop"
+                with m.If(passed & ~ending & self.i.payload.last):
+                    count(self.short_frames)
+                    m.next = "fill"
+            with m.State("fill"):
+                m.d.comb += [
+                    self.o.valid.eq(~ending | self.verdict.ready),
+                    passed.eq(self.o.valid & self.o.ready),
+                    self.verdict.valid.eq(passed & ending),
+                ]
+                with m.If(passed & ending):
+                    m.next = "pass"
+            with m.State("drop"):
+                m.d.comb += self.i.ready.eq(1)
+                with m.If(self.i.valid & self.i.payload.last):
+                    m.next = "pass"
+        return m
+
+
+def _limits(shape) -> tuple[int, int]:
+    if shape.signed:
+        return -(1 << shape.width - 1), (1 << shape.width - 1) - 1
+    return 0, (1 << shape.width) - 1
+
+
+class FrameGate(Stage):
+    """Holds each frame back until its verdict is there, then passes it or drops it.
+
+    Members
+    -------
+    verdict : In, as FrameGuard gives it
+    """
+
+    def __init__(self, flow: Flow):
+        super().__init__(flow, flow, verdict=In(VERDICT.signature))
+
+    def elaborate(self, platform):
+        m = Module()
+        words = self.source.frame_words
+        index = Signal(range(max(2, words)))
+        ending, passed = Signal(), Signal()
+        m.d.comb += [
+            ending.eq(index == words - 1),
+            self.o.payload.eq(self.i.payload),
+            self.o.valid.eq(self.i.valid & self.verdict.valid & self.verdict.payload),
+            self.i.ready.eq(self.verdict.valid & (self.o.ready | ~self.verdict.payload)),
+            passed.eq(self.i.valid & self.i.ready),
+            self.verdict.ready.eq(passed & ending),
+        ]
+        with m.If(passed):
+            m.d.sync += index.eq(Mux(ending, 0, index + 1))
+        return m
+
+
+class Classifier(wiring.Component):
+    """Codes to signed values, with the index of the largest value of the pixel so far; ties to the lowest.
+
+    Members
+    -------
+    i : In(source.signature)
+    o : Out, payload.values (lanes signed values), payload.best (at the pixel's last word: its class),
+        payload.last (the frame's last word)
+    """
+
+    def __init__(self, source: Flow):
+        self.source = source
+        values = data.ArrayLayout(value_shape(source.tensor), source.lanes)
+        best = unsigned(max(1, (source.tensor.channels - 1).bit_length()))
+        payload = data.StructLayout({"values": values, "best": best, "last": 1})
+        super().__init__({"i": In(source.signature), "o": Out(stream.Signature(payload))})
+
+    def elaborate(self, platform):
+        m = Module()
+        t, lanes, words = self.source.tensor, self.source.lanes, self.source.words
+        codes = self.source.codes(self.i.payload)
+        word, left = Signal(range(max(2, words))), Signal(range(max(2, t.pixels)))
+        best, top = Signal.like(self.o.payload.best, name="best"), Signal(t.bits)
+        full, take = Signal(), Signal()
+
+        # A running knockout over the lanes, from the pixel's best so far; only a larger code wins.
+        leader, leading = best, top
+        for lane, code in enumerate(codes):
+            wins = Signal(name=f"wins{lane}")
+            first = (word == 0) if lane == 0 else 0
+            m.d.comb += wins.eq((code > leading) | first)
+            leader = Mux(wins, word * lanes + lane, leader)
+            leading = Mux(wins, code, leading)
+
+        held = Signal.like(self.o.payload, name="held")
+        m.d.comb += [
+            self.i.ready.eq(~full | self.o.ready),
+            take.eq(self.i.valid & self.i.ready),
+            self.o.valid.eq(full),
+            self.o.payload.eq(held),
+        ]
+        with m.If(take):
+            m.d.sync += [full.eq(1), best.eq(leader), top.eq(leading), held.best.eq(leader)]
+            m.d.sync += [value.eq(code + t.lo) for value, code in zip(held.values, codes, strict=True)]
+            m.d.sync += [
+                held.last.eq((word == words - 1) & (left == t.pixels - 1)),
+                word.eq(Mux(word == words - 1, 0, word + 1)),
+            ]
+            with m.If(word == words - 1):
+                m.d.sync += left.eq(Mux(left == t.pixels - 1, 0, left + 1))
+        with m.Elif(self.o.ready):
+            m.d.sync += full.eq(0)
+        return m

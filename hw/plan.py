@@ -1,0 +1,175 @@
+"""Plan: how far each layer is unrolled. A file that a person can read and edit."""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+
+from ..model.error import BadInput
+from ..model.layers import BinaryConv, Layer, SumPool, walk
+from ..model.net import Net
+from ..model.tensor import Tensor
+from ..model.write import write_beside
+
+VERSION = 1
+
+
+@dataclass(frozen=True)
+class Folding:
+    """`pe` outputs and `simd` inputs of a layer in parallel; a pool adds `pe` channels at once, simd = 1."""
+
+    pe: int
+    simd: int = 1
+
+    @property
+    def lanes(self) -> int:
+        """Products (or additions) a cycle."""
+        return self.pe * self.simd
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The folding of every BinaryConv and SumPool by path, and the output values a beat."""
+
+    foldings: Mapping[str, Folding]
+    output_lanes: int = 1
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "foldings", MappingProxyType(dict(self.foldings)))
+
+    def check(self, net: Net) -> None:
+        """Raise BadInput unless the plan folds exactly the layers of `net`, each evenly."""
+        expected = {}
+        for path, layer, t in _folded(net):
+            expected[path] = layer
+            folding = self.foldings.get(path)
+            if folding is None:
+                raise BadInput(f'the plan has no line for layer "{path}" ({type(layer).__name__})')
+            sides = [("pe", folding.pe, layer.infer(t).channels)]
+            sides.append(("simd", folding.simd, t.channels if isinstance(layer, BinaryConv) else 1))
+            for name, lanes, channels in sides:
+                if lanes < 1 or channels % lanes:
+                    raise BadInput(f'the plan\'s layer "{path}": {name} = {lanes} must divide {channels}')
+        for path in self.foldings:
+            if path not in expected:
+                raise BadInput(f'the plan names layer "{path}", which this network does not fold')
+        if self.output_lanes < 1 or net.output.channels % self.output_lanes:
+            raise BadInput(f"the plan's output_lanes = {self.output_lanes} must divide {net.output.channels}")
+
+    def lanes(self, net: Net) -> int:
+        """One-bit products a cycle, over all convolutions."""
+        return sum(
+            self.foldings[path].lanes for path, layer, _ in _folded(net) if isinstance(layer, BinaryConv)
+        )
+
+    def dumps(self) -> str:
+        """The plan as TOML, a line a layer."""
+        lines = [f"bitfold_plan = {VERSION}", f"output_lanes = {self.output_lanes}", "", "[layers]"]
+        for path, f in self.foldings.items():
+            lines.append(f"{json.dumps(path)} = {{ pe = {f.pe}, simd = {f.simd} }}")
+        return "\n".join(lines) + "\n"
+
+    def save(self, path: Path) -> None:
+        """Write the plan beside and rename it."""
+        write_beside(path, self.dumps().encode())
+
+    @classmethod
+    def load(cls, path: Path) -> Plan:
+        """Read a plan; BadInput says what is wrong with the file."""
+        try:
+            content = tomllib.loads(path.read_text())
+        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+            raise BadInput(f"{path}: not a readable plan: {error}") from None
+        version = content.pop("bitfold_plan", None)
+        if version != VERSION:
+            raise BadInput(f"{path}: bitfold_plan = {version}; this bitfold reads version {VERSION}")
+        layers, output_lanes = content.pop("layers", None), content.pop("output_lanes", 1)
+        if content or not isinstance(layers, dict) or type(output_lanes) is not int:
+            raise BadInput(f"{path}: expected bitfold_plan, output_lanes and [layers] only")
+        foldings = {}
+        for name, entry in layers.items():
+            if (
+                not isinstance(entry, dict)
+                or set(entry) != {"pe", "simd"}
+                or not all(type(value) is int for value in entry.values())
+            ):
+                raise BadInput(f'{path}: layer "{name}" must be {{ pe = number, simd = number }}')
+            foldings[name] = Folding(**entry)
+        return cls(foldings, output_lanes)
+
+
+def _folded(net: Net) -> Iterator[tuple[str, BinaryConv | SumPool, Tensor]]:
+    """(path, layer, input type) of every layer that a plan folds, in order."""
+    found: list[tuple[str, BinaryConv | SumPool, Tensor]] = []
+
+    def visit(path: str, layer: Layer, t: Tensor) -> None:
+        if isinstance(layer, BinaryConv | SumPool):
+            found.append((path, layer, t))
+
+    walk(net.body, net.input, visit)
+    yield from found
+
+
+def divisors(n: int) -> list[int]:
+    """The divisors of n, ascending."""
+    return [d for d in range(1, n + 1) if n % d == 0]
+
+
+def balance(net: Net, cycles: int) -> Plan:
+    """The plan with the fewest lanes whose every stage takes at most `cycles` a frame.
+
+    Of foldings with as many lanes the one with the most inputs in parallel is taken, because outputs cost
+    an accumulator each. BadInput names the layer that cannot be as fast.
+    """
+    foldings = {}
+    for path, layer, t in _folded(net):
+        out = layer.infer(t)
+        area = layer.kernel**2 if isinstance(layer, SumPool) else layer.kernel[0] * layer.kernel[1]
+        best = None
+        simds = divisors(t.channels) if isinstance(layer, BinaryConv) else [1]
+        for simd in simds:
+            for pe in divisors(out.channels):
+                inputs = t.channels // simd if isinstance(layer, BinaryConv) else 1
+                taken = out.pixels * area * inputs * (out.channels // pe)
+                arriving = t.pixels * t.channels // (simd if isinstance(layer, BinaryConv) else pe)
+                if max(taken, arriving) <= cycles:
+                    best = min(best or (simd * pe, -simd), (simd * pe, -simd))
+                    break
+        if best is None:
+            fastest = max(out.pixels * area, t.pixels)
+            raise BadInput(
+                f'layer "{path}" ({type(layer).__name__}) takes at least {fastest} cycles a frame; '
+                f"{cycles} were asked"
+            )
+        foldings[path] = Folding(pe=best[0] // -best[1], simd=-best[1])
+    out = net.output
+    lanes = [n for n in divisors(out.channels) if out.pixels * out.channels // n <= cycles]
+    if not lanes or net.input.pixels > cycles:
+        pixels = max(out.pixels, net.input.pixels)
+        raise BadInput(f"the frame's {pixels} pixels take a cycle each; {cycles} cycles were asked")
+    return Plan(foldings, lanes[0])
+
+
+def fit(net: Net, lanes: int) -> Plan:
+    """The fastest balanced plan of at most `lanes` lanes, or the smallest one where none is as small."""
+    low, high = 1, 2
+    while (plan := _try(net, high)) is None or plan.lanes(net) > lanes:
+        if plan is not None and all(f.lanes == 1 for f in plan.foldings.values()):
+            return plan
+        low, high = high, 2 * high
+    while high - low > 1:
+        middle = (low + high) // 2
+        plan = _try(net, middle)
+        low, high = (middle, high) if plan is None or plan.lanes(net) > lanes else (low, middle)
+    return balance(net, high)
+
+
+def _try(net: Net, cycles: int) -> Plan | None:
+    try:
+        return balance(net, cycles)
+    except BadInput:
+        return None

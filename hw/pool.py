@@ -1,0 +1,118 @@
+"""Sums over windows and over whole maps, channel by channel."""
+
+import numpy as np
+from amaranth import Cat, Module, Mux, Signal, unsigned
+from amaranth.lib.fifo import SyncFIFO
+from amaranth.lib.memory import Memory
+from numpy.typing import NDArray
+
+from ..model.layers import GlobalSum, SumPool
+from .conv import WINDOW_LATENCY, credits_for
+from .stream import Flow, Stage
+from .window import Geometry, Window
+
+
+class SumPoolStage(Stage):
+    """SumPool on `lanes` channels at once: kernel area * C / lanes cycles a pixel, without a gap."""
+
+    latency = WINDOW_LATENCY + 3
+
+    def __init__(self, source: Flow, layer: SumPool):
+        kernel = (layer.kernel, layer.kernel)
+        self.geometry = Geometry(
+            source.tensor.height, source.tensor.width, kernel, layer.stride, layer.padding
+        )
+        self.area = layer.kernel**2
+        self.credits = credits_for(self.area, self.latency)
+        self.storage = self.geometry.depth
+        super().__init__(source, Flow(layer.infer(source.tensor), source.lanes))
+
+    @property
+    def cycles(self) -> int:
+        return max(self.source.frame_words, self.sink.frame_words * self.area)
+
+    @property
+    def needs(self) -> NDArray[np.int64]:
+        return self.geometry.needs
+
+    @property
+    def lead(self) -> int:
+        return self.geometry.lead
+
+    def elaborate(self, platform):
+        m = Module()
+        m.submodules.window = window = Window(self.source, self.geometry, groups=0, credits=self.credits)
+        m.submodules.results = results = SyncFIFO(width=self.sink.bits, depth=self.credits)
+        # Sums of codes start such that they end as codes: sum(q) - lo' = sum(code) + area * lo - lo'.
+        initial = self.area * self.source.tensor.lo - self.sink.tensor.lo
+        sums = []
+        for lane, code in enumerate(self.source.codes(window.word)):
+            total = Signal(self.sink.tensor.bits, name=f"sum{lane}")
+            sums.append(total)
+            with m.If(window.valid):
+                m.d.sync += total.eq(Mux(window.first, initial, total) + code)
+        done = Signal()
+        m.d.sync += done.eq(window.valid & window.last)
+        m.d.comb += [
+            window.i.payload.eq(self.i.payload),
+            window.i.valid.eq(self.i.valid),
+            self.i.ready.eq(window.i.ready),
+            window.returned.eq(self.o.valid & self.o.ready),
+            results.w_data.eq(Cat(sums)),
+            results.w_en.eq(done),
+            self.o.payload.eq(results.r_data),
+            self.o.valid.eq(results.r_rdy),
+            results.r_en.eq(self.o.ready),
+        ]
+        return m
+
+
+class GlobalSumStage(Stage):
+    """GlobalSum: one partial sum a channel in a small memory, a word of them a cycle."""
+
+    def __init__(self, source: Flow, layer: GlobalSum):
+        super().__init__(source, Flow(layer.infer(source.tensor), source.lanes))
+
+    @property
+    def needs(self) -> NDArray[np.int64]:
+        return np.array([self.source.tensor.pixels])
+
+    @property
+    def lead(self) -> int:
+        return self.source.tensor.pixels
+
+    def elaborate(self, platform):
+        m = Module()
+        words, pixels = self.source.words, self.source.tensor.pixels
+        m.submodules.memory = memory = Memory(shape=unsigned(self.sink.bits), depth=words, init=[])
+        write, read = memory.write_port(), memory.read_port(domain="comb")
+        word, pixel = Signal(range(max(2, words))), Signal(range(max(2, pixels)))
+        last_word, last_pixel, take, full = Signal(), Signal(), Signal(), Signal()
+        sums = Signal(self.sink.bits)
+        held = Signal(self.sink.bits)
+        # The code of a sum is the sum of the codes: both intervals grow by the number of pixels.
+        for total, code, old in zip(
+            self.sink.codes(sums), self.source.codes(self.i.payload), self.sink.codes(read.data), strict=True
+        ):
+            m.d.comb += total.eq(Mux(pixel == 0, 0, old) + code)
+        m.d.comb += [
+            last_word.eq(word == words - 1),
+            last_pixel.eq(pixel == pixels - 1),
+            self.i.ready.eq(~last_pixel | ~full | self.o.ready),
+            take.eq(self.i.valid & self.i.ready),
+            read.addr.eq(word),
+            write.addr.eq(word),
+            write.data.eq(sums),
+            write.en.eq(take),
+            self.o.payload.eq(held),
+            self.o.valid.eq(full),
+        ]
+        with m.If(take):
+            m.d.sync += word.eq(Mux(last_word, 0, word + 1))
+            with m.If(last_word):
+                m.d.sync += pixel.eq(Mux(last_pixel, 0, pixel + 1))
+        with m.If(take & last_pixel):
+            m.d.sync += [full.eq(1), held.eq(sums)]
+        with m.Elif(self.o.ready):
+            m.d.sync += full.eq(0)
+        return m

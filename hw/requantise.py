@@ -1,0 +1,104 @@
+"""Rounding shift and shifted ReLU on codes.
+
+A Requantise is clip((q + addend) >> shift, lo, hi). With all constants moved before the shift, the value
+to clip counts from lo: its sign bit is the shifted ReLU's comparator, and its high bits the upper clip's.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from amaranth import Module, Mux, Signal, Value, signed
+from numpy.typing import NDArray
+
+from ..model.layers import Requantise
+from ..model.tensor import Tensor
+from .constants import ConstantTable
+from .stream import Flow, Stage
+
+
+@dataclass(frozen=True)
+class Scaler:
+    """The arithmetic of one Requantise in hardware, from an integer q of `source` to a code of `sink`.
+
+    The value handed to `code` must be q + `addend`.
+    """
+
+    source: Tensor
+    layer: Requantise
+
+    @property
+    def addend(self) -> NDArray[np.int64]:
+        """Added to q, per channel: int64 [C]."""
+        addend = np.broadcast_to(np.asarray(self.layer.addend), self.source.channels)
+        return addend - (self.layer.lo << max(0, self.layer.shift)) * (self.layer.shift >= 0)
+
+    @property
+    def interval(self) -> tuple[int, int]:
+        """Where q + addend lies, over all channels."""
+        addend = self.addend
+        return self.source.lo + int(addend.min()), self.source.hi + int(addend.max())
+
+    @property
+    def width(self) -> int:
+        """Bits of a signed signal that holds q + addend."""
+        lo, hi = self.interval
+        return max(hi.bit_length(), (-lo - 1).bit_length() if lo < 0 else 0) + 1
+
+    def code(self, value: Value) -> Value:
+        """The clipped code of a signed value = q + addend."""
+        shift, (lo, hi) = self.layer.shift, self.interval
+        if shift >= 0:
+            value, lo, hi = value >> shift, lo >> shift, hi >> shift
+        else:
+            value = (value << -shift) - self.layer.lo
+            lo, hi = (lo << -shift) - self.layer.lo, (hi << -shift) - self.layer.lo
+        return clip_code(value, lo, hi, self.layer.hi - self.layer.lo)
+
+
+def clip_code(value: Value, lo: int, hi: int, top: int) -> Value:
+    """A signed value in [lo, hi], clipped to [0, top]; comparators appear only where they can matter."""
+    code = value[: max(1, top.bit_length())]
+    if hi > top:
+        code = Mux(value > top, top, code)
+    if lo < 0:
+        code = Mux(value < 0, 0, code)
+    return code
+
+
+class RequantiseStage(Stage):
+    """A Requantise by itself, on every lane: one addition of a constant, then shift and clip."""
+
+    def __init__(self, source: Flow, layer: Requantise):
+        self.layer = layer
+        self.scaler = Scaler(source.tensor, layer)
+        super().__init__(source, Flow(layer.infer(source.tensor), source.lanes))
+
+    def elaborate(self, platform):
+        m = Module()
+        lanes, words, width = self.source.lanes, self.source.words, self.scaler.width
+        addend = self.scaler.addend + self.source.tensor.lo
+        held = Signal(self.sink.bits)
+        full = Signal()
+        take = Signal()
+        m.d.comb += [
+            self.i.ready.eq(~full | self.o.ready),
+            take.eq(self.i.valid & self.i.ready),
+            self.o.valid.eq(full),
+            self.o.payload.eq(held),
+        ]
+        m.submodules.constants = constants = ConstantTable(addend.reshape(words, lanes), width)
+        m.d.comb += constants.next.eq(take)
+        codes = Signal(self.sink.bits)
+        for lane, (code, constant) in enumerate(
+            zip(self.source.codes(self.i.payload), constants.row, strict=True)
+        ):
+            value = Signal(signed(width), name=f"value{lane}")
+            m.d.comb += [
+                value.eq(code + constant),
+                self.sink.codes(codes)[lane].eq(self.scaler.code(value)),
+            ]
+        with m.If(take):
+            m.d.sync += [full.eq(1), held.eq(codes)]
+        with m.Elif(self.o.ready):
+            m.d.sync += full.eq(0)
+        return m
