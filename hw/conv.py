@@ -98,7 +98,7 @@ class ConvStage(Stage):
         )
         m.submodules.array = array = self.array
         m.submodules.initial = initial = ConstantTable(self.initial_rows(), self.scaler.width)
-        m.submodules.results = results = SyncFIFO(width=self.sink.bits, depth=self.credits)
+        m.submodules.queue = queue = SyncFIFO(width=self.sink.bits, depth=self.credits)
         read = weights.read_port()
 
         m.d.comb += [
@@ -120,10 +120,10 @@ class ConvStage(Stage):
         codes = Signal(self.sink.bits)
         m.d.sync += [done.eq(array.done), codes.eq(Cat(self.scaler.code(value) for value in array.results))]
         m.d.comb += [
-            results.w_data.eq(codes),
-            results.w_en.eq(done),
-            self.o.payload.eq(results.r_data),
-            self.o.valid.eq(results.r_rdy),
-            results.r_en.eq(self.o.ready),
+            queue.w_data.eq(codes),
+            queue.w_en.eq(done),
+            self.o.payload.eq(queue.r_data),
+            self.o.valid.eq(queue.r_rdy),
+            queue.r_en.eq(self.o.ready),
         ]
         return m

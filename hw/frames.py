@@ -1,3 +1,4 @@
+# amaranth: UnusedElaboratable=no
 """Where frames are checked: the way in, the way out, and the class.
 
 The pipeline counts pixels and knows no frame marker. FrameGuard sees to it that it always gets whole
@@ -11,7 +12,7 @@ from amaranth.lib.wiring import In, Out
 
 from ..model.tensor import Tensor
 from .requantise import clip_code
-from .stream import Flow, Stage
+from .stream import Flow, Queue, Stage
 
 COUNTER_BITS = 16
 """Width of the counters of bad frames; they stop at their largest value."""
@@ -42,7 +43,7 @@ class FrameGuard(wiring.Component):
     -------
     i : In, payload.pixel (C samples) and payload.last (the frame's last pixel)
     o : Out(Flow(tensor, C).signature)
-    verdict : Out, payload 1 for a good frame; given with the frame's last pixel
+    verdict : Out, payload 1 for a good frame; given once the frame's last pixel has passed
     short_frames, long_frames : Out, frames that ended early, late
     """
 
@@ -70,7 +71,13 @@ class FrameGuard(wiring.Component):
         )
         index = Signal(range(max(2, t.pixels)))
         ending, passed = Signal(), Signal()
-        m.d.comb += ending.eq(index == t.pixels - 1)
+        # Two places keep verdict.ready from reaching o.valid, and o.ready from reaching verdict.valid.
+        m.submodules.verdicts = verdicts = Queue(VERDICT, 2)
+        wiring.connect(m, verdicts.o, wiring.flipped(self.verdict))
+        m.d.comb += [
+            ending.eq(index == t.pixels - 1),
+            verdicts.i.valid.eq(passed & ending),
+        ]
         with m.If(passed):
             m.d.sync += index.eq(Mux(ending, 0, index + 1))
 
@@ -82,11 +89,10 @@ class FrameGuard(wiring.Component):
             with m.State("pass"):
                 m.d.comb += [
                     self.o.payload.eq(codes),
-                    self.o.valid.eq(self.i.valid & (~ending | self.verdict.ready)),
-                    self.i.ready.eq(self.o.ready & (~ending | self.verdict.ready)),
+                    self.o.valid.eq(self.i.valid & (~ending | verdicts.i.ready)),
+                    self.i.ready.eq(self.o.ready & (~ending | verdicts.i.ready)),
                     passed.eq(self.i.valid & self.i.ready),
-                    self.verdict.payload.eq(self.i.payload.last),
-                    self.verdict.valid.eq(passed & ending),
+                    verdicts.i.payload.eq(self.i.payload.last),
                 ]
                 with m.If(passed & ending & ~self.i.payload.last):
                     count(self.long_frames)
@@ -96,9 +102,8 @@ class FrameGuard(wiring.Component):
                     m.next = "fill"
             with m.State("fill"):
                 m.d.comb += [
-                    self.o.valid.eq(~ending | self.verdict.ready),
+                    self.o.valid.eq(~ending | verdicts.i.ready),
                     passed.eq(self.o.valid & self.o.ready),
-                    self.verdict.valid.eq(passed & ending),
                 ]
                 with m.If(passed & ending):
                     m.next = "pass"

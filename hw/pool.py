@@ -42,7 +42,7 @@ class SumPoolStage(Stage):
     def elaborate(self, platform):
         m = Module()
         m.submodules.window = window = Window(self.source, self.geometry, groups=0, credits=self.credits)
-        m.submodules.results = results = SyncFIFO(width=self.sink.bits, depth=self.credits)
+        m.submodules.queue = queue = SyncFIFO(width=self.sink.bits, depth=self.credits)
         # Sums of codes start such that they end as codes: sum(q) - lo' = sum(code) + area * lo - lo'.
         initial = self.area * self.source.tensor.lo - self.sink.tensor.lo
         sums = []
@@ -58,11 +58,11 @@ class SumPoolStage(Stage):
             window.i.valid.eq(self.i.valid),
             self.i.ready.eq(window.i.ready),
             window.returned.eq(self.o.valid & self.o.ready),
-            results.w_data.eq(Cat(sums)),
-            results.w_en.eq(done),
-            self.o.payload.eq(results.r_data),
-            self.o.valid.eq(results.r_rdy),
-            results.r_en.eq(self.o.ready),
+            queue.w_data.eq(Cat(sums)),
+            queue.w_en.eq(done),
+            self.o.payload.eq(queue.r_data),
+            self.o.valid.eq(queue.r_rdy),
+            queue.r_en.eq(self.o.ready),
         ]
         return m
 

@@ -1,6 +1,6 @@
 """Verilog of a network with AXI4-Stream on both sides, and the sheet that describes its interface."""
 
-from dataclasses import dataclass
+import re
 from importlib.metadata import version
 from pathlib import Path
 
@@ -9,50 +9,14 @@ from amaranth.back import verilog
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
+from ..model.error import BadInput
 from ..model.net import Net
 from ..model.write import write_beside
 from .accelerator import Accelerator
-from .frames import COUNTER_BITS, sample_shape, value_shape
+from .formats import formats
+from .frames import COUNTER_BITS
 from .plan import Plan
-
-MODULE = "bitfold"
-"""Name of the top module."""
-
-
-@dataclass(frozen=True)
-class Formats:
-    """Layout of the two AXI4-Stream interfaces.
-
-    in_bytes, out_bytes : bytes of a sample, of an output value
-    in_signed : samples are two's complement; output values always are
-    in_lanes, out_lanes : samples, output values a beat
-    in_beats, out_beats : beats a frame
-    best_bits : width of tuser
-    """
-
-    in_bytes: int
-    in_signed: bool
-    in_lanes: int
-    in_beats: int
-    out_bytes: int
-    out_lanes: int
-    out_beats: int
-    best_bits: int
-
-
-def formats(net: Net, plan: Plan) -> Formats:
-    """The interfaces of a network under a plan."""
-    sample, value = sample_shape(net.input), value_shape(net.output)
-    return Formats(
-        in_bytes=sample.width // 8,
-        in_signed=sample.signed,
-        in_lanes=net.input.channels,
-        in_beats=net.input.pixels,
-        out_bytes=value.width // 8,
-        out_lanes=plan.output_lanes,
-        out_beats=net.output.pixels * net.output.channels // plan.output_lanes,
-        best_bits=max(1, (net.output.channels - 1).bit_length()),
-    )
+from .sheet import interface_sheet
 
 
 class AxiStreamTop(wiring.Component):
@@ -96,14 +60,40 @@ class AxiStreamTop(wiring.Component):
         return m
 
 
-def write(net: Net, plan: Plan, directory: Path) -> Path:
-    """Write bitfold.v, the interface sheet bitfold.md and the plan bitfold.toml; returns the Verilog's path.
+WAIVERS = {
+    "CASEINCOMPLETE": "a state that no case names keeps its value",
+    "DECLFILENAME": "all modules are in one file",
+    "PROCASSINIT": "registers have a reset and an initial value",
+    "UNUSEDSIGNAL": "streams have named parts that not every stage uses, and taps for simulation",
+    "WIDTHEXPAND": "Yosys writes additions and comparisons of unequal widths, extended as meant",
+    "WIDTHTRUNC": "Yosys writes the test for zero of a whole vector as !vector",
+}
+"""Verilator's warnings about the style of generated code that the file switches off, with the reason."""
 
-    The same network and plan give the same bytes. BadInput where the plan does not suit the network.
+
+def write(net: Net, plan: Plan, directory: Path, name: str = "bitfold") -> Path:
+    """Write NAME.v, the interface sheet NAME.md and the plan NAME.toml; returns the Verilog's path.
+
+    The same network, plan and name give the same bytes. BadInput where the plan does not suit the network,
+    the name is no Verilog identifier or the folder cannot be written.
     """
+    if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name):
+        raise BadInput(
+            f'the module\'s name "{name}" must be letters, digits and _ and not start with a digit'
+        )
     accelerator = Accelerator(net, plan)
-    text = verilog.convert(AxiStreamTop(accelerator), name=MODULE, emit_src=False, strip_internal_attrs=True)
-    directory.mkdir(parents=True, exist_ok=True)
-    path = directory / f"{MODULE}.v"
-    write_beside(path, text.encode())
+    text = verilog.convert(AxiStreamTop(accelerator), name=name, emit_src=False, strip_internal_attrs=True)
+    # Submodules are called after their place, with dots that Verilog would have to escape everywhere.
+    text = re.sub(rf"\\({name}(?:\.\w+)+) ", lambda found: found[1].replace(".", "_") + " ", text)
+    made_by = f"bitfold {version('bitfold')}, network {net.digest()}, cycles a frame {accelerator.cycles}"
+    header = [f"// {made_by}", "// Interface: see the sheet beside this file."]
+    header += [f"/* verilator lint_off {code} */ // {reason}" for code, reason in WAIVERS.items()]
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise BadInput(f"{directory}: cannot be made: {error.strerror}") from None
+    write_beside(directory / f"{name}.toml", plan.dumps().encode())
+    write_beside(directory / f"{name}.md", interface_sheet(accelerator, name).encode())
+    path = directory / f"{name}.v"
+    write_beside(path, ("\n".join(header) + "\n" + text).encode())
     return path

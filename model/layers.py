@@ -318,7 +318,8 @@ KINDS: tuple[type[Layer], ...] = (
 
 def argmax(logits: Ints) -> NDArray[np.int64]:
     """The class of each of logits [N, 1, 1, classes]: the first of the largest (DESIGN 2.10)."""
-    return np.argmax(logits, axis=-1).reshape(len(logits))
+    classes: NDArray[np.int64] = np.argmax(logits, axis=-1).reshape(len(logits))
+    return classes
 
 
 def trace(layer: Layer, x: Ints, path: str = "") -> Iterator[tuple[str, Layer, Ints]]:

@@ -15,9 +15,8 @@ from .error import BadInput
 from .layers import BinaryConv, Chain, Layer, argmax, walk
 from .tensor import Ints, Tensor
 
-
 CACHED_VALUES = 2**18
-"""Of one map of one block of images."""
+"""Of the largest map of one block of images: one MiB of 32-bit sums."""
 
 
 @dataclass(frozen=True, eq=False)

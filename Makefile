@@ -1,0 +1,45 @@
+# The two commands of the README, and what they stand on. Everything comes from PyPI, into .venv.
+PYTHON ?= python3
+BIN := .venv/bin
+LOCK := -c requirements.lock
+
+.PHONY: demo test slow lint clean
+
+demo: .venv/demo
+	$(BIN)/bitfold demo
+
+test: .venv/all lint
+	$(BIN)/python -m pytest -n 2 -m "not slow"
+
+slow: .venv/all
+	$(BIN)/python -m pytest -n 2 -m slow
+
+lint: .venv/all
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/lint-imports --no-cache
+	mkdir -p build && ln -sfn .. build/bitfold && MYPYPATH=build $(BIN)/mypy
+
+.venv/pip:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	  || { echo "bitfold needs Python 3.11 or newer; name one with: make PYTHON=python3.12"; exit 2; }
+	@$(PYTHON) -m venv .venv \
+	  || { echo "this Python cannot make a virtual environment (Debian: apt install python3-venv)"; exit 2; }
+	@touch $@
+
+.venv/demo: .venv/pip pyproject.toml requirements.lock
+	$(BIN)/python -m pip install --quiet $(LOCK) -e '.[sim]'
+	@touch $@
+
+# PyTorch's own index has the build without CUDA, which is 20 times smaller than the one PyPI gives Linux.
+.venv/torch: .venv/pip requirements.lock
+	$(BIN)/python -m pip install --quiet --retries 0 $(LOCK) --index-url https://download.pytorch.org/whl/cpu torch \
+	  || $(BIN)/python -m pip install --quiet $(LOCK) torch
+	@touch $@
+
+.venv/all: .venv/demo .venv/torch
+	$(BIN)/python -m pip install --quiet $(LOCK) -e '.[all]'
+	@touch $@
+
+clean:
+	rm -rf .venv build bitfold-demo *.egg-info

@@ -1,0 +1,5 @@
+"""``python -m bitfold`` is the `bitfold` command."""
+
+from .cli import main
+
+main()

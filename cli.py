@@ -1,0 +1,195 @@
+# amaranth: UnusedElaboratable=no
+"""The `bitfold` command: 0 on success, 1 when a check fails, 2 on bad input with one line about it."""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import typer
+from numpy.typing import NDArray
+from rich.console import Console
+from rich.table import Table
+
+from . import demo as demonstration
+from .hw.accelerator import Accelerator
+from .hw.plan import Plan, balance, fit
+from .hw.verilog import write
+from .model import zoo
+from .model.error import BadInput
+from .model.net import Net
+from .model.write import write_beside
+from .progress import frames_bar
+from .sim.simulate import ENGINES, Deadlock, check
+from .sim.stimulus import Broken
+
+DEFAULT_LANES = 1024
+"""The plan where none is asked for: the fastest of at most so many lanes."""
+
+app = typer.Typer(
+    help="1-bit networks to Verilog, proven bit for bit.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+NetArgument = Annotated[
+    str,
+    typer.Argument(metavar="NET", help="A .bitfold file, or the name of a shipped network, such as digits."),
+]
+PlanOption = Annotated[Path | None, typer.Option("--plan", help="Plan file to use.")]
+CyclesOption = Annotated[
+    int | None,
+    typer.Option(
+        "--cycles", help="Instead of a plan: the smallest that takes at most so many cycles a frame."
+    ),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")]
+
+
+def main() -> None:
+    """Run the command line and exit with its status."""
+    try:
+        app()
+    except BadInput as error:
+        _fail(2, str(error))
+    except (Deadlock, Broken) as error:
+        _fail(1, str(error))
+    except BrokenPipeError:
+        raise SystemExit(1) from None
+
+
+def _fail(status: int, message: str) -> None:
+    print(f"bitfold: {message}", file=sys.stderr)
+    raise SystemExit(status)
+
+
+def _net(name: str) -> Net:
+    path = Path(name)
+    if not path.exists() and name in zoo.names():
+        return zoo.load(name)
+    return Net.load(path)
+
+
+def _plan(net: Net, path: Path | None, cycles: int | None) -> Plan:
+    if path is not None and cycles is not None:
+        raise BadInput("--plan and --cycles exclude each other; give one of them")
+    if path is not None:
+        return Plan.load(path)
+    return fit(net, DEFAULT_LANES) if cycles is None else balance(net, cycles)
+
+
+def _images(path: Path) -> NDArray[np.integer[Any]]:
+    try:
+        # Mapped, because reading would allocate whatever size the header claims.
+        images = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise BadInput(f"{path}: not a readable .npy file of images: {error}") from None
+    if not isinstance(images, np.ndarray):
+        raise BadInput(f"{path}: an archive of several arrays; save the images alone with numpy.save")
+    try:
+        return np.array(images)
+    except MemoryError:
+        raise BadInput(f"{path}: {images.nbytes / 1e9:.1f} GB of images do not fit the memory") from None
+
+
+@app.command()
+def demo(
+    output: Annotated[Path, typer.Option("-o", "--output", help="Folder for the Verilog.")] = Path(
+        "bitfold-demo"
+    ),
+    as_json: JsonOption = False,
+) -> None:
+    """The whole way on the shipped digits network: plan, Verilog, simulation, comparison."""
+    found, report = demonstration.run(output, Console(stderr=as_json))
+    if as_json:
+        print(json.dumps(dataclasses.asdict(found)))
+    if not report.exact:
+        raise typer.Exit(1)
+
+
+@app.command()
+def verilog(
+    net: NetArgument,
+    output: Annotated[Path, typer.Option("-o", "--output", metavar="DIR", help="Folder for the files.")],
+    plan: PlanOption = None,
+    cycles: CyclesOption = None,
+    name: Annotated[str, typer.Option(help="Name of the top module and of the files.")] = "bitfold",
+    as_json: JsonOption = False,
+) -> None:
+    """Write Verilog with AXI4-Stream in and out, its interface sheet and its plan."""
+    network = _net(net)
+    folding = _plan(network, plan, cycles)
+    console = Console(stderr=True)
+    with console.status("writing Verilog"):
+        path = write(network, folding, output, name)
+    figures = {
+        "verilog": str(path),
+        "sheet": str(path.with_suffix(".md")),
+        "plan": str(path.with_suffix(".toml")),
+        "cycles_per_frame": Accelerator(network, folding).cycles,
+        "lanes": folding.lanes(network),
+        "weights": network.weights,
+    }
+    _tell(figures, as_json)
+
+
+@app.command()
+def simulate(
+    net: NetArgument,
+    images: Annotated[Path, typer.Option(metavar="X.npy", help="Integers [N, height, width, channels].")],
+    plan: PlanOption = None,
+    cycles: CyclesOption = None,
+    engine: Annotated[str, typer.Option(help=f"One of {', '.join(ENGINES)}.")] = ENGINES[0],
+    pauses: Annotated[float, typer.Option(help="Probability of a pause in each cycle, on both sides.")] = 0.0,
+    seed: Annotated[int, typer.Option(help="Seed of the pauses.")] = 0,
+    waveform: Annotated[Path | None, typer.Option(metavar="FILE.vcd", help="Write a waveform.")] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option("-o", "--output", metavar="LOGITS.npy", help="Save the logits the machine gave."),
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Simulate the network's hardware on images and compare every logit with the network."""
+    network = _net(net)
+    folding = _plan(network, plan, cycles)
+    with frames_bar(Console(stderr=True)) as progress:
+        report = check(
+            network, folding, _images(images), engine=engine, pauses=pauses, seed=seed, waveform=waveform,
+            progress=progress,
+        )  # fmt: skip
+    if output is not None:
+        _save_array(output, report.run.logits)
+    figures = {
+        "images": report.images,
+        "mismatching_logits": report.mismatching_logits,
+        "mismatching_classes": report.mismatching_classes,
+        "cycles_per_frame": report.run.cycles_per_frame,
+        "ideal_cycles_per_frame": Accelerator(network, folding).cycles,
+        "cycles": report.run.cycles,
+        "first_difference": str(report.first) if report.first else None,
+    }
+    _tell(figures, as_json)
+    if not report.exact:
+        raise typer.Exit(1)
+
+
+def _save_array(path: Path, array: NDArray[np.integer[Any]]) -> None:
+    buffer = io.BytesIO()
+    np.save(buffer, array)
+    write_beside(path, buffer.getvalue())
+
+
+def _tell(figures: dict[str, Any], as_json: bool) -> None:
+    if as_json:
+        print(json.dumps(figures))
+        return
+    table = Table(show_header=False, box=None)
+    for key, value in figures.items():
+        table.add_row(key.replace("_", " "), f"{value:,}" if isinstance(value, int) else str(value))
+    Console().print(table)

@@ -1,0 +1,372 @@
+# amaranth: UnusedElaboratable=no
+"""Hardware as functions: streams in, streams out, in Amaranth's simulator.
+
+While a circuit runs, its outputs are held to the stream contract: valid does not wait for ready, and what is
+offered stays until it is taken. A circuit that stands still ends in HangError with the state of every stream.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from itertools import pairwise
+
+import numpy as np
+from amaranth import Module, ResetInserter, Signal, Value
+from amaranth.hdl._ir import Fragment, PortDirection, build_netlist
+from amaranth.lib import wiring
+from amaranth.lib.wiring import Component, Out
+from amaranth.sim import Simulator
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.strategies import DrawFn
+
+from bitfold.hw.accelerator import Accelerator
+from bitfold.hw.plan import Folding, Plan, divisors
+from bitfold.hw.stream import Flow, Stage
+from bitfold.model.layers import BinaryConv, Layer, SumPool, walk
+from bitfold.model.net import Net
+from bitfold.model.tensor import Ints, Tensor
+
+DRAIN = 24
+"""Cycles watched after the last expected transfer for one too many."""
+
+
+class HangError(AssertionError):
+    """No transfer for too long; `seen` is what came before."""
+
+    def __init__(self, message: str, seen: Seen):
+        super().__init__(message)
+        self.seen = seen
+
+
+@dataclass
+class Transfers:
+    """What one port transferred, and in which cycle; cycle 0 is the first after reset."""
+
+    words: list[int] = field(default_factory=list)
+    cycles: list[int] = field(default_factory=list)
+
+
+class Seen(dict[str, Transfers]):
+    """The Transfers of each port by name; `peeked` are the values asked for at the end."""
+
+    peeked: tuple[int, ...] = ()
+
+
+def examples(n: int) -> settings:
+    """The same `n` examples on every run, however long each takes."""
+    slow = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much]
+    return settings(derandomize=True, deadline=None, max_examples=n, suppress_health_check=slow)
+
+
+def drive(
+    circuit: Component,
+    feeds: Mapping[str, Sequence[int]],
+    counts: Mapping[str, int | None],
+    *,
+    idle: float = 0.0,
+    stall: float | Mapping[str, float] = 0.0,
+    seed: int = 0,
+    at: Mapping[str, Sequence[int]] | None = None,
+    patience: int = 300,
+    peek: Sequence[Value] = (),
+    reset_after: int | None = None,
+) -> Seen:
+    """Run a circuit until every port has transferred what it should.
+
+    Parameters
+    ----------
+    feeds : words for each input stream
+    counts : transfers to expect of each output stream; None for what comes until nothing moves any more
+    idle, stall : probability of a pause in each cycle, on the way in, on the way out (of each, or by name)
+    seed : of the pauses
+    at : the earliest cycle in which each word of an input is offered
+    patience : cycles without any transfer after which the circuit stands still
+    peek : signals to read when it is over
+    reset_after : words of the first input after which, 9 cycles later, a cycle of reset comes
+
+    Raises
+    ------
+    HangError : the circuit stands still and transfers are missing
+    AssertionError : an output breaks the stream contract, or gives more than it should
+    """
+    ins = {name: getattr(circuit, name) for name in feeds}
+    outs = {name: getattr(circuit, name) for name in counts}
+    payloads = {name: Value.cast(port.payload) for name, port in (ins | outs).items()}
+    seen = Seen({name: Transfers() for name in (*ins, *outs)})
+    stalls = dict.fromkeys(outs, stall) if isinstance(stall, float) else {**dict.fromkeys(outs, 0.0), **stall}
+    rng = random.Random(seed)
+    reset = Signal()
+
+    def complete() -> bool:
+        fed = all(len(seen[name].words) == len(words) for name, words in feeds.items())
+        return fed and all(len(seen[name].words) >= (n or 0) for name, n in counts.items())
+
+    async def bench(ctx):
+        offered = dict.fromkeys(ins, False)
+        held: dict[str, int | None] = dict.fromkeys(outs)
+        cycle = quiet = 0
+        countdown = None if reset_after is None else 9
+        drain = DRAIN if None not in counts.values() else patience
+        while quiet < patience and not (complete() and quiet >= drain):
+            resetting = countdown == 0
+            if resetting:
+                held = dict.fromkeys(outs)
+            if countdown is not None and (len(seen[next(iter(ins))].words) >= reset_after):
+                countdown = None if resetting else countdown - 1
+            ctx.set(reset, resetting)
+            for name, port in ins.items():
+                done = len(seen[name].words)
+                if not offered[name] and not resetting and done < len(feeds[name]):
+                    due = at is None or name not in at or cycle >= at[name][done]
+                    if due and countdown != 0 and (not idle or rng.random() >= idle):
+                        ctx.set(payloads[name], feeds[name][done])
+                        offered[name] = True
+                ctx.set(port.valid, offered[name] and not resetting)
+            for port in outs.values():
+                ctx.set(port.ready, 0)
+            taking = []
+            for name, port in outs.items():
+                before = ctx.get(port.valid), ctx.get(payloads[name])
+                word = before[1] if before[0] else None
+                assert resetting or held[name] in (None, word), f"{name} changed an offer in cycle {cycle}"
+                held[name] = word
+                if not resetting and (not stalls[name] or rng.random() >= stalls[name]):
+                    ctx.set(port.ready, 1)
+                    after = ctx.get(port.valid), ctx.get(payloads[name])
+                    assert before == after, f"{name}: what is offered depends on ready in cycle {cycle}"
+                    if word is not None:
+                        taking.append((name, word))
+                        held[name] = None
+            for name, port in ins.items():
+                if offered[name] and ctx.get(port.ready) and not resetting:
+                    taking.append((name, feeds[name][len(seen[name].words)]))
+                    offered[name] = False
+            for name, word in taking:
+                seen[name].words.append(word)
+                seen[name].cycles.append(cycle)
+            for name, n in counts.items():
+                assert n is None or len(seen[name].words) <= n, f"{name} gave too much in cycle {cycle}"
+            quiet = 0 if taking or resetting else quiet + 1
+            await ctx.tick()
+            cycle += 1
+        if not complete():
+            wanted = {**{name: len(words) for name, words in feeds.items()}, **counts}
+            states = "".join(
+                f"\n  {name}: valid {ctx.get(port.valid)} ready {ctx.get(port.ready)}, "
+                f"{len(seen[name].words)} of {wanted[name]} words"
+                for name, port in (ins | outs).items()
+                if wanted[name] is not None
+            )
+            raise HangError(f"nothing moved in the {patience} cycles up to cycle {cycle}{states}", seen)
+        seen.peeked = tuple(ctx.get(signal) for signal in peek)
+
+    simulator = Simulator(ResetInserter(reset)(circuit))
+    simulator.add_clock(1e-6)
+    simulator.add_testbench(bench)
+    simulator.run()
+    return seen
+
+
+class Series(Stage):
+    """Stages one after the other, as one."""
+
+    def __init__(self, *stages: Stage):
+        self.stages = stages
+        self.latency = sum(stage.latency for stage in stages)
+        super().__init__(stages[0].source, stages[-1].sink)
+
+    @property
+    def cycles(self) -> int:
+        return max(stage.cycles for stage in self.stages)
+
+    def elaborate(self, platform):
+        m = Module()
+        m.submodules += self.stages
+        for before, after in pairwise(self.stages):
+            wiring.connect(m, before.o, after.i)
+        wiring.connect(m, wiring.flipped(self.i), self.stages[0].i)
+        wiring.connect(m, self.stages[-1].o, wiring.flipped(self.o))
+        return m
+
+
+def evaluate(build: Callable[[Value], Value], shape: object, values: Iterable[int]) -> list[int]:
+    """A combinational function of one signal of the shape, on each of the values."""
+    m, x = Module(), Signal(shape)
+    built = build(x)
+    y = Signal(built.shape())
+    m.d.comb += y.eq(built)
+    results = []
+
+    async def bench(ctx):
+        for value in values:
+            ctx.set(x, int(value))
+            results.append(ctx.get(y))
+
+    simulator = Simulator(m)
+    simulator.add_testbench(bench)
+    simulator.run()
+    return results
+
+
+def pack(flow: Flow, array: Ints) -> list[int]:
+    """The words of frames [N, height, width, channels]."""
+    bits = flow.tensor.bits
+    codes = (array.astype(object) - flow.tensor.lo).reshape(-1, flow.lanes)
+    return [sum(code << lane * bits for lane, code in enumerate(word)) for word in codes.tolist()]
+
+
+def unpack(flow: Flow, words: Sequence[int]) -> Ints:
+    """The frames int64 [N, height, width, channels] in whole frames' words."""
+    t, mask = flow.tensor, (1 << flow.tensor.bits) - 1
+    values = [(word >> lane * t.bits & mask) + t.lo for word in words for lane in range(flow.lanes)]
+    return np.array(values, np.int64).reshape(-1, *t.shape)
+
+
+def random_frames(flow: Flow, n: int, seed: int = 0) -> Ints:
+    """`n` frames of the flow's type; every second one holds the interval's two ends only."""
+    rng, t = np.random.default_rng(seed), flow.tensor
+    frames = rng.integers(t.lo, t.hi, (n, *t.shape), dtype=np.int64, endpoint=True)
+    frames[1::2] = rng.choice([t.lo, t.hi], frames[1::2].shape)
+    return frames
+
+
+def run_stage(stage: Stage, words: Sequence[int], expected: int | None = None, **pauses) -> Transfers:
+    """Words through a stage; by default as many come out as whole frames in make."""
+    if expected is None:
+        expected = len(words) * stage.sink.frame_words // stage.source.frame_words
+    patience = int((200 + stage.cycles + stage.latency) / _working(pauses))
+    return drive(stage, {"i": words}, {"o": expected}, patience=patience, **pauses)["o"]
+
+
+def through(stage: Stage, frames: Ints, **pauses) -> Ints:
+    """Frames through a stage, as arrays."""
+    return unpack(stage.sink, run_stage(stage, pack(stage.source, frames), **pauses).words)
+
+
+def frame_distances(cycles: Sequence[int], frame_words: int) -> list[int]:
+    """Cycles from each frame's last word to the next one's."""
+    return np.diff(cycles[frame_words - 1 :: frame_words]).tolist()
+
+
+def conv_lanes(
+    layer: BinaryConv, t: Tensor, *, lanes: int = 256, cycles: int = 3000
+) -> list[tuple[int, int]]:
+    """Legal foldings (simd, pe) that a simulator can bear, the smallest first."""
+    pixels = layer.infer(t).pixels
+    pairs = [(simd, pe) for simd in divisors(t.channels) for pe in divisors(len(layer.weights))]
+    pairs = sorted((pair for pair in pairs if pair[0] * pair[1] <= lanes), key=lambda pair: pair[0] * pair[1])
+    work = pixels * layer.weights.size
+    return [pair for pair in pairs if work // (pair[0] * pair[1]) <= cycles] or pairs[-1:]
+
+
+@st.composite
+def plans(draw: DrawFn, net: Net) -> Plan:
+    """Any folding that a simulator can bear."""
+    foldings = {}
+
+    def visit(path: str, layer: Layer, t: Tensor) -> None:
+        if isinstance(layer, BinaryConv):
+            simd, pe = draw(st.sampled_from(conv_lanes(layer, t)))
+            foldings[path] = Folding(pe, simd)
+        elif isinstance(layer, SumPool):
+            foldings[path] = Folding(draw(st.sampled_from(divisors(t.channels))))
+
+    walk(net.body, net.input, visit)
+    return Plan(foldings, draw(st.sampled_from(divisors(net.output.channels))))
+
+
+def coming_after(stage: Stage, pixels: int) -> int:
+    """How many words come out of a fresh stage after `pixels` pixels and no more."""
+    words = pack(stage.source, random_frames(stage.source, 1))[: pixels * stage.source.words]
+    patience = 60 + stage.cycles + stage.latency
+    return len(drive(stage, {"i": words}, {"o": None}, patience=patience)["o"].words)
+
+
+def beats(accelerator: Accelerator, frames: Sequence[Ints]) -> list[int]:
+    """Input words of frames [pixels, channels] of any length; samples are raw and may lie outside."""
+    payload = accelerator.i.payload
+    sample = payload.shape()["pixel"].shape.elem_shape.width
+    words = []
+    for frame in frames:
+        for index, pixel in enumerate(frame.tolist()):
+            word = sum((value & (1 << sample) - 1) << lane * sample for lane, value in enumerate(pixel))
+            words.append(word | (index == len(frame) - 1) << len(pixel) * sample)
+    return words
+
+
+@dataclass(frozen=True)
+class Run:
+    """What came out of an Accelerator.
+
+    logits : int64 [N, H, W, C]
+    best : int64 [N, H, W], with each pixel's last word
+    cycles : of each output word
+    counters : (short frames, long frames)
+    """
+
+    logits: Ints
+    best: Ints
+    cycles: list[int]
+    counters: tuple[int, ...]
+
+
+def run_accelerator(machine: Accelerator, frames: Sequence[Ints], good: int | None = None, **pauses) -> Run:
+    """Frames [..., channels] of any length through a machine; `good` of them, or all, will come out."""
+    t, lanes = machine.net.output, machine.plan.output_lanes
+    frame_words = t.pixels * t.channels // lanes
+    n = len(frames) if good is None else good
+    words = beats(machine, [frame.reshape(-1, frame.shape[-1]) for frame in frames])
+    once = sum(stage.cycles + stage.latency for _, stage in machine.pipeline.stages)
+    patience = int((200 + 2 * once + 2 * machine.net.input.pixels) / _working(pauses))
+    counters = [machine.short_frames, machine.long_frames]
+    done = drive(machine, {"i": words}, {"o": n * frame_words}, patience=patience, peek=counters, **pauses)
+    out = done["o"]
+    fields = [machine.o.payload.shape().from_bits(word) for word in out.words]
+    lasts = [word.last for word in fields]
+    assert lasts == ([0] * (frame_words - 1) + [1]) * n, "last is not with each frame's last word"
+    logits = np.array([[word.values[lane] for lane in range(lanes)] for word in fields], np.int64)
+    best = np.array([word.best for word in fields], np.int64).reshape(n, t.height, t.width, -1)[..., -1]
+    return Run(logits.reshape(n, *t.shape), best, out.cycles, done.peeked)
+
+
+def ready_to_valid(circuit: Component) -> list[str]:
+    """Combinational paths from any stream's ready to any stream's offer, as "o.ready > o.valid"."""
+    readies: dict[str, Value] = {}
+    offers: dict[str, Value] = {}
+    ports = []
+    for path, member, value in circuit.signature.flatten(circuit):
+        name = ".".join(map(str, path))
+        given = member.flow == Out
+        value = Value.cast(value)
+        ports.append((name, value, PortDirection.Output if given else PortDirection.Input))
+        if given and path[-1] != "ready":
+            offers[name] = value
+        elif not given and path[-1] == "ready":
+            readies[name] = value
+    netlist = build_netlist(Fragment.get(circuit, None), ports=ports)
+    sources = {net: name for name, value in readies.items() for net in netlist.signals[value]}
+
+    @cache
+    def reached(net) -> frozenset[str]:
+        """The ready signals that a net depends on; the netlist has no cycles."""
+        if net in sources:
+            return frozenset({sources[net]})
+        if net.is_const:
+            return frozenset()
+        edges = netlist.cells[net.cell].comb_edges_to(net.bit)
+        return frozenset().union(*(reached(netlist.resolve_net(source)) for source, _ in edges))
+
+    return sorted(
+        f"{ready} > {offer}"
+        for offer, value in offers.items()
+        for ready in frozenset().union(*map(reached, netlist.signals[value]))
+    )
+
+
+def _working(pauses: Mapping[str, object]) -> float:
+    """The share of cycles in which both sides move."""
+    return (1 - pauses.get("idle", 0)) * (1 - pauses.get("stall", 0))

@@ -1,0 +1,246 @@
+"""Every kind of layer against loops over Python's integers, and the types it promises."""
+
+import math
+from fractions import Fraction
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from strategies import LAYERS, binary_convs, images, layers_and_inputs, nets, tensors
+
+from bitfold.model.error import BadInput
+from bitfold.model.layers import (
+    BinaryConv,
+    Chain,
+    GlobalSum,
+    PadChannels,
+    Requantise,
+    Residual,
+    SumPool,
+    argmax,
+    shifted_relu,
+    trace,
+    walk,
+)
+from bitfold.model.net import Net
+from bitfold.model.tensor import Tensor
+
+
+def positions(x, kernel, stride, padding):
+    """(row, column, window) of every place of the kernel on the padded object array x."""
+    x = np.pad(x, ((0, 0), padding[:2], padding[2:], (0, 0)))
+    for row, top in enumerate(range(0, x.shape[1] - kernel[0] + 1, stride)):
+        for column, left in enumerate(range(0, x.shape[2] - kernel[1] + 1, stride)):
+            yield row, column, x[:, top : top + kernel[0], left : left + kernel[1]]
+
+
+def naive(layer, x):
+    """The layer's meaning from DESIGN section 2, on an object array of Python integers."""
+    match layer:
+        case BinaryConv(weights, stride, padding):
+            out = {}
+            for row, column, window in positions(x, weights.shape[1:3], stride, padding):
+                for channel, signs in enumerate(weights):
+                    for image, values in enumerate(window):
+                        pairs = zip(values.ravel(), signs.ravel(), strict=True)
+                        out[image, row, column, channel] = sum(q if sign else -q for q, sign in pairs)
+            y = np.empty(tuple(last + 1 for last in max(out)), object)
+            for index, value in out.items():
+                y[index] = value
+            return y
+        case Requantise(shift, lo, hi, offset):
+            y = np.empty_like(x)
+            for index, q in np.ndenumerate(x):
+                total = q + (0 if offset is None else int(offset[index[-1]]))
+                half = Fraction(1, 2) if shift > 0 else 0
+                y[index] = min(max(math.floor(total / Fraction(2) ** shift + half), lo), hi)
+            return y
+        case SumPool(kernel, stride, padding):
+            sums = {(r, c): w.sum(axis=(1, 2)) for r, c, w in positions(x, (kernel, kernel), stride, padding)}
+            rows, columns = max(sums)
+            return np.stack(
+                [np.stack([sums[r, c] for c in range(columns + 1)], 1) for r in range(rows + 1)], 1
+            )
+        case GlobalSum():
+            return x.sum(axis=(1, 2), keepdims=True)
+        case PadChannels(channels):
+            return np.concatenate([x, np.zeros((*x.shape[:3], channels), object)], axis=3)
+        case Chain(layers):
+            for inner in layers:
+                x = naive(inner, x)
+            return x
+        case Residual(body, skip, lo, hi):
+            return np.clip(naive(body, x) + naive(skip, x), lo, hi)
+
+
+@pytest.mark.parametrize("kind", LAYERS, ids=lambda kind: kind.__name__)
+@given(data=st.data())
+def test_layer_is_the_naive_loop(kind, data):
+    layer, t = data.draw(layers_and_inputs(kind))
+    x = images(Net(t, Chain()), 2, data.draw(st.integers(0, 99)))
+    y = layer(x)
+    np.testing.assert_array_equal(y, naive(layer, x.astype(object)))
+    layer.infer(t).check(y)
+
+
+@pytest.mark.parametrize("dtype", [np.int8, np.int16, np.int32, np.int64])
+def test_layers_widen_when_the_dtype_is_full(dtype):
+    info = np.iinfo(dtype)
+    ends = [info.min, info.max] if dtype != np.int64 else [-(2**60), 2**60]
+    x = np.array(ends * 8, dtype).reshape(1, 4, 4, 1)
+    layers = [
+        BinaryConv(np.ones((1, 3, 3, 1), np.bool_)),
+        SumPool(2, 1),
+        GlobalSum(),
+        Requantise(1, -(2**61), 2**61),
+        Residual(Chain(), Chain(), -(2**61), 2**61),
+        Residual(Chain(), Chain(), 2**40, 2**41),
+    ]
+    for layer in layers:
+        np.testing.assert_array_equal(layer(x), naive(layer, x.astype(object)))
+
+
+def test_rounding_is_half_up_also_below_zero():
+    x = np.arange(-6, 7, dtype=np.int8).reshape(1, 1, 13, 1)
+    assert Requantise(2, -9, 9)(x).ravel().tolist() == [-1, -1, -1, -1, 0, 0, 0, 0, 1, 1, 1, 1, 2]
+    assert Requantise(0, -9, 9)(x).ravel().tolist() == x.ravel().tolist()
+    assert Requantise(-1, -9, 9)(x).ravel().tolist()[:4] == [-9, -9, -8, -6]
+
+
+def test_shifted_relu_clips_at_minus_one_and_uses_all_codes():
+    relu = shifted_relu(bits=4, frac_in=6, frac=2)
+    t = Tensor(1, 1, 1, -1000, 1000, 6)
+    assert relu.infer(t) == Tensor(1, 1, 1, -4, 11, 2)
+    y = relu(np.arange(-1000, 1001).reshape(-1, 1, 1, 1))
+    assert sorted(set(y.ravel().tolist())) == list(range(-4, 12))
+
+
+@given(data=st.data())
+def test_conv_interval_is_reached_and_never_left(data):
+    t = data.draw(tensors(side=4))
+    conv = data.draw(binary_convs(t))
+    for all_one in (False, True):
+        conv = BinaryConv(np.full_like(conv.weights, all_one), 1, conv.padding, conv.scale)
+        widest = max(t.lo, t.hi, key=abs)
+        bound = conv.infer(t)
+        y = conv(np.full((1, *t.shape), widest, t.dtype))
+        bound.check(y)
+        inside = t.height >= conv.kernel[0] and t.width >= conv.kernel[1]
+        if inside:
+            assert (bound.hi if all_one == (widest > 0) else bound.lo) in y
+
+
+@given(data=st.data())
+def test_no_input_leaves_the_interval_of_a_mixed_kernel(data):
+    t = data.draw(tensors(side=3))
+    kernel = (t.height, t.width)
+    weights = np.random.default_rng(data.draw(st.integers(0, 99))).random((2, *kernel, t.channels)) < 0.5
+    conv = BinaryConv(weights)
+    x = np.where(weights, t.hi, t.lo)
+    y = np.concatenate([conv(x), conv(np.where(weights, t.lo, t.hi))])
+    conv.infer(t).check(y)
+    assert y[0, 0, 0, 0] == np.where(weights[0], t.hi, -t.lo).sum()
+
+
+@pytest.mark.parametrize(
+    ("layer", "interval"),
+    [
+        (SumPool(2, 1), (-12, 20)),
+        (SumPool(2, 1, (1, 0, 0, 0)), (-12, 20)),
+        (GlobalSum(), (-18, 30)),
+        (PadChannels(1), (-3, 5)),
+        (Residual(Chain(), Chain(), -4, 6), (-4, 6)),
+    ],
+)
+def test_intervals_of_the_sums(layer, interval):
+    t = Tensor(2, 3, 1, -3, 5)
+    output = layer.infer(t)
+    assert (output.lo, output.hi) == interval
+    assert layer(np.full((1, *t.shape), t.lo, t.dtype)).min() == output.lo
+    assert layer(np.full((1, *t.shape), t.hi, t.dtype)).max() == output.hi
+
+
+@pytest.mark.parametrize("layer", [SumPool(2, 1, (0, 1, 0, 0)), PadChannels(1)])
+def test_padding_puts_zero_into_the_interval(layer):
+    assert (layer.infer(Tensor(2, 2, 1, 3, 5)).lo, layer.infer(Tensor(2, 2, 1, -5, -3)).hi) == (0, 0)
+
+
+def test_scales_move_the_binary_point():
+    t = Tensor(2, 2, 1, 0, 3, frac=5)
+    assert BinaryConv(np.ones((1, 1, 1, 1), np.bool_), scale=3).infer(t).frac == 8
+    assert SumPool(2, 2, scale=2).infer(t).frac == 7
+    assert Requantise(4, 0, 3).infer(t).frac == 1
+
+
+def test_argmax_takes_the_first_of_the_largest():
+    assert argmax(np.array([[[[1, 7, 7]]], [[[2, 2, 2]]]])).tolist() == [1, 0]
+
+
+@given(nets())
+def test_trace_shows_what_walk_announces(net):
+    types = {}
+    output = walk(net.body, net.input, lambda path, layer, t: types.setdefault(path, (layer, t)))
+    steps = list(trace(net.body, images(net, 2)))
+    assert {path for path, _, _ in steps} == set(types)
+    for path, layer, y in steps:
+        assert layer is types[path][0]
+        layer.infer(types[path][1]).check(y)
+    assert output == net.output
+    np.testing.assert_array_equal(steps[-1][2], net.body(images(net, 2)))
+
+
+def test_paths_name_chains_by_index_and_residuals_by_branch():
+    body = Chain((Chain((GlobalSum(),)), Residual(Chain((GlobalSum(),)))))
+    paths = [path for path, _, _ in trace(body, np.ones((1, 1, 1, 1), np.int8))]
+    assert paths == ["0.0", "0", "1.body.0", "1.body", "1.skip", "1", ""]
+
+
+BITS = np.ones((2, 3, 3, 1), np.bool_)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (
+            lambda: BinaryConv(np.ones((2, 3, 3), np.bool_)),
+            "the weights must be bool [C_out, kernel height, kernel width, C_in], not bool [2, 3, 3]",
+        ),
+        (
+            lambda: BinaryConv(np.ones((2, 3, 3, 1), np.int8)),
+            "the weights must be bool [C_out, kernel height, kernel width, C_in], not int8 [2, 3, 3, 1]",
+        ),
+        (lambda: BinaryConv(BITS, stride=0), "the stride must be at least 1, not 0"),
+        (
+            lambda: BinaryConv(BITS, 1, (0, 0, -1, 0)),
+            "padding must be four numbers (top, bottom, left, right) >= 0, not (0, 0, -1, 0)",
+        ),
+        (
+            lambda: BinaryConv(BITS, 1, (0, 3, 0, 0)),
+            "padding (0, 3, 0, 0) must be smaller than the 3x3 kernel",
+        ),
+        (lambda: SumPool(0, 1), "the kernel must be at least 1x1, not 0x0"),
+        (lambda: Requantise(63, 0, 1), "the shift must lie in [-48, 62], not 63"),
+        (lambda: Requantise(0, 1, 0), "the clip interval [1, 0] is empty"),
+        (lambda: Requantise(0, 0, 2**63), f"the interval [0, {2**63}] does not fit 64 bits"),
+        (lambda: Requantise(0, 0, 1, np.zeros((1, 2))), "the offset must be int64 [C], not float64 [1, 2]"),
+        (lambda: Residual(Chain(), Chain(), 1, 0), "the clip interval [1, 0] is empty"),
+        (lambda: PadChannels(0), "the channels to append must be at least 1, not 0"),
+        (lambda: shifted_relu(9, 0, 0), "activations have 2 to 8 bits, not 9"),
+        (
+            lambda: shifted_relu(4, 0, -1),
+            "a shifted ReLU needs -1 to be an integer: frac must be >= 0, not -1",
+        ),
+    ],
+)
+def test_constructors_say_what_is_wrong(make, message):
+    with pytest.raises(BadInput) as error:
+        make()
+    assert str(error.value) == message
+
+
+def test_arrays_of_a_layer_cannot_be_written():
+    conv, step = BinaryConv(BITS), Requantise(0, 0, 1, np.zeros(2, np.int64))
+    for array in (conv.weights, step.offset):
+        with pytest.raises(ValueError, match="read-only"):
+            array[...] = 0

@@ -1,0 +1,64 @@
+"""Intervals, widths and what an array of a type may hold."""
+
+import numpy as np
+import pytest
+
+from bitfold.model.error import BadInput
+from bitfold.model.tensor import Tensor, dtype_for
+
+
+@pytest.mark.parametrize(
+    ("lo", "hi", "bits", "dtype"),
+    [
+        (0, 0, 1, "int8"),
+        (-4, 11, 4, "int8"),
+        (-1, 1, 2, "int8"),
+        (0, 255, 8, "int16"),
+        (-(2**15), 2**15 - 1, 16, "int16"),
+        (-(2**15), 2**15, 17, "int32"),
+        (-(2**63), 2**63 - 1, 64, "int64"),
+    ],
+)
+def test_widths_come_from_the_interval(lo, hi, bits, dtype):
+    t = Tensor(2, 3, 4, lo, hi)
+    assert (t.bits, t.dtype, t.pixels, t.shape) == (bits, np.dtype(dtype), 6, (2, 3, 4))
+    assert dtype_for(lo, hi) == dtype
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ((0, 1, 1, 0, 1), "a tensor's height must be at least 1, not 0"),
+        ((1, 1, -1, 0, 1), "a tensor's channels must be at least 1, not -1"),
+        ((1, 1, 1, 1, 0), "a tensor's interval [1, 0] is empty"),
+        ((1, 1, 1, 0, 2**63), f"the interval [0, {2**63}] does not fit 64 bits"),
+    ],
+)
+def test_constructor_says_what_is_wrong(values, message):
+    with pytest.raises(BadInput) as error:
+        Tensor(*values)
+    assert str(error.value) == message
+
+
+@pytest.mark.parametrize(
+    ("array", "message"),
+    [
+        (np.zeros((1, 2, 2, 1)), "the values must be integers, not float64"),
+        (np.zeros((1, 2, 2, 1), np.bool_), "the values must be integers, not bool"),
+        (np.zeros((2, 2, 1), int), "the array has the shape [2, 2, 1]; expected [N, 2, 2, 1]"),
+        (np.zeros((1, 2, 3, 1), int), "the array has the shape [1, 2, 3, 1]; expected [N, 2, 2, 1]"),
+        (np.full((1, 2, 2, 1), 4), "the values span [4, 4]; expected [-1, 3]"),
+        (np.full((1, 2, 2, 1), -2), "the values span [-2, -2]; expected [-1, 3]"),
+    ],
+)
+def test_check_says_what_is_wrong(array, message):
+    with pytest.raises(BadInput) as error:
+        Tensor(2, 2, 1, -1, 3).check(array)
+    assert str(error.value) == message
+
+
+def test_check_accepts_the_whole_interval_any_integer_dtype_and_no_image():
+    t = Tensor(2, 1, 1, 0, 3)
+    for dtype in (np.uint8, np.int64):
+        t.check(np.array([0, 3], dtype).reshape(1, 2, 1, 1))
+    t.check(np.zeros((0, 2, 1, 1), np.int8))
