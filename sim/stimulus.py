@@ -1,0 +1,108 @@
+"""What goes into a simulated machine and what comes out of it, beat by beat; the same for every engine."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+Progress: TypeAlias = Callable[[int, int], None]
+"""progress(frames that have left the machine, frames expected)."""
+
+
+class Broken(RuntimeError):  # noqa: N818
+    """The machine broke the contract of its streams; the message says how and in which cycle."""
+
+
+@dataclass(frozen=True)
+class Stimulus:
+    """Beats for the machine and how they are offered.
+
+    Parameters
+    ----------
+    beats : structured array [beats] with the fields ``last`` uint8 and ``data`` uint8 [bytes a beat]
+    outputs : output beats to wait for; the first one beyond ends the run
+    out_bytes : bytes of one output beat
+    pauses : probability in [0, 1) of an idle cycle before each input beat, and of a stalled output cycle
+    seed : of the pauses
+    watchdog : cycles without a transfer on either side after which the machine counts as stuck
+    drain : cycles to watch for more after the last expected transfer
+    """
+
+    beats: NDArray[np.void]
+    outputs: int
+    out_bytes: int
+    pauses: float = 0.0
+    seed: int = 0
+    watchdog: int = 10_000
+    drain: int = 0
+
+    @property
+    def frames(self) -> int:
+        """Frames offered, the malformed ones included."""
+        return int(self.beats["last"].sum())
+
+    @property
+    def in_bytes(self) -> int:
+        """Bytes of one input beat."""
+        return int(self.beats.dtype["data"].shape[0])
+
+
+@dataclass(frozen=True)
+class Capture:
+    """What an engine saw. Cycles count from 0 at the end of reset; a transfer belongs to its rising edge.
+
+    Parameters
+    ----------
+    beats : structured array [beats]: ``cycle`` uint64, ``user`` uint32, ``last`` uint8, ``data`` uint8
+        [bytes a beat], one for every output transfer
+    frame_cycles : uint64 [frames, 2], the cycles of each input frame's first and last beat
+    cycles : simulated cycles
+    short_frames, long_frames : the machine's counters at the end
+    stuck : no transfer happened for as long as the watchdog allows
+    input, output : (valid, ready, transfers) of the machine's two sides at the end
+    """
+
+    beats: NDArray[np.void]
+    frame_cycles: NDArray[np.uint64]
+    cycles: int
+    short_frames: int
+    long_frames: int
+    stuck: bool
+    input: tuple[bool, bool, int]
+    output: tuple[bool, bool, int]
+
+
+def in_dtype(width: int) -> np.dtype[np.void]:
+    """One input beat of `width` bytes, as the engines read it."""
+    return np.dtype([("last", "u1"), ("data", "u1", (width,))])
+
+
+def out_dtype(width: int) -> np.dtype[np.void]:
+    """One output beat of `width` bytes, as the engines write it."""
+    return np.dtype([("cycle", "<u8"), ("user", "<u4"), ("last", "u1"), ("data", "u1", (width,))])
+
+
+def pack(values: NDArray[np.integer], width: int) -> NDArray[np.uint8]:
+    """Integers [..., n] to little-endian two's complement bytes [..., n * width]; width <= 8."""
+    wide = np.ascontiguousarray(values, dtype="<i8")
+    return wide.view(np.uint8).reshape(*values.shape, 8)[..., :width].reshape(*values.shape[:-1], -1)
+
+
+def unpack(data: NDArray[np.uint8], width: int) -> NDArray[np.int64]:
+    """The inverse of `pack` for signed values: bytes [..., n * width] to int64 [..., n]."""
+    narrow = data.reshape(*data.shape[:-1], -1, width)
+    wide = np.zeros((*narrow.shape[:-1], 8), np.uint8)
+    wide[..., 8 - width :] = narrow
+    return wide.view("<i8")[..., 0] >> (64 - 8 * width)
+
+
+def frame_beats(frames: Sequence[NDArray[np.integer]], width: int) -> NDArray[np.void]:
+    """The beats of frames [pixels, channels] of any length, `width` bytes a sample."""
+    beats = np.zeros(sum(map(len, frames)), in_dtype(frames[0].shape[1] * width))
+    beats["data"] = np.concatenate([pack(frame, width) for frame in frames])
+    beats["last"][np.cumsum([len(frame) for frame in frames]) - 1] = 1
+    return beats

@@ -1,0 +1,169 @@
+"""Reading the streams between the stages back from a waveform, and naming the first value that differs."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from vcd.reader import TokenKind, tokenize
+
+from ..hw.build import Tap
+from ..model.layers import trace
+from ..model.net import Net
+from ..model.tensor import Ints
+
+
+@dataclass
+class Stream:
+    """What one stream did: its transfers in order, and the state of its handshake at the end.
+
+    A word is None when the simulator did not know all of its bits.
+    """
+
+    words: list[int | None] = field(default_factory=list)
+    valid: bool = False
+    ready: bool = False
+
+
+@dataclass(frozen=True)
+class Difference:
+    """The first value that is not the reference's; `actual` is None for unknown bits.
+
+    `layer` is the path in `model.layers.trace` of the stage's first layer, or "output" when every stage is
+    right and what leaves the machine is not; `kind` names the classes of all layers of the stage. The
+    position is in the output of the stage.
+    """
+
+    layer: str
+    kind: str
+    image: int
+    row: int
+    column: int
+    channel: int
+    expected: int
+    actual: int | None
+
+    def __str__(self) -> str:
+        where = f"layer {self.layer} ({self.kind})" if self.kind else f"the {self.layer}"
+        actual = "unknown bits" if self.actual is None else self.actual
+        return (
+            f"{where} is the first that differs: image {self.image}, row {self.row}, column {self.column}, "
+            f"channel {self.channel}: expected {self.expected}, the hardware gives {actual}"
+        )
+
+
+def signals(names: Iterable[str]) -> list[str]:
+    """The signals of the streams `names`."""
+    return [f"{name}_{part}" for name in names for part in ("valid", "ready", "codes")]
+
+
+def expose(verilog: str, names: Iterable[str], clock: str = "clk") -> str:
+    """A generated Verilog text whose waveforms, in Verilator, show the streams `names` and nothing else.
+
+    A whole waveform is a hundred times larger.
+    """
+    on, off = "/* verilator tracing_on */", "/* verilator tracing_off */"
+    wanted = "|".join(map(re.escape, [clock, *signals(names)]))
+    declarations = rf"^ *(?:input|wire|reg) (?:\[\d+:0\] )?(?:{wanted});$"
+    instance = r"^ *\S+ +accelerator +\(.*?\);$"
+    for pattern in (declarations, instance):
+        verilog = re.sub(pattern, lambda match: f"{on}{match[0]}{off}", verilog, flags=re.M | re.S)
+    return f"{off}\n{verilog}"
+
+
+def read(vcd: Path, names: Iterable[str], clock: str = "clk") -> dict[str, Stream]:
+    """The streams `names` of a waveform: signals NAME_valid, NAME_ready and NAME_codes of any scope.
+
+    A transfer is a rising edge of `clock` just before which valid and ready are high. KeyError names a signal
+    that the waveform lacks.
+    """
+    streams = {name: Stream() for name in names}
+    wanted = {clock, *signals(streams)}
+    codes: dict[str, str] = {}
+    value: dict[str, int | str] = {}
+    pending: dict[str, int | str] = {}
+
+    def settle() -> None:
+        """All changes of one instant are known: count transfers if the clock rose, then apply them."""
+        if pending.get(codes[clock]) == "1" and value.get(codes[clock]) != "1":
+            for name, stream in streams.items():
+                valid, ready, word = (codes[f"{name}_{part}"] for part in ("valid", "ready", "codes"))
+                stream.valid, stream.ready = value.get(valid) == "1", value.get(ready) == "1"
+                if stream.valid and stream.ready:
+                    stream.words.append(_word(value.get(word, "x")))
+        value.update(pending)
+        pending.clear()
+
+    with vcd.open("rb") as file:
+        for token in tokenize(file):
+            kind = token.kind
+            if kind is TokenKind.VAR and token.data.reference in wanted:
+                codes.setdefault(token.data.reference, token.data.id_code)
+            elif kind is TokenKind.ENDDEFINITIONS:
+                if missing := sorted(wanted - codes.keys()):
+                    raise KeyError(f"{vcd} has no signal {missing[0]}")
+            elif kind is TokenKind.CHANGE_TIME:
+                settle()
+            elif kind is TokenKind.CHANGE_SCALAR or kind is TokenKind.CHANGE_VECTOR:
+                pending[token.data.id_code] = token.data.value
+    settle()
+    return streams
+
+
+def _word(value: int | str) -> int | None:
+    """A scalar change holds a digit, a vector change an integer or, with unknown bits, a text."""
+    if isinstance(value, str):
+        return int(value) if value in ("0", "1") else None
+    return value
+
+
+def locate(
+    net: Net, taps: Sequence[Tap], images: NDArray[np.integer], streams: dict[str, Stream], image: int
+) -> Difference | None:
+    """The first difference from `net` in images[image], in the order in which data flow through `taps`.
+
+    None where all stages give what they should.
+    """
+    steps = trace(net.body, images.astype(net.input.dtype))
+    layers = {path: (layer, output[image]) for path, layer, output in steps}
+    watched = {tap.path for tap in taps}
+    for tap in taps:
+        layer, output = layers[tap.path]
+        size = output.size // tap.lanes
+        found = _first(output, tap, streams[tap.name].words[image * size : (image + 1) * size])
+        if found is not None:
+            path, kind = tap.path, type(layer).__name__
+            before = _before(path)
+            if before in layers and before not in watched:
+                path, kind = before, f"{type(layers[before][0]).__name__} with {kind}"
+            (row, column, channel), expected, actual = found
+            return Difference(path, kind, image, row, column, channel, expected, actual)
+    return None
+
+
+def _before(path: str) -> str:
+    """The path of the layer before `path` in its chain, which a stage without a tap of its own shares."""
+    chain, _, index = path.rpartition(".")
+    if not index.isdigit():
+        return ""
+    return f"{chain}.{int(index) - 1}" if chain else str(int(index) - 1)
+
+
+def _first(
+    output: Ints, tap: Tap, words: Sequence[int | None]
+) -> tuple[tuple[int, ...], int, int | None] | None:
+    """(index into output [height, width, channels], expected, actual) of the first value that differs."""
+    t, lanes = tap.tensor, tap.lanes
+    mask = (1 << t.bits) - 1
+    expected = output.reshape(-1, lanes).tolist()
+    for number, (word, want) in enumerate(zip(words, expected, strict=False)):
+        for lane, value in enumerate(want):
+            actual = None if word is None else (word >> lane * t.bits & mask) + t.lo
+            if actual != value:
+                index = np.unravel_index(number * lanes + lane, output.shape)
+                return tuple(map(int, index)), value, actual
+    return None

@@ -1,0 +1,35 @@
+"""The programs that simulation needs, or one line that says how to get them."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import shutil
+from pathlib import Path
+
+from ..model.error import BadInput
+
+EXTRA = "pip install 'bitfold[sim]'"
+
+
+def program(name: str, package: str) -> str:
+    """Path of a program on PATH; BadInput names the Debian packages that bring it."""
+    path = shutil.which(name)
+    if path is None:
+        raise BadInput(f"{name} was not found on PATH; install {package.replace(' ', ' and ')} "
+                       f"(Debian: apt install {package})")  # fmt: skip
+    return path
+
+
+def module(name: str) -> Path:
+    """Folder of an installed Python package of the `sim` extra; BadInput says how to install it."""
+    spec = importlib.util.find_spec(name)
+    if spec is None or not spec.submodule_search_locations:
+        raise BadInput(f"the Python package {name} is missing; install it with: {EXTRA}")
+    return Path(spec.submodule_search_locations[0])
+
+
+def cache() -> Path:
+    """Folder for compiled models; it may be deleted at any time."""
+    home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(home) / "bitfold"
