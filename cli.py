@@ -87,11 +87,9 @@ def _plan(net: Net, path: Path | None, cycles: int | None) -> Plan:
 def _images(path: Path) -> NDArray[np.integer[Any]]:
     try:
         # Mapped, because reading would allocate whatever size the header claims.
-        images = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
+        images = np.lib.format.open_memmap(path, mode="r")
+    except (OSError, ValueError) as error:
         raise BadInput(f"{path}: not a readable .npy file of images: {error}") from None
-    if not isinstance(images, np.ndarray):
-        raise BadInput(f"{path}: an archive of several arrays; save the images alone with numpy.save")
     try:
         return np.array(images)
     except MemoryError:
@@ -158,9 +156,10 @@ def simulate(
     """Simulate the network's hardware on images and compare every logit with the network."""
     network = _net(net)
     folding = _plan(network, plan, cycles)
+    pixels = _images(images)
     with frames_bar(Console(stderr=True)) as progress:
         report = check(
-            network, folding, _images(images), engine=engine, pauses=pauses, seed=seed, waveform=waveform,
+            network, folding, pixels, engine=engine, pauses=pauses, seed=seed, waveform=waveform,
             progress=progress,
         )  # fmt: skip
     if output is not None:

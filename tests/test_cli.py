@@ -1,0 +1,120 @@
+"""The `bitfold` command: its figures, its exit statuses, its one line about bad input."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from bitfold.model import zoo
+from bitfold.model.layers import BinaryConv, Chain, Requantise
+from bitfold.model.net import Net
+from bitfold.model.tensor import Tensor
+
+
+def bitfold(*words):
+    """Run the command; (exit status, stdout, stderr)."""
+    command = [sys.executable, "-m", "bitfold", *map(str, words)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=600)
+    return done.returncode, done.stdout, done.stderr
+
+
+@pytest.fixture
+def small(tmp_path):
+    """A file with a network of one layer, and images for it."""
+    random = np.random.default_rng(7)
+    body = Chain((BinaryConv(random.random((4, 3, 3, 2)) < 0.5, padding=(1, 1, 1, 1)), Requantise(2, -4, 11)))
+    net = Net(Tensor(4, 4, 2, 0, 15), body)
+    net.save(tmp_path / "small.bitfold")
+    np.save(tmp_path / "images.npy", random.integers(0, 16, (5, 4, 4, 2), dtype=np.uint8))
+    return tmp_path
+
+
+def test_demo_is_exact_and_tells_machines_so(tmp_path):
+    pytest.importorskip("sklearn")
+    status, out, err = bitfold("demo", "--json", "-o", tmp_path / "demo")
+    assert status == 0, err
+    figures = json.loads(out)
+    assert figures["images"] == 359
+    assert figures["mismatching_logits"] == 0
+    assert figures["accuracy"] >= 0.97
+    assert figures["ideal_cycles_per_frame"] <= figures["cycles_per_frame"]
+    assert figures["cycles_per_frame"] <= 1.01 * figures["ideal_cycles_per_frame"]
+    assert figures["weights"] == zoo.load("digits").weights
+    assert figures["lanes"] > 0
+    assert {file.name for file in (tmp_path / "demo").glob("bitfold.*")} == {
+        "bitfold.v",
+        "bitfold.md",
+        "bitfold.toml",
+    }
+
+
+def test_verilog_writes_three_files_named_alike(small):
+    status, out, err = bitfold(
+        "verilog", small / "small.bitfold", "-o", small / "out", "--name", "tiny", "--cycles", 200, "--json"
+    )
+    assert status == 0, err
+    assert json.loads(out)["cycles_per_frame"] <= 200
+    assert "module tiny(" in (small / "out" / "tiny.v").read_text()
+    assert "# Module `tiny`" in (small / "out" / "tiny.md").read_text()
+    again = bitfold(
+        "verilog",
+        small / "small.bitfold",
+        "-o",
+        small / "again",
+        "--name",
+        "tiny",
+        "--plan",
+        small / "out" / "tiny.toml",
+    )
+    assert again[0] == 0
+    assert (small / "again" / "tiny.v").read_bytes() == (small / "out" / "tiny.v").read_bytes()
+
+
+@pytest.mark.parametrize("engine", ["verilator", "amaranth"])
+def test_simulate_compares_and_saves_logits(small, engine):
+    status, out, err = bitfold(
+        "simulate", small / "small.bitfold", "--images", small / "images.npy", "--engine", engine, "--pauses", 0.3,
+        "--waveform", small / "run.vcd", "-o", small / "logits.npy", "--json",
+    )  # fmt: skip
+    assert status == 0, err
+    figures = json.loads(out)
+    assert figures["images"] == 5
+    assert figures["mismatching_logits"] == 0
+    expected = Net.load(small / "small.bitfold")(np.load(small / "images.npy"))
+    np.testing.assert_array_equal(np.load(small / "logits.npy"), expected)
+    assert (small / "run.vcd").stat().st_size > 0
+
+
+def test_bad_input_gets_one_line_and_status_2(small):
+    (small / "short.bitfold").write_bytes((small / "small.bitfold").read_bytes()[:40])
+    (small / "text.npy").write_text("no array")
+    (small / "plan.toml").write_text("bitfold_plan = 1\n[layers]\n")
+    np.save(small / "wrong.npy", np.zeros((1, 5, 4, 2), np.uint8))
+    np.save(small / "floats.npy", np.zeros((1, 4, 4, 2)))
+    net, images = small / "small.bitfold", small / "images.npy"
+    for words, says in [
+        (("verilog", small / "none.bitfold", "-o", small / "x"), "none.bitfold"),
+        (("verilog", small / "short.bitfold", "-o", small / "x"), "short.bitfold"),
+        (("verilog", net, "-o", small / "x", "--cycles", 3), "takes at least"),
+        (
+            ("verilog", net, "-o", small / "x", "--cycles", 300, "--plan", small / "plan.toml"),
+            "exclude each other",
+        ),
+        (("verilog", net, "-o", small / "x", "--plan", small / "plan.toml"), 'no line for layer "0"'),
+        (("verilog", net, "-o", small / "x", "--name", "1st"), "1st"),
+        (("verilog", net, "-o", net), "small.bitfold"),
+        (("simulate", net, "--images", small / "text.npy"), "text.npy"),
+        (("simulate", net, "--images", small / "none.npy"), "none.npy"),
+        (("simulate", net, "--images", small / "wrong.npy"), "[1, 5, 4, 2]; expected [N, 4, 4, 2]"),
+        (("simulate", net, "--images", small / "floats.npy"), "must be integers"),
+        (("simulate", net, "--images", images, "--engine", "abacus"), "abacus"),
+        (("simulate", net, "--images", images, "--pauses", 1.5), "1.5"),
+    ]:
+        status, out, err = bitfold(*words)
+        assert status == 2, (words, out, err)
+        assert out == ""
+        assert says in err, (words, err)
+        assert err.startswith("bitfold: ")
+        assert err.count("\n") == 1, err
+    assert not (small / "x").exists()
