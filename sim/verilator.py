@@ -53,7 +53,7 @@ def build(verilog: Path, *, waveform: bool = False, folder: Path | None = None) 
     runtime = f"runtime-{digest.hexdigest()[:16]}"
     digest.update(DRIVER.read_bytes())
     digest.update(verilog.read_bytes())
-    folder = (folder or cache()) / "verilator"
+    folder = (folder or cache()).resolve() / "verilator"
     executable = folder / digest.hexdigest()[:32]
     if executable.exists():
         executable.touch()
