@@ -1,3 +1,4 @@
+# amaranth: UnusedElaboratable=no
 """Time and memory to write the Verilog of wide residual networks of random weights (32x32x3, depth 20).
 
     python benchmarks/generate.py [--width 4] [--lanes 1024] [--json]
@@ -14,10 +15,11 @@ import time
 from pathlib import Path
 
 import numpy as np
+
 from bitfold.hw import verilog
+from bitfold.hw.accelerator import Accelerator
 from bitfold.hw.conv import ConvStage
 from bitfold.hw.plan import fit
-from bitfold.hw.accelerator import Accelerator
 from bitfold.model.networks import wide_resnet
 
 
@@ -47,7 +49,9 @@ def main() -> None:
         size = path.stat().st_size
         weights_alone(Accelerator(net, plan), Path(folder) / "weights.hex")
     baseline = time.perf_counter() - written
-    own, tools = (resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    own, tools = (
+        resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
+    )
     peak = max(own, tools)
     figures = {
         "network": f"WRN 20-{arguments.width}",

@@ -1,0 +1,69 @@
+# amaranth: UnusedElaboratable=no
+"""Cycles a frame of the generated Verilog, frames back to back, against the slowest stage's folds.
+
+    python benchmarks/cycles.py [--json]
+
+The layer is the one of published comparisons: 3x3, 16 -> 16 channels on an 8x8 map, 16 inputs x 16 outputs in
+parallel: 576 cycles at best; FINN's padding, window and matrix unit take 592.
+"""
+
+import argparse
+import json
+
+import numpy as np
+
+from bitfold.hw.accelerator import Accelerator
+from bitfold.hw.plan import Folding, Plan, fit
+from bitfold.model import zoo
+from bitfold.model.layers import BinaryConv, Chain, Requantise
+from bitfold.model.net import Net
+from bitfold.model.tensor import Tensor
+from bitfold.sim.simulate import check
+
+FRAMES = 60
+
+
+def layer() -> tuple[Net, Plan]:
+    """The published comparison's layer, 4-bit activations, 256 lanes."""
+    weights = np.random.default_rng(0).random((16, 3, 3, 16)) < 0.5
+    body = Chain((BinaryConv(weights, padding=(1, 1, 1, 1)), Requantise(3, -4, 11)))
+    return Net(Tensor(8, 8, 16, 0, 15), body), Plan({"0": Folding(16, 16)}, output_lanes=16)
+
+
+def measure(name: str, net: Net, plan: Plan, pauses: float) -> dict[str, object]:
+    """Simulate random frames; every logit is compared too."""
+    shape = (FRAMES, *net.input.shape)
+    images = np.random.default_rng(1).integers(net.input.lo, net.input.hi + 1, shape)
+    report = check(net, plan, images, pauses=pauses)
+    ideal = Accelerator(net, plan).cycles
+    return {
+        "name": name,
+        "pauses": pauses,
+        "frames": FRAMES,
+        "mismatching_logits": report.mismatching_logits,
+        "cycles_per_frame": report.run.cycles_per_frame,
+        "ideal": ideal,
+        "ratio": round(report.run.cycles_per_frame / ideal, 4),
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--json", action="store_true", help="print the figures as JSON")
+    arguments = parser.parse_args()
+    digits = zoo.load("digits")
+    cases = [("16->16 3x3 on 8x8, 256 lanes", *layer())]
+    cases += [(f"digits, at most {lanes} lanes", digits, fit(digits, lanes)) for lanes in (256, 1024, 2048)]
+    figures = [measure(*case, pauses) for case in cases for pauses in (0.0, 0.2)]
+    if arguments.json:
+        print(json.dumps(figures))
+        return
+    for f in figures:
+        print(
+            f"{f['name']:32} pauses {f['pauses']:.1f}  {f['cycles_per_frame']:8.1f} cycles a frame, "
+            f"ideal {f['ideal']:5}, ratio {f['ratio']:.4f}, {f['mismatching_logits']} logits differ"
+        )
+
+
+if __name__ == "__main__":
+    main()
