@@ -45,9 +45,7 @@ NetArgument = Annotated[
 PlanOption = Annotated[Path | None, typer.Option("--plan", help="Plan file to use.")]
 CyclesOption = Annotated[
     int | None,
-    typer.Option(
-        "--cycles", help="Instead of a plan: the smallest that takes at most so many cycles a frame."
-    ),
+    typer.Option("--cycles", help="Instead of a plan: the smallest that takes at most so many cycles a frame."),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")]
 
@@ -98,9 +96,7 @@ def _images(path: Path) -> NDArray[np.integer[Any]]:
 
 @app.command()
 def demo(
-    output: Annotated[Path, typer.Option("-o", "--output", help="Folder for the Verilog.")] = Path(
-        "bitfold-demo"
-    ),
+    output: Annotated[Path, typer.Option("-o", "--output", help="Folder for the Verilog.")] = Path("bitfold-demo"),
     as_json: JsonOption = False,
 ) -> None:
     """The whole way on the shipped digits network: plan, Verilog, simulation, comparison."""

@@ -91,9 +91,7 @@ def run(folder: Path, console: Console) -> tuple[Demo, Report]:
     return demo, report
 
 
-def show(
-    demo: Demo, report: Report, net: Net, image: NDArray[np.uint8], label: int, console: Console
-) -> None:
+def show(demo: Demo, report: Report, net: Net, image: NDArray[np.uint8], label: int, console: Console) -> None:
     """Print the first digit with its class, and what was measured."""
     seen = net.classes[int(report.run.classes[0])]
     console.print(
@@ -105,9 +103,7 @@ def show(
         f"{report.images - report.mismatching_images} of {demo.images} images, {demo.mismatching_logits} logits differ",
     )
     table.add_row("accuracy", f"{100 * demo.accuracy:.2f} % of the held-out digits")
-    table.add_row(
-        "cycles a frame", f"{demo.ideal_cycles_per_frame:,} predicted, {demo.cycles_per_frame:,.1f} measured"
-    )
+    table.add_row("cycles a frame", f"{demo.ideal_cycles_per_frame:,} predicted, {demo.cycles_per_frame:,.1f} measured")
     table.add_row("lanes", f"{demo.lanes:,}")
     table.add_row("weights", f"{demo.weights:,} bits")
     table.add_row("files", f"{Path(demo.verilog).parent}/ (Verilog, interface sheet, plan)")

@@ -49,9 +49,7 @@ def main() -> None:
         size = path.stat().st_size
         weights_alone(Accelerator(net, plan), Path(folder) / "weights.hex")
     baseline = time.perf_counter() - written
-    own, tools = (
-        resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
-    )
+    own, tools = (resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
     peak = max(own, tools)
     figures = {
         "network": f"WRN 20-{arguments.width}",

@@ -159,9 +159,7 @@ def alone() -> None:
 
 def main() -> int:
     """0 when onnxruntime's logits are the reference's integers, 1 when some are not."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     for name, default in (("depth", 20), ("width", 4), ("batch", 64), ("rounds", 5)):
         parser.add_argument(f"--{name}", type=int, default=default)
     parser.add_argument("--json", action="store_true")

@@ -125,9 +125,7 @@ class Pipeline:
                 end = self.add(end, name, PadChannelsStage(end.flow, layer))
             case _:
                 raise TypeError(f"no stage for a layer of kind {type(layer).__name__}")
-        self.taps.append(
-            (Tap(path, end.flow.tensor, end.flow.lanes, "tap" + name.removeprefix("layer")), end.port)
-        )
+        self.taps.append((Tap(path, end.flow.tensor, end.flow.lanes, "tap" + name.removeprefix("layer")), end.port))
         return end
 
     def grow_chain(self, end: End, chain: Chain, path: str) -> End:
@@ -147,9 +145,7 @@ class Pipeline:
                 end = self.grow(end, layer, f"{dot}{index}")
         return end
 
-    def grow_conv(
-        self, end: End, layer: BinaryConv, requantise: Requantise | None, path: str, name: str
-    ) -> End:
+    def grow_conv(self, end: End, layer: BinaryConv, requantise: Requantise | None, path: str, name: str) -> End:
         folding = self.plan.foldings[path]
         end = self.convert(end, name, folding.simd)
         return self.add(end, name, ConvStage(end.flow, layer, requantise, folding.pe))

@@ -1,6 +1,6 @@
 """PadChannels: zero channels appended to every pixel."""
 
-from amaranth import Cat, Const, Module, Mux, Signal
+from amaranth import Module, Mux, Signal
 
 from ..model.layers import PadChannels
 from .stream import Flow, Stage
@@ -16,16 +16,9 @@ class PadChannelsStage(Stage):
         m = Module()
         word = Signal(range(self.sink.words))
         padding = Signal()
-        # 0 may have widened the interval: codes then count from the new lo.
-        shift = self.source.tensor.lo - self.sink.tensor.lo
-        width = self.sink.tensor.bits
-        shifted = Cat(
-            (code + shift)[:width] if shift else Cat(code, Const(0, 64))[:width]
-            for code in self.source.codes(self.i.payload)
-        )
         m.d.comb += [
             padding.eq(word >= self.source.words),
-            self.o.payload.eq(Mux(padding, self.sink.zero(), shifted)),
+            self.o.payload.eq(Mux(padding, self.sink.zero(), self.source.recode(self.i.payload, self.sink))),
             self.o.valid.eq(self.i.valid | padding),
             self.i.ready.eq(self.o.ready & ~padding),
         ]

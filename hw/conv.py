@@ -42,12 +42,11 @@ class ConvStage(Stage):
         self.layer = layer
         self.simd, self.pe = source.lanes, pe
         self.scaler = Scaler(sums, requantise or Requantise(0, sums.lo, sums.hi))
-        self.geometry = Geometry(
-            source.tensor.height, source.tensor.width, layer.kernel, layer.stride, layer.padding
-        )
+        self.geometry = Geometry(source.tensor.height, source.tensor.width, layer.kernel, layer.stride, layer.padding)
         self.dot_cycles = layer.fan_in // self.simd
         self.groups = sums.channels // pe
-        self.array = MacArray(self.simd, pe, source.tensor.hi - source.tensor.lo, self.scaler.width)
+        self.taken = (source.with_zero() if any(layer.padding) else source).tensor
+        self.array = MacArray(self.simd, pe, self.taken.hi - self.taken.lo, self.scaler.width)
         self.latency = WINDOW_LATENCY + self.array.latency + 2
         self.credits = credits_for(self.dot_cycles, self.latency)
         self.storage = self.geometry.depth
@@ -82,14 +81,12 @@ class ConvStage(Stage):
         words = self.layer.weights.reshape(channels, -1, self.simd)
         negations = correction(words).sum(axis=-1)
         total = 2 * self.layer.weights.sum(axis=(1, 2, 3), dtype=np.int64) - self.layer.fan_in
-        rows = self.scaler.addend + negations + self.source.tensor.lo * total
+        rows = self.scaler.addend + negations + self.taken.lo * total
         return rows.reshape(self.groups, self.pe)
 
     def elaborate(self, platform):
         m = Module()
-        m.submodules.window = window = Window(
-            self.source, self.geometry, groups=self.groups, credits=self.credits
-        )
+        m.submodules.window = window = Window(self.source, self.geometry, groups=self.groups, credits=self.credits)
         rows = np.packbits(self.weight_rows(), axis=1, bitorder="little")
         m.submodules.weights = weights = Memory(
             shape=unsigned(self.pe * self.simd),

@@ -62,9 +62,7 @@ class Plan:
 
     def lanes(self, net: Net) -> int:
         """One-bit products a cycle, over all convolutions."""
-        return sum(
-            self.foldings[path].lanes for path, layer, _ in _folded(net) if isinstance(layer, BinaryConv)
-        )
+        return sum(self.foldings[path].lanes for path, layer, _ in _folded(net) if isinstance(layer, BinaryConv))
 
     def dumps(self) -> str:
         """The plan as TOML, a line a layer."""
@@ -142,8 +140,7 @@ def balance(net: Net, cycles: int) -> Plan:
         if best is None:
             fastest = max(out.pixels * area, t.pixels)
             raise BadInput(
-                f'layer "{path}" ({type(layer).__name__}) takes at least {fastest} cycles a frame; '
-                f"{cycles} were asked"
+                f'layer "{path}" ({type(layer).__name__}) takes at least {fastest} cycles a frame; {cycles} were asked'
             )
         foldings[path] = Folding(pe=best[0] // -best[1], simd=-best[1])
     out = net.output

@@ -15,13 +15,11 @@ from .window import Geometry, Window
 class SumPoolStage(Stage):
     """SumPool on `lanes` channels at once: kernel area * C / lanes cycles a pixel, without a gap."""
 
-    latency = WINDOW_LATENCY + 3
+    latency = WINDOW_LATENCY + 2
 
     def __init__(self, source: Flow, layer: SumPool):
         kernel = (layer.kernel, layer.kernel)
-        self.geometry = Geometry(
-            source.tensor.height, source.tensor.width, kernel, layer.stride, layer.padding
-        )
+        self.geometry = Geometry(source.tensor.height, source.tensor.width, kernel, layer.stride, layer.padding)
         self.area = layer.kernel**2
         self.credits = credits_for(self.area, self.latency)
         self.storage = self.geometry.depth
@@ -44,9 +42,9 @@ class SumPoolStage(Stage):
         m.submodules.window = window = Window(self.source, self.geometry, groups=0, credits=self.credits)
         m.submodules.queue = queue = SyncFIFO(width=self.sink.bits, depth=self.credits)
         # Sums of codes start such that they end as codes: sum(q) - lo' = sum(code) + area * lo - lo'.
-        initial = self.area * self.source.tensor.lo - self.sink.tensor.lo
+        initial = self.area * window.read_flow.tensor.lo - self.sink.tensor.lo
         sums = []
-        for lane, code in enumerate(self.source.codes(window.word)):
+        for lane, code in enumerate(window.read_flow.codes(window.word)):
             total = Signal(self.sink.tensor.bits, name=f"sum{lane}")
             sums.append(total)
             with m.If(window.valid):

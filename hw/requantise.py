@@ -27,10 +27,15 @@ class Scaler:
     layer: Requantise
 
     @property
+    def floor_first(self) -> bool:
+        """Whether the clip's floor is subtracted before the shift; a left or a huge shift forbids it."""
+        return self.layer.shift >= 0 and abs(self.layer.lo).bit_length() + self.layer.shift < 62
+
+    @property
     def addend(self) -> NDArray[np.int64]:
         """Added to q, per channel: int64 [C]."""
         addend = np.broadcast_to(np.asarray(self.layer.addend), self.source.channels)
-        return addend - (self.layer.lo << max(0, self.layer.shift)) * (self.layer.shift >= 0)
+        return addend - (self.layer.lo << self.layer.shift) if self.floor_first else addend
 
     @property
     def interval(self) -> tuple[int, int]:
@@ -50,8 +55,9 @@ class Scaler:
         if shift >= 0:
             value, lo, hi = value >> shift, lo >> shift, hi >> shift
         else:
-            value = (value << -shift) - self.layer.lo
-            lo, hi = (lo << -shift) - self.layer.lo, (hi << -shift) - self.layer.lo
+            value, lo, hi = value << -shift, lo << -shift, hi << -shift
+        if not self.floor_first:
+            value, lo, hi = value - self.layer.lo, lo - self.layer.lo, hi - self.layer.lo
         return clip_code(value, lo, hi, self.layer.hi - self.layer.lo)
 
 
@@ -89,9 +95,7 @@ class RequantiseStage(Stage):
         m.submodules.constants = constants = ConstantTable(addend.reshape(words, lanes), width)
         m.d.comb += constants.next.eq(take)
         codes = Signal(self.sink.bits)
-        for lane, (code, constant) in enumerate(
-            zip(self.source.codes(self.i.payload), constants.row, strict=True)
-        ):
+        for lane, (code, constant) in enumerate(zip(self.source.codes(self.i.payload), constants.row, strict=True)):
             value = Signal(signed(width), name=f"value{lane}")
             m.d.comb += [
                 value.eq(code + constant),

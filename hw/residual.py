@@ -1,6 +1,6 @@
 """The saturating add that closes a residual."""
 
-from amaranth import Module, Mux, Signal, signed
+from amaranth import Module, Signal, signed
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
@@ -21,9 +21,7 @@ class SaturatingAdd(wiring.Component):
     def __init__(self, body: Flow, skip: Flow, layer: Residual):
         self.body_flow, self.skip_flow = body, skip
         self.sink = Flow(layer.join(body.tensor, skip.tensor), body.lanes)
-        super().__init__(
-            {"body": In(body.signature), "skip": In(skip.signature), "o": Out(self.sink.signature)}
-        )
+        super().__init__({"body": In(body.signature), "skip": In(skip.signature), "o": Out(self.sink.signature)})
 
     def elaborate(self, platform):
         m = Module()

@@ -61,6 +61,16 @@ class Flow:
         code = -self.tensor.lo
         return Const(sum(code << lane * self.tensor.bits for lane in range(self.lanes)), self.bits)
 
+    def with_zero(self) -> "Flow":
+        """The same lanes, of the least interval that holds real 0 too: what padding may be put into."""
+        t = self.tensor
+        return replace(self, tensor=replace(t, lo=min(t.lo, 0), hi=max(t.hi, 0)))
+
+    def recode(self, word: Value, sink: "Flow") -> Value:
+        """The same values as codes of another flow whose interval holds this one's."""
+        shift, width = self.tensor.lo - sink.tensor.lo, sink.tensor.bits
+        return Cat((code + shift)[:width] if shift else Cat(code, Const(0, width))[:width] for code in self.codes(word))
+
     def over(self, lanes: int) -> "Flow":
         """The same tensor, another number of lanes."""
         return replace(self, lanes=lanes)

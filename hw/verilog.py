@@ -78,9 +78,7 @@ def write(net: Net, plan: Plan, directory: Path, name: str = "bitfold") -> Path:
     the name is no Verilog identifier or the folder cannot be written.
     """
     if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name):
-        raise BadInput(
-            f'the module\'s name "{name}" must be letters, digits and _ and not start with a digit'
-        )
+        raise BadInput(f'the module\'s name "{name}" must be letters, digits and _ and not start with a digit')
     accelerator = Accelerator(net, plan)
     text = verilog.convert(AxiStreamTop(accelerator), name=name, emit_src=False, strip_internal_attrs=True)
     # Submodules are called after their place, with dots that Verilog would have to escape everywhere.

@@ -104,17 +104,22 @@ class Window(wiring.Component):
     valid, first, last : Out(1), a tap is given; it is the first, the last of a dot product
     index : Out, the tap's place in the order of a whole window; one cycle ahead of `word`, with `step`
     step : Out(1), `index` is used up
-    word : Out(flow.bits), the tap's codes, two cycles after `step`, as valid, first and last
+    word : Out(read_flow.bits), the tap's codes, two cycles after `step`, as valid, first and last
+
+    Attributes
+    ----------
+    read_flow : what `word` carries: as `flow`, but 0 lies in the interval where there is padding
     """
 
     def __init__(self, flow: Flow, geometry: Geometry, *, groups: int, credits: int):
         self.flow = flow
+        self.read_flow = flow.with_zero() if any(geometry.padding) else flow
         self.geometry = geometry
         self.credits = credits
         self.size = geometry.depth * flow.words
         (kh, kw), f = geometry.kernel, flow.words
         across, down = f, geometry.width * f
-        # (count, distance in words) of each loop, the innermost first, and how many of them make a dot product
+        # (count, distance in words) of each loop, the innermost first; all but the last make a dot product.
         if groups:
             self.loops = ((f, 1), (kw, across), (kh, down), (groups, 0))
         else:
@@ -130,7 +135,7 @@ class Window(wiring.Component):
                 "valid": Out(1),
                 "first": Out(1),
                 "last": Out(1),
-                "word": Out(flow.bits),
+                "word": Out(self.read_flow.bits),
             }
         )
 
@@ -176,7 +181,8 @@ class Window(wiring.Component):
         def advance(level):
             """Step loop `level`; all loops inside have wrapped."""
             if level == len(self.loops):
-                return next_window()
+                next_window()
+                return
             _, distance = self.loops[level]
             delta = distance - sum((count - 1) * inner for count, inner in self.loops[:level])
             with m.If(ends[level]):
@@ -246,6 +252,6 @@ class Window(wiring.Component):
             self.valid.eq(valid1),
             self.first.eq(first1),
             self.last.eq(last1),
-            self.word.eq(Mux(inside1, read.data, self.flow.zero())),
+            self.word.eq(Mux(inside1, self.flow.recode(read.data, self.read_flow), self.read_flow.zero())),
         ]
         return m

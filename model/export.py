@@ -82,6 +82,5 @@ def _binary_conv(module: modules.BinaryConv2d, path: str) -> BinaryConv:
 def _check_quantised(module: modules.Codes, path: str) -> None:
     if not module.quantised:
         raise BadInput(
-            f"module {path or 'network'} ({type(module).__name__}) is still floating point: "
-            "calibrate the network first"
+            f"module {path or 'network'} ({type(module).__name__}) is still floating point: calibrate the network first"
         )

@@ -12,10 +12,8 @@ import hashlib
 import json
 import math
 import os
-import secrets
 import stat
 from dataclasses import fields
-from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
 import numpy as np
@@ -26,6 +24,7 @@ from safetensors.numpy import load, save
 from .error import BadInput
 from .layers import KINDS, Chain
 from .tensor import Tensor
+from .write import write_beside
 
 VERSION = 1
 MAX_BYTES = 2**28
@@ -63,18 +62,7 @@ def write(network: object, path: str | os.PathLike[str]) -> None:
         _parse(type(network), raw)
     except BadInput as error:
         raise BadInput(f"{path} is not written: {error}") from None
-    place = Path(os.path.realpath(path))
-    beside = place.with_name(f".{place.name}.{secrets.token_hex(4)}")
-    try:
-        with open(beside, "xb") as file:
-            file.write(raw)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(beside, place)
-    except OSError as error:
-        raise BadInput(f"{path} cannot be written: {error.strerror}; choose another place") from None
-    finally:
-        beside.unlink(missing_ok=True)
+    write_beside(path, raw)
 
 
 def read(kind: type[_T], path: str | os.PathLike[str]) -> _T:
@@ -166,9 +154,7 @@ def _json(text: str | bytes, name: str) -> dict[str, Any]:
         raise BadInput(f"the {name} holds {_short(number)}, which is no integer")
 
     try:
-        value = json.loads(
-            text, object_pairs_hook=unique, parse_int=small, parse_float=refuse, parse_constant=refuse
-        )
+        value = json.loads(text, object_pairs_hook=unique, parse_int=small, parse_float=refuse, parse_constant=refuse)
     except BadInput:
         raise
     except (ValueError, RecursionError):

@@ -145,9 +145,7 @@ class Requantise:
         dtype_for(self.lo, self.hi)
         if self.offset is not None:
             if self.offset.ndim != 1 or self.offset.dtype != np.int64:
-                raise BadInput(
-                    f"the offset must be int64 [C], not {self.offset.dtype} {list(self.offset.shape)}"
-                )
+                raise BadInput(f"the offset must be int64 [C], not {self.offset.dtype} {list(self.offset.shape)}")
             offset = self.offset.view()
             offset.flags.writeable = False
             object.__setattr__(self, "offset", offset)
@@ -290,8 +288,7 @@ class Residual:
             )
         if body.frac != skip.frac:
             raise BadInput(
-                f"the body has {body.frac} fraction bits, the skip {skip.frac}; "
-                "an addition demands equal ones"
+                f"the body has {body.frac} fraction bits, the skip {skip.frac}; an addition demands equal ones"
             )
         return replace(body, lo=self.lo, hi=self.hi)
 

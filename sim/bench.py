@@ -97,9 +97,7 @@ async def stream(dut) -> None:
     watch = Watch(dut, len(beats), int(job["outputs"]))
     watching = cocotb.start_soon(watch.run(int(job["watchdog"]), int(job["drain"])))
     width = int(job["out_bytes"])
-    source = AxiStreamSource(
-        AxiStreamBus.from_prefix(dut, "s_axis"), dut.clk, byte_lanes=int(job["in_bytes"])
-    )
+    source = AxiStreamSource(AxiStreamBus.from_prefix(dut, "s_axis"), dut.clk, byte_lanes=int(job["in_bytes"]))
     sink = AxiStreamSink(AxiStreamBus.from_prefix(dut, "m_axis"), dut.clk, byte_lanes=width)
     if pauses:
         source.set_pause_generator(_pauses(pauses, 2 * seed))

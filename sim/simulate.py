@@ -96,9 +96,7 @@ class Report:
 class _Machine:
     """One network's hardware in one engine, ready to run any number of times."""
 
-    def __init__(
-        self, net: Net, plan: Plan, engine: str, build: Path | None, verilog: Path | None, work: Path
-    ) -> None:
+    def __init__(self, net: Net, plan: Plan, engine: str, build: Path | None, verilog: Path | None, work: Path) -> None:
         if engine not in ENGINES:
             raise BadInput(f"there is no engine {engine}; there are {', '.join(ENGINES)}")
         if engine == "amaranth" and verilog is not None:
@@ -194,9 +192,7 @@ class _Machine:
         capture = self.run(self.stimulus(frames, pauses, seed), waveform, taps_only=True)
         return capture, taps.read(waveform, [tap.name for tap in self.accelerator.taps])
 
-    def raise_deadlock(
-        self, frames: Sequence[NDArray[np.integer]], entered: int, pauses: float, seed: int
-    ) -> None:
+    def raise_deadlock(self, frames: Sequence[NDArray[np.integer]], entered: int, pauses: float, seed: int) -> None:
         """Look at the last few of the `entered` frames alone or, where they pass alone, at all of them."""
         for start in sorted({max(0, entered - 3), 0}, reverse=True):
             window = frames[start:entered]
@@ -268,7 +264,8 @@ def send(
 
 
 def _frames(images: NDArray[np.integer]) -> list[NDArray[np.integer]]:
-    return list(images.reshape(len(images), -1, images.shape[-1]))
+    n, height, width, channels = images.shape
+    return list(images.reshape(n, height * width, channels))
 
 
 def check(

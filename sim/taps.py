@@ -153,9 +153,7 @@ def _before(path: str) -> str:
     return f"{chain}.{int(index) - 1}" if chain else str(int(index) - 1)
 
 
-def _first(
-    output: Ints, tap: Tap, words: Sequence[int | None]
-) -> tuple[tuple[int, ...], int, int | None] | None:
+def _first(output: Ints, tap: Tap, words: Sequence[int | None]) -> tuple[tuple[int, ...], int, int | None] | None:
     """(index into output [height, width, channels], expected, actual) of the first value that differs."""
     t, lanes = tap.tensor, tap.lanes
     mask = (1 << t.bits) - 1

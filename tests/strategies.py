@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
+from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.strategies import DrawFn, SearchStrategy
 
@@ -28,6 +29,10 @@ from bitfold.model.layers import (
 )
 from bitfold.model.net import Net
 from bitfold.model.tensor import Ints, Tensor
+
+# A busy machine is slow, not wrong.
+settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("patient")
 
 SIDE = 9
 OPS = 60_000
@@ -73,9 +78,7 @@ def _split(draw: DrawFn, total: int, kernel: int) -> tuple[int, int]:
     return total - after, after
 
 
-def _conv(
-    draw: DrawFn, kernel: tuple[int, int], stride: int, pad: Padding, ins: int, outs: int
-) -> BinaryConv:
+def _conv(draw: DrawFn, kernel: tuple[int, int], stride: int, pad: Padding, ins: int, outs: int) -> BinaryConv:
     """A convolution whose scale is about the power of two nearest to sqrt(2 / fan-in)."""
     weights = random_weights((outs, *kernel, ins), draw(seeds))
     natural = round(0.5 * np.log2(weights[0].size / 2))

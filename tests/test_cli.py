@@ -6,6 +6,7 @@ import sys
 
 import numpy as np
 import pytest
+
 from bitfold.model import zoo
 from bitfold.model.layers import BinaryConv, Chain, Requantise
 from bitfold.model.net import Net

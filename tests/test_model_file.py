@@ -386,6 +386,12 @@ def test_writing_is_whole_or_not_at_all(path, good, monkeypatch):
     assert os.listdir(path.parent) == [path.name]
 
 
+def test_a_reader_of_the_old_file_keeps_it(path, good):
+    with open(path, "rb") as reader:
+        small(preprocessing="new").save(path)
+        assert reader.read() == good != path.read_bytes()
+
+
 def test_what_would_not_load_is_not_written(path):
     with pytest.raises(BadInput) as error:
         small(preprocessing="two\nlines").save(path)

@@ -59,9 +59,7 @@ def naive(layer, x):
         case SumPool(kernel, stride, padding):
             sums = {(r, c): w.sum(axis=(1, 2)) for r, c, w in positions(x, (kernel, kernel), stride, padding)}
             rows, columns = max(sums)
-            return np.stack(
-                [np.stack([sums[r, c] for c in range(columns + 1)], 1) for r in range(rows + 1)], 1
-            )
+            return np.stack([np.stack([sums[r, c] for c in range(columns + 1)], 1) for r in range(rows + 1)], 1)
         case GlobalSum():
             return x.sum(axis=(1, 2), keepdims=True)
         case PadChannels(channels):
@@ -87,8 +85,8 @@ def test_layer_is_the_naive_loop(kind, data):
 @pytest.mark.parametrize("dtype", [np.int8, np.int16, np.int32, np.int64])
 def test_layers_widen_when_the_dtype_is_full(dtype):
     info = np.iinfo(dtype)
-    ends = [info.min, info.max] if dtype != np.int64 else [-(2**60), 2**60]
-    x = np.array(ends * 8, dtype).reshape(1, 4, 4, 1)
+    low, high = (info.min, info.max) if dtype != np.int64 else (-(2**58), 2**58)
+    x = np.array([[low] * 16, [high] * 16, [low, high] * 8], dtype).reshape(3, 4, 4, 1)
     layers = [
         BinaryConv(np.ones((1, 3, 3, 1), np.bool_)),
         SumPool(2, 1),

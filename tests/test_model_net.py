@@ -41,8 +41,7 @@ def conv(c_in, c_out, kernel=3, scale=0):
         ),
         (
             (GlobalSum(), Residual(Chain((Residual(Chain((conv(2, 2, 1, scale=3),))),)))),
-            "layer 1.body.0 (Residual): the body has 7 fraction bits, the skip 4; "
-            "an addition demands equal ones",
+            "layer 1.body.0 (Residual): the body has 7 fraction bits, the skip 4; an addition demands equal ones",
         ),
         (
             (Residual(Chain(), Chain((conv(9, 1),))),),

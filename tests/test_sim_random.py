@@ -24,7 +24,7 @@ def check_exact(data: st.DataObject, pauses: float) -> None:
 
 
 @given(st.data(), st.sampled_from([0.0, 0.3]))
-@examples(12)
+@examples(8)
 def test_random_networks(data, pauses):
     check_exact(data, pauses)
 

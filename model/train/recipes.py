@@ -75,9 +75,7 @@ def train(recipe: Recipe, data: Data, seed: int, report: Callable[[str, Epoch], 
     """
     torch.manual_seed(seed)
     generator = torch.Generator().manual_seed(seed)
-    network = wide_resnet(
-        data.input, data.mean, len(data.classes), recipe.depth, recipe.channels, recipe.temperature
-    )
+    network = wide_resnet(data.input, data.mean, len(data.classes), recipe.depth, recipe.channels, recipe.temperature)
     images, labels = to_torch(data.train.images), torch.from_numpy(data.train.labels)
     for name, schedule in recipe.schedules.items():
         if name == "codes":
