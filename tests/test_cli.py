@@ -38,6 +38,7 @@ def test_demo_is_exact_and_tells_machines_so(tmp_path):
     figures = json.loads(out)
     assert figures["images"] == 359
     assert figures["mismatching_logits"] == 0
+    assert figures["mismatching_logits_with_pauses"] == 0
     assert figures["accuracy"] >= 0.97
     assert figures["ideal_cycles_per_frame"] <= figures["cycles_per_frame"]
     assert figures["cycles_per_frame"] <= 1.01 * figures["ideal_cycles_per_frame"]
