@@ -181,7 +181,7 @@ def least_skip_depth(body: End, skip: End) -> int:
     """
     arrived = np.searchsorted(skip.needs, body.needs, side="right")
     waiting = int((arrived - np.arange(len(arrived))).max())
-    return waiting * body.flow.words - 1
+    return max(0, waiting * body.flow.words - 1)
 
 
 def skip_depth(body: End, skip: End) -> int:

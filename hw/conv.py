@@ -49,7 +49,8 @@ class ConvStage(Stage):
         self.array = MacArray(self.simd, pe, self.taken.hi - self.taken.lo, self.scaler.width)
         self.latency = WINDOW_LATENCY + self.array.latency + 2
         self.credits = credits_for(self.dot_cycles, self.latency)
-        self.storage = self.geometry.depth
+        results = -(-self.credits // self.groups)
+        self.storage = self.geometry.depth + -(-results * source.tensor.pixels // sums.pixels)
         sink = requantise.infer(sums) if requantise else sums
         super().__init__(source, Flow(sink, pe))
 
@@ -90,7 +91,7 @@ class ConvStage(Stage):
         rows = np.packbits(self.weight_rows(), axis=1, bitorder="little")
         m.submodules.weights = weights = Memory(
             shape=unsigned(self.pe * self.simd),
-            depth=len(rows),
+            depth=max(2, len(rows)),  # an address of no bits is not Verilog
             init=[int.from_bytes(row.tobytes(), "little") for row in rows],
         )
         m.submodules.array = array = self.array

@@ -180,8 +180,10 @@ class Classifier(wiring.Component):
             wins = Signal(name=f"wins{lane}")
             first = (word == 0) if lane == 0 else 0
             m.d.comb += wins.eq((code > leading) | first)
-            leader = Mux(wins, word * lanes + lane, leader)
-            leading = Mux(wins, code, leading)
+            before, leader = leader, Signal.like(best, name=f"leader{lane}")
+            m.d.comb += leader.eq(Mux(wins, word * lanes + lane, before))
+            before, leading = leading, Signal.like(top, name=f"leading{lane}")
+            m.d.comb += leading.eq(Mux(wins, code, before))
 
         held = Signal.like(self.o.payload, name="held")
         m.d.comb += [

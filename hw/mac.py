@@ -50,7 +50,8 @@ class MacArray(wiring.Component):
     """
 
     def __init__(self, simd: int, pe: int, top: int, width: int):
-        self.simd, self.pe, self.top, self.width = simd, pe, top, width
+        # A constant input still has codes of one bit: Verilog has no signal of none.
+        self.simd, self.pe, self.top, self.width = simd, pe, max(1, top), width
         pairs = -(-simd // 2)
         self.levels = (pairs - 1).bit_length()
         self.latency = 2 + self.levels + 1
@@ -60,7 +61,7 @@ class MacArray(wiring.Component):
                 "valid": In(1),
                 "first": In(1),
                 "last": In(1),
-                "codes": In(simd * top.bit_length()),
+                "codes": In(simd * self.top.bit_length()),
                 "weights": In(pe * simd),
                 "initial": In(accumulators),
                 "starting": Out(1),

@@ -22,8 +22,10 @@ class SumPoolStage(Stage):
         self.geometry = Geometry(source.tensor.height, source.tensor.width, kernel, layer.stride, layer.padding)
         self.area = layer.kernel**2
         self.credits = credits_for(self.area, self.latency)
-        self.storage = self.geometry.depth
-        super().__init__(source, Flow(layer.infer(source.tensor), source.lanes))
+        sink = layer.infer(source.tensor)
+        results = -(-self.credits // source.words)
+        self.storage = self.geometry.depth + -(-results * source.tensor.pixels // sink.pixels)
+        super().__init__(source, Flow(sink, source.lanes))
 
     @property
     def cycles(self) -> int:
@@ -41,14 +43,13 @@ class SumPoolStage(Stage):
         m = Module()
         m.submodules.window = window = Window(self.source, self.geometry, groups=0, credits=self.credits)
         m.submodules.queue = queue = SyncFIFO(width=self.sink.bits, depth=self.credits)
-        # Sums of codes start such that they end as codes: sum(q) - lo' = sum(code) + area * lo - lo'.
-        initial = self.area * window.read_flow.tensor.lo - self.sink.tensor.lo
+        # The code of a sum is the sum of the codes: both intervals grow by the area.
         sums = []
         for lane, code in enumerate(window.read_flow.codes(window.word)):
             total = Signal(self.sink.tensor.bits, name=f"sum{lane}")
             sums.append(total)
             with m.If(window.valid):
-                m.d.sync += total.eq(Mux(window.first, initial, total) + code)
+                m.d.sync += total.eq(Mux(window.first, 0, total) + code)
         done = Signal()
         m.d.sync += done.eq(window.valid & window.last)
         m.d.comb += [
@@ -82,7 +83,7 @@ class GlobalSumStage(Stage):
     def elaborate(self, platform):
         m = Module()
         words, pixels = self.source.words, self.source.tensor.pixels
-        m.submodules.memory = memory = Memory(shape=unsigned(self.sink.bits), depth=words, init=[])
+        m.submodules.memory = memory = Memory(shape=unsigned(self.sink.bits), depth=max(2, words), init=[])
         write, read = memory.write_port(), memory.read_port(domain="comb")
         word, pixel = Signal(range(max(2, words))), Signal(range(max(2, pixels)))
         last_word, last_pixel, take, full = Signal(), Signal(), Signal(), Signal()

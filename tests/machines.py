@@ -19,7 +19,7 @@ from amaranth.hdl._ir import Fragment, PortDirection, build_netlist
 from amaranth.lib import wiring
 from amaranth.lib.wiring import Component, Out
 from amaranth.sim import Simulator
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.strategies import DrawFn
 
@@ -56,10 +56,11 @@ class Seen(dict[str, Transfers]):
     peeked: tuple[int, ...] = ()
 
 
-def examples(n: int) -> settings:
-    """The same `n` examples on every run, however long each takes."""
+def examples(n: int, shrink: bool = True) -> settings:
+    """The same `n` examples on every run, however long each takes; `shrink` finds the least that fails."""
     slow = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much]
-    return settings(derandomize=True, deadline=None, max_examples=n, suppress_health_check=slow)
+    phases = [phase for phase in Phase if shrink or phase not in (Phase.shrink, Phase.explain)]
+    return settings(derandomize=True, deadline=None, max_examples=n, suppress_health_check=slow, phases=phases)
 
 
 def drive(
@@ -113,28 +114,29 @@ def drive(
         drain = DRAIN if None not in counts.values() else patience
         while quiet < patience and not (complete() and quiet >= drain):
             resetting = countdown == 0
-            if resetting:
-                held = dict.fromkeys(outs)
-            if countdown is not None and (len(seen[next(iter(ins))].words) >= reset_after):
+            waiting = countdown is not None and len(seen[next(iter(ins))].words) >= reset_after
+            if waiting:
                 countdown = None if resetting else countdown - 1
             ctx.set(reset, resetting)
             for name, port in ins.items():
                 done = len(seen[name].words)
-                if not offered[name] and not resetting and done < len(feeds[name]):
+                if not offered[name] and not waiting and done < len(feeds[name]):
                     due = at is None or name not in at or cycle >= at[name][done]
-                    if due and countdown != 0 and (not idle or rng.random() >= idle):
+                    if due and (not idle or rng.random() >= idle):
                         ctx.set(payloads[name], feeds[name][done])
                         offered[name] = True
-                ctx.set(port.valid, offered[name] and not resetting)
+                ctx.set(port.valid, offered[name])
             for port in outs.values():
                 ctx.set(port.ready, 0)
             taking = []
             for name, port in outs.items():
                 before = ctx.get(port.valid), ctx.get(payloads[name])
                 word = before[1] if before[0] else None
-                assert resetting or held[name] in (None, word), f"{name} changed an offer in cycle {cycle}"
+                assert held[name] in (None, word), f"{name} changed an offer in cycle {cycle}"
                 held[name] = word
-                if not resetting and (not stalls[name] or rng.random() >= stalls[name]):
+                if resetting:
+                    held[name] = None
+                elif not stalls[name] or rng.random() >= stalls[name]:
                     ctx.set(port.ready, 1)
                     after = ctx.get(port.valid), ctx.get(payloads[name])
                     assert before == after, f"{name}: what is offered depends on ready in cycle {cycle}"
@@ -142,7 +144,7 @@ def drive(
                         taking.append((name, word))
                         held[name] = None
             for name, port in ins.items():
-                if offered[name] and ctx.get(port.ready) and not resetting:
+                if offered[name] and ctx.get(port.ready):
                     taking.append((name, feeds[name][len(seen[name].words)]))
                     offered[name] = False
             for name, word in taking:
@@ -167,8 +169,24 @@ def drive(
     simulator = Simulator(ResetInserter(reset)(circuit))
     simulator.add_clock(1e-6)
     simulator.add_testbench(bench)
-    simulator.run()
+    roomy(simulator.run)
     return seen
+
+
+def _roomy() -> Callable[[Callable[[], None]], None]:
+    """A function that calls its argument from a frame of 160 KB.
+
+    CPython keeps frames in chunks of 16 KB. The simulator's compiled processes have large ones: at an unlucky
+    depth of the stack each call maps a new chunk and unmaps it, twenty times slower than the simulation. After
+    this frame a chunk of 256 KB has room for them all.
+    """
+    names = " = ".join(f"v{k}" for k in range(20_000))
+    scope: dict[str, Callable[[Callable[[], None]], None]] = {}
+    exec(f"def roomy(run):\n    if False:\n        {names} = 0\n    run()", scope)
+    return scope["roomy"]
+
+
+roomy = _roomy()
 
 
 class Series(Stage):
@@ -252,9 +270,7 @@ def frame_distances(cycles: Sequence[int], frame_words: int) -> list[int]:
     return np.diff(cycles[frame_words - 1 :: frame_words]).tolist()
 
 
-def conv_lanes(
-    layer: BinaryConv, t: Tensor, *, lanes: int = 256, cycles: int = 3000
-) -> list[tuple[int, int]]:
+def conv_lanes(layer: BinaryConv, t: Tensor, *, lanes: int = 256, cycles: int = 500) -> list[tuple[int, int]]:
     """Legal foldings (simd, pe) that a simulator can bear, the smallest first."""
     pixels = layer.infer(t).pixels
     pairs = [(simd, pe) for simd in divisors(t.channels) for pe in divisors(len(layer.weights))]

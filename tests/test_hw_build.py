@@ -1,0 +1,162 @@
+# amaranth: UnusedElaboratable=no
+"""The table of contents of the hardware: every kind of layer has a stage, every stage keeps the stream's rules."""
+
+import inspect
+import pkgutil
+from importlib import import_module
+
+import numpy as np
+import pytest
+from amaranth.lib.wiring import Component
+from machines import ready_to_valid, run_accelerator
+from strategies import LAYERS, images, random_weights
+
+import bitfold.hw
+from bitfold.hw.accelerator import Accelerator
+from bitfold.hw.build import Pipeline
+from bitfold.hw.plan import Folding, Plan, balance
+from bitfold.hw.stream import Flow, Queue, Stage
+from bitfold.model.layers import (
+    KINDS,
+    BinaryConv,
+    Chain,
+    GlobalSum,
+    PadChannels,
+    Requantise,
+    Residual,
+    SumPool,
+    shifted_relu,
+    trace,
+)
+from bitfold.model.net import Net
+from bitfold.model.tensor import Tensor
+
+CONV = BinaryConv(random_weights((4, 3, 3, 4), 1), 1, (1, 1, 1, 1))
+EXAMPLES = {
+    BinaryConv: CONV,
+    Requantise: Requantise(1, -4, 3, np.arange(4)),
+    SumPool: SumPool(2, 2),
+    GlobalSum: GlobalSum(),
+    PadChannels: PadChannels(2),
+    Chain: Chain((CONV, shifted_relu(4, 2, 1), SumPool(2, 1))),
+    Residual: Residual(Chain((CONV,)), Chain((Requantise(0, -4, 3),))),
+}
+SOURCE = Tensor(4, 4, 4, -8, 7, 2)
+
+
+def missing(kinds, cases):
+    """Names of the kinds that a table has no case for."""
+    return sorted(kind.__name__ for kind in kinds if kind not in cases)
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
+def test_every_kind_has_a_stage_that_is_the_layer(kind):
+    """A kind fails here by name until hw/build.py has a case for it and this file an example."""
+    assert kind in EXAMPLES, f"tests/test_hw_build.py has no example of {kind.__name__}"
+    net = Net(SOURCE, Chain((EXAMPLES[kind],)))
+    batch = images(net, 3)
+    run = run_accelerator(Accelerator(net, balance(net, 600)), batch)
+    np.testing.assert_array_equal(run.logits, net(batch))
+
+
+def test_every_kind_has_a_strategy():
+    assert missing(KINDS, LAYERS) == []
+
+
+def test_an_unknown_kind_is_named():
+    class Softmax:
+        pass
+
+    assert missing([Softmax, *KINDS], EXAMPLES) == ["Softmax"]
+    pipeline = Pipeline(Plan({}))
+    flow = Flow(SOURCE, 4)
+    with pytest.raises(TypeError, match=r"^no stage for a layer of kind Softmax$"):
+        pipeline.grow(pipeline.start(flow, Queue(flow, 1).o), Softmax(), "3")
+
+
+EVERYTHING = Net(
+    SOURCE,
+    Chain(
+        (
+            CONV,
+            Requantise(1, -16, 15),
+            Requantise(0, -16, 15),
+            Residual(
+                Chain((SumPool(3, 1, (1, 1, 1, 1), 1), BinaryConv(random_weights((6, 1, 1, 4), 1), 2))),
+                Chain((SumPool(2, 2, scale=1), PadChannels(2))),
+            ),
+            shifted_relu(4, 2, 1),
+            GlobalSum(),
+            BinaryConv(random_weights((6, 1, 1, 6), 3)),
+        )
+    ),
+)
+FOLDINGS = {"0": (2, 2), "3.body.0": (4, 1), "3.body.1": (2, 1), "3.skip.0": (4, 1), "6": (3, 3)}
+EVERYWHERE = Plan({path: Folding(*fold) for path, fold in FOLDINGS.items()}, 2)
+MAP = Net(SOURCE, Chain((CONV,)))
+
+
+def units():
+    """One of each unit of the machine, from networks that have them all."""
+    found = {}
+    for net, plan in ((EVERYTHING, EVERYWHERE), (MAP, balance(MAP, 10**6))):
+        machine = Accelerator(net, plan)
+        for unit in (machine, machine._guard, machine._classifier, *machine.pipeline.units.values()):
+            found[type(unit).__name__, unit.depth > 32 if isinstance(unit, Queue) else False] = unit
+    return found
+
+
+def test_no_ready_reaches_an_offer():
+    """In no unit and in no whole machine does a stream's ready reach any stream's valid or payload."""
+    found = units()
+    assert {name: paths for name, unit in found.items() if (paths := ready_to_valid(unit))} == {}
+    streams = {"Accelerator", "FrameGuard", "FrameGate", "Classifier", "ConvStage", "SumPoolStage", "GlobalSumStage"}
+    streams |= {"PadChannelsStage", "RequantiseStage", "SaturatingAdd", "Queue", "Widen", "Narrow", "Fork"}
+    assert {name for name, _ in found} == streams
+    assert streams == {kind for kind in components() if kind not in NO_STREAMS}
+
+
+NO_STREAMS = {"ConstantTable", "MacArray", "Window", "Stage", "AxiStreamTop"}
+"""Parts of units; and AxiStreamTop renames the Accelerator's ports."""
+
+
+def components():
+    """Names of all components of the room."""
+    modules = [import_module(f"bitfold.hw.{info.name}") for info in pkgutil.iter_modules(bitfold.hw.__path__)]
+    members = {member for module in modules for _, member in inspect.getmembers(module, inspect.isclass)}
+    return {
+        member.__name__
+        for member in members
+        if issubclass(member, Component) and member.__module__.startswith("bitfold.hw.")
+    }
+
+
+def test_ready_to_valid_finds_a_path():
+    class Impatient(Stage):
+        """Offers only when asked."""
+
+        def elaborate(self, platform):
+            from amaranth import Module
+
+            m = Module()
+            m.d.comb += [
+                self.o.valid.eq(self.i.valid & self.o.ready),
+                self.o.payload.eq(self.i.payload),
+                self.i.ready.eq(self.o.ready),
+            ]
+            return m
+
+    flow = Flow(SOURCE, 4)
+    assert ready_to_valid(Impatient(flow, flow)) == ["o.ready > o.valid"]
+
+
+def test_taps_are_the_layers_in_order():
+    machine = Accelerator(EVERYTHING, EVERYWHERE)
+    outputs = {path: y for path, _, y in trace(EVERYTHING.body, images(EVERYTHING, 2))}
+    paths = [tap.path for tap in machine.taps]
+    fused = "0"
+    assert paths == [path for path in outputs if path not in (fused, "3.body", "3.skip", "")]
+    for tap in machine.taps:
+        assert tap.tensor.shape == outputs[tap.path].shape[1:]
+        assert tap.tensor.channels % tap.lanes == 0
+    assert len({tap.name for tap in machine.taps}) == len(paths)

@@ -1,0 +1,235 @@
+# amaranth: UnusedElaboratable=no
+"""Plans: their file, their checks, and the balancer against brute force."""
+
+import re
+from itertools import product
+
+import pytest
+from hypothesis import assume, event, given
+from hypothesis import strategies as st
+from machines import examples, plans
+from strategies import nets, random_weights
+
+from bitfold.hw.accelerator import Accelerator
+from bitfold.hw.plan import Folding, Plan, balance, divisors, fit
+from bitfold.model.error import BadInput
+from bitfold.model.layers import BinaryConv, Chain, PadChannels, Requantise, Residual, SumPool, walk
+from bitfold.model.net import Net
+from bitfold.model.tensor import Tensor
+
+SMALL = Net(
+    Tensor(4, 4, 2, 0, 3),
+    Chain(
+        (
+            BinaryConv(random_weights((6, 3, 3, 2), 1), 1, (1, 1, 1, 1)),
+            Requantise(1, -8, 7),
+            SumPool(2, 2),
+            BinaryConv(random_weights((4, 1, 1, 6), 1)),
+        )
+    ),
+)
+TEXT = """\
+bitfold_plan = 1
+output_lanes = 2
+
+[layers]
+"0" = { pe = 3, simd = 2 }
+"2" = { pe = 6, simd = 1 }
+"3" = { pe = 1, simd = 3 }
+"""
+PLAN = Plan({"0": Folding(3, 2), "2": Folding(6), "3": Folding(1, 3)}, 2)
+
+
+def test_plan_is_readable_text_that_comes_back(tmp_path):
+    assert PLAN.dumps() == TEXT
+    PLAN.save(tmp_path / "plan.toml")
+    assert Plan.load(tmp_path / "plan.toml") == PLAN
+    PLAN.check(SMALL)
+    assert PLAN.lanes(SMALL) == 3 * 2 + 1 * 3
+
+
+@given(data=st.data())
+@examples(40)
+def test_any_plan_comes_back(tmp_path_factory, data):
+    net = data.draw(nets())
+    plan = data.draw(plans(net))
+    path = tmp_path_factory.getbasetemp() / "plan.toml"
+    plan.save(path)
+    again = Plan.load(path)
+    assert (dict(again.foldings), again.output_lanes) == (dict(plan.foldings), plan.output_lanes)
+    again.check(net)
+
+
+def test_a_hand_edited_plan_may_leave_out_output_lanes_and_carry_comments(tmp_path):
+    path = tmp_path / "plan.toml"
+    path.write_text('bitfold_plan = 1 # mine\n[layers]\n"0" = {simd = 1, pe = 2}\n[layers.2]\npe = 1\nsimd = 1\n')
+    assert Plan.load(path) == Plan({"0": Folding(2, 1), "2": Folding(1, 1)}, 1)
+
+
+ENTRY = 'layer "0" must be { pe = number, simd = number }'
+KEYS = "expected bitfold_plan, output_lanes and [layers] only"
+SYNTAX = "not a readable plan: Expected ']' at the end of a table declaration (at line 2, column 8)"
+BAD_FILES = {
+    "bitfold_plan = 1\n[layers\n": SYNTAX,
+    "": "bitfold_plan = None; this bitfold reads version 1",
+    "bitfold_plan = 2\n[layers]\n": "bitfold_plan = 2; this bitfold reads version 1",
+    "bitfold_plan = 1\n": KEYS,
+    "bitfold_plan = 1\nspeed = 3\n[layers]\n": KEYS,
+    "bitfold_plan = 1\nlayers = 3\n": KEYS,
+    'bitfold_plan = 1\noutput_lanes = "2"\n[layers]\n': KEYS,
+    "bitfold_plan = 1\noutput_lanes = true\n[layers]\n": KEYS,
+    'bitfold_plan = 1\n[layers]\n"0" = 3\n': ENTRY,
+    'bitfold_plan = 1\n[layers]\n"0" = { pe = 1 }\n': ENTRY,
+    'bitfold_plan = 1\n[layers]\n"0" = { pe = 1, simd = 1.5 }\n': ENTRY,
+    'bitfold_plan = 1\n[layers]\n"0" = { pe = 1, simd = true }\n': ENTRY,
+    'bitfold_plan = 1\n[layers]\n"0" = { pe = 1, simd = 1, x = 1 }\n': ENTRY,
+}
+
+
+@pytest.mark.parametrize("text", BAD_FILES)
+def test_load_says_what_is_wrong(text, tmp_path):
+    path = tmp_path / "plan.toml"
+    path.write_text(text)
+    with pytest.raises(BadInput, match=f"^{re.escape(f'{path}: {BAD_FILES[text]}')}$"):
+        Plan.load(path)
+
+
+def test_load_says_what_cannot_be_read(tmp_path):
+    path = tmp_path / "plan.toml"
+    with pytest.raises(BadInput, match=rf"^{re.escape(str(path))}: not a readable plan: .*No such file"):
+        Plan.load(path)
+    path.write_bytes(b"\xff\xfe")
+    with pytest.raises(BadInput, match=rf"^{re.escape(str(path))}: not a readable plan: 'utf-8' codec"):
+        Plan.load(path)
+
+
+BAD_PLANS = [
+    ({"2": Folding(6), "3": Folding(1, 3)}, 2, 'the plan has no line for layer "0" (BinaryConv)'),
+    ({"0": Folding(3, 2), "3": Folding(1, 3)}, 2, 'the plan has no line for layer "2" (SumPool)'),
+    ({**PLAN.foldings, "0": Folding(4, 2)}, 2, 'the plan\'s layer "0": pe = 4 must divide 6'),
+    ({**PLAN.foldings, "0": Folding(0, 2)}, 2, 'the plan\'s layer "0": pe = 0 must divide 6'),
+    ({**PLAN.foldings, "3": Folding(4, 4)}, 2, 'the plan\'s layer "3": simd = 4 must divide 6'),
+    ({**PLAN.foldings, "3": Folding(4, -1)}, 2, 'the plan\'s layer "3": simd = -1 must divide 6'),
+    ({**PLAN.foldings, "2": Folding(6, 2)}, 2, 'the plan\'s layer "2": simd = 2 must divide 1'),
+    ({**PLAN.foldings, "1": Folding(1)}, 2, 'the plan names layer "1", which this network does not fold'),
+    (PLAN.foldings, 3, "the plan's output_lanes = 3 must divide 4"),
+    (PLAN.foldings, 0, "the plan's output_lanes = 0 must divide 4"),
+]
+
+
+@pytest.mark.parametrize(("foldings", "lanes", "message"), BAD_PLANS, ids=[bad[2] for bad in BAD_PLANS])
+def test_check_says_what_does_not_fit(foldings, lanes, message):
+    with pytest.raises(BadInput, match=f"^{re.escape(message)}$"):
+        Plan(foldings, lanes).check(SMALL)
+
+
+def test_divisors_ascend():
+    assert divisors(1) == [1]
+    assert divisors(12) == [1, 2, 3, 4, 6, 12]
+
+
+def taken(layer, t, folding):
+    """Cycles a frame of one layer with one folding, from the design's formula; at least a cycle a word."""
+    out = layer.infer(t)
+    if isinstance(layer, SumPool):
+        words = out.channels // folding.pe
+        return max(out.pixels * layer.kernel**2, t.pixels) * words
+    folds = layer.weights[0].size // folding.simd * (out.channels // folding.pe)
+    return max(out.pixels * folds, t.pixels * t.channels // folding.simd)
+
+
+@pytest.mark.parametrize("cycles", [32, 60, 100, 144, 289, 500, 1727, 1728, 10**6])
+@pytest.mark.parametrize(
+    "layer",
+    [
+        BinaryConv(random_weights((12, 3, 3, 4), 1), 2, (1, 0, 1, 0)),
+        BinaryConv(random_weights((9, 1, 1, 4), 1)),
+        BinaryConv(random_weights((2, 3, 3, 4), 1), 1, (1, 1, 1, 1)),
+        SumPool(2, 2),
+        SumPool(3, 2, (1, 1, 1, 1)),
+        SumPool(1, 3),
+    ],
+    ids=lambda layer: type(layer).__name__,
+)
+def test_balance_is_the_smallest_folding_that_is_fast_enough(layer, cycles):
+    t = Tensor(8, 4, 4, 0, 3)
+    net = Net(t, Chain((layer,)))
+    outs = layer.infer(t).channels
+    simds = divisors(4) if isinstance(layer, BinaryConv) else [1]
+    options = [Folding(pe, simd) for simd, pe in product(simds, divisors(outs))]
+    fast = [fold for fold in options if taken(layer, t, fold) <= cycles]
+    if not fast:
+        best = min(taken(layer, t, fold) for fold in options)
+        name = type(layer).__name__
+        message = f'layer "0" ({name}) takes at least {best} cycles a frame; {cycles} were asked'
+        with pytest.raises(BadInput, match=f"^{re.escape(message)}$"):
+            balance(net, cycles)
+        return
+    plan = balance(net, cycles)
+    plan.check(net)
+    expected = min(fast, key=lambda fold: (fold.lanes, -fold.simd))
+    assert dict(plan.foldings) == {"0": expected}
+    words = layer.infer(t).pixels * outs
+    assert plan.output_lanes == min(n for n in divisors(outs) if words // n <= cycles)
+
+
+def test_balance_keeps_a_cycle_for_each_pixel_of_input_and_output():
+    net = Net(Tensor(8, 4, 4, 0, 3), Chain((Requantise(0, 0, 3),)))
+    assert balance(net, 32) == Plan({}, 4)
+    with pytest.raises(BadInput, match=r"^the frame's 32 pixels take a cycle each; 31 cycles were asked$"):
+        balance(net, 31)
+
+
+@given(nets(), st.sampled_from([50, 300, 3000, 10**6]))
+@examples(60)
+def test_balance_is_met_by_every_stage(net, cycles):
+    """Only PadChannels, which no plan folds, may take more: its lanes divide the channels that it appends."""
+    kinds = set()
+    walk(net.body, net.input, lambda path, layer, t: kinds.add(type(layer)))
+    assume(PadChannels not in kinds)
+    try:
+        plan = balance(net, cycles)
+    except BadInput:
+        event("no plan is as fast")
+        return
+    assert Accelerator(net, plan).cycles <= cycles
+
+
+BODY = Chain(
+    (
+        Requantise(2, -8, 7),
+        BinaryConv(random_weights((8, 3, 3, 8), 1), 1, (1, 1, 1, 1)),
+        Requantise(-2, -512, 511),
+    )
+)
+LARGE = Net(
+    Tensor(8, 8, 4, 0, 3),
+    Chain((BinaryConv(random_weights((8, 3, 3, 4), 1), 1, (1, 1, 1, 1)), Residual(BODY))),
+)
+
+
+@pytest.mark.parametrize("lanes", [2, 3, 8, 20, 64, 96, 10**6])
+def test_fit_is_the_fastest_balanced_plan_within_its_lanes(lanes):
+    def slowest(plan):
+        layers = [(LARGE.body.layers[0], LARGE.input), (LARGE.body.layers[1].body.layers[1], Tensor(8, 8, 8, 0, 3))]
+        return max(taken(layer, t, fold) for (layer, t), fold in zip(layers, plan.foldings.values(), strict=True))
+
+    plan = fit(LARGE, lanes)
+    plan.check(LARGE)
+    assert plan.lanes(LARGE) <= lanes
+    faster = [balance(LARGE, cycles) for cycles in range(slowest(plan) - 1, 575, -64)]
+    assert all(other.lanes(LARGE) > lanes for other in faster)
+
+
+def test_fit_gives_the_smallest_plan_where_none_is_as_small():
+    plan = fit(LARGE, 1)
+    assert all(fold.lanes == 1 for fold in plan.foldings.values())
+
+
+def test_plans_cannot_be_changed():
+    with pytest.raises(TypeError):
+        PLAN.foldings["0"] = Folding(1)
+    source = {"0": Folding(1)}
+    plan = Plan(source)
+    source["0"] = Folding(2)
+    assert plan.foldings["0"] == Folding(1)

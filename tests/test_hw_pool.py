@@ -1,0 +1,91 @@
+# amaranth: UnusedElaboratable=no
+"""Sums over windows and whole maps, against their layers and their declared figures."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.strategies import DrawFn
+from machines import (
+    coming_after,
+    examples,
+    frame_distances,
+    pack,
+    random_frames,
+    run_stage,
+    through,
+    unpack,
+)
+from strategies import sum_pools, tensors
+
+from bitfold.hw.plan import divisors
+from bitfold.hw.pool import GlobalSumStage, SumPoolStage
+from bitfold.hw.stream import Flow, Stage
+from bitfold.model.layers import GlobalSum, Layer, SumPool
+from bitfold.model.tensor import Tensor
+
+pauses = st.sampled_from([0.0, 0.3, 0.6])
+
+
+@st.composite
+def pool_stages(draw: DrawFn, side: int = 6) -> tuple[Stage, Layer]:
+    """A stage and its layer, with lanes that make it fast enough."""
+    t = draw(tensors(side))
+    layer, kind = draw(st.just((GlobalSum(), GlobalSumStage)) | sum_pools(t).map(lambda pool: (pool, SumPoolStage)))
+    lanes = [lanes for lanes in divisors(t.channels) if kind(Flow(t, lanes), layer).cycles <= 400]
+    return kind(Flow(t, draw(st.sampled_from(lanes or [t.channels]))), layer), layer
+
+
+@given(pool_stages(), pauses, pauses, st.integers(0, 99))
+@examples(30)
+def test_stage_is_the_layer(drawn, idle, stall, seed):
+    stage, layer = drawn
+    frames = random_frames(stage.source, 3, seed)
+    out = through(stage, frames, idle=idle, stall=stall, seed=seed)
+    np.testing.assert_array_equal(out, layer(frames))
+
+
+def check_figures(stage, layer):
+    """Back to back, and pixel by pixel."""
+    frames = random_frames(stage.source, 7)
+    out = run_stage(stage, pack(stage.source, frames))
+    np.testing.assert_array_equal(unpack(stage.sink, out.words), layer(frames))
+    assert set(frame_distances(out.cycles, stage.sink.frame_words)[3:]) == {stage.cycles}
+    for pixels in np.unique(np.r_[stage.needs, stage.needs - 1]):
+        assert coming_after(stage, pixels) == (stage.needs <= pixels).sum() * stage.sink.words
+
+
+@given(pool_stages(side=5))
+@examples(25)
+def test_figures_are_as_declared(drawn):
+    check_figures(*drawn)
+
+
+@pytest.mark.slow
+@given(pool_stages())
+@examples(100)
+def test_figures_are_as_declared_at_length(drawn):
+    check_figures(*drawn)
+
+
+@pytest.mark.parametrize(("lo", "hi"), [(-4, 3), (0, 15), (5, 8), (-9, -2)])
+def test_padding_is_real_0_also_outside_the_interval(lo, hi):
+    stage = SumPoolStage(Flow(Tensor(3, 4, 2, lo, hi), 1), layer := SumPool(3, 1, (1, 1, 2, 0)))
+    frames = random_frames(stage.source, 2)
+    np.testing.assert_array_equal(through(stage, frames), layer(frames))
+
+
+@pytest.mark.parametrize("lanes", [1, 2])
+def test_pool_latency_counts_from_the_step_that_reads_the_last_tap(lanes):
+    stage = SumPoolStage(Flow(Tensor(2, 2, 2, 0, 3), lanes), SumPool(2, 2))
+    words = pack(stage.source, random_frames(stage.source, 1))
+    last = 100
+    out = run_stage(stage, words, at={"i": [*range(len(words) - 1), last]})
+    assert out.cycles[-1] == last + 1 + stage.latency
+
+
+def test_global_sum_comes_with_the_last_pixel_and_takes_a_cycle_a_word():
+    stage = GlobalSumStage(Flow(Tensor(3, 2, 4, -3, 3), 2), GlobalSum())
+    out = run_stage(stage, pack(stage.source, random_frames(stage.source, 3)))
+    assert out.cycles == [start + stage.latency for start in (10, 11, 22, 23, 34, 35)]
+    assert (stage.cycles, stage.lead) == (12, 6)

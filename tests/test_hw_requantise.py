@@ -1,0 +1,67 @@
+# amaranth: UnusedElaboratable=no
+"""Rounding shift, clip and shifted ReLU, alone and as a stage."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from machines import evaluate, examples, random_frames, through
+from strategies import requantises, tensors
+
+from bitfold.hw.plan import divisors
+from bitfold.hw.requantise import RequantiseStage, Scaler, clip_code
+from bitfold.hw.stream import Flow
+from bitfold.model.layers import Requantise, shifted_relu
+from bitfold.model.tensor import Tensor
+
+pauses = st.sampled_from([0.0, 0.3, 0.6])
+
+
+@pytest.mark.parametrize(("lo", "hi", "top"), [(-9, 12, 7), (0, 12, 7), (-9, 7, 7), (0, 7, 7), (-3, 3, 0), (-9, -1, 3)])
+def test_clip_code_clips_and_is_as_wide_as_its_range(lo, hi, top):
+    values = range(lo, hi + 1)
+    got = evaluate(lambda value: clip_code(value, lo, hi, top), range(min(lo, -1), hi + 1), values)
+    assert got == [min(max(value, 0), top) for value in values]
+
+
+REQUANTISES = [
+    Requantise(2, -4, 3),
+    Requantise(1, 0, 7),
+    Requantise(0, -100, 100),
+    Requantise(-3, -128, 127),
+    Requantise(-3, -1000, 1000),
+    Requantise(5, -1, 1),
+    Requantise(3, 2, 5),
+    Requantise(9, -7, 8),
+    shifted_relu(4, 4, 2),
+    shifted_relu(2, 0, 0),
+    Requantise(2, -4, 3, np.array([17])),
+    Requantise(2, -4, 3, np.array([-301])),
+    Requantise(-1, -40, 3, np.array([-33])),
+]
+
+
+@pytest.mark.parametrize("layer", REQUANTISES, ids=str)
+@pytest.mark.parametrize(("lo", "hi"), [(-50, 50), (0, 99), (-80, -3), (5, 60)])
+def test_every_value_is_the_layers(layer, lo, hi):
+    t = Tensor(1, 1, 1, lo, hi, 6)
+    q = np.arange(lo, hi + 1).reshape(-1, 1, 1, 1)
+    scaler = Scaler(t, layer)
+    codes = evaluate(scaler.code, range(-(1 << scaler.width - 1), 1 << scaler.width - 1), q.ravel() + scaler.addend)
+    np.testing.assert_array_equal(np.array(codes) + layer.lo, layer(q).ravel())
+
+
+def test_width_is_the_least_that_holds_the_sum():
+    assert Scaler(Tensor(1, 1, 1, -8, 7), Requantise(0, -8, 7)).width == 5
+    assert Scaler(Tensor(1, 1, 1, -8, 7), Requantise(0, 0, 7)).width == 4
+    assert Scaler(Tensor(1, 1, 1, 0, 0), Requantise(0, 0, 1)).width == 1
+
+
+@given(data=st.data(), idle=pauses, stall=pauses)
+@examples(40)
+def test_stage_is_the_layer(data, idle, stall):
+    t = data.draw(tensors(side=3))
+    layer = data.draw(requantises(t))
+    stage = RequantiseStage(Flow(t, data.draw(st.sampled_from(divisors(t.channels)))), layer)
+    frames = random_frames(stage.source, 3, data.draw(st.integers(0, 99)))
+    np.testing.assert_array_equal(through(stage, frames, idle=idle, stall=stall), layer(frames))
