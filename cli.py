@@ -79,7 +79,12 @@ def _plan(net: Net, path: Path | None, cycles: int | None) -> Plan:
         raise BadInput("--plan and --cycles exclude each other; give one of them")
     if path is not None:
         return Plan.load(path)
-    return fit(net, DEFAULT_LANES) if cycles is None else balance(net, cycles)
+    if cycles is None:
+        return fit(net, DEFAULT_LANES)
+    plan = balance(net, cycles)
+    if (taken := Accelerator(net, plan).cycles) > cycles:
+        raise BadInput(f"a stage between the convolutions takes {taken} cycles a frame; {cycles} were asked")
+    return plan
 
 
 def _images(path: Path) -> NDArray[np.integer[Any]]:

@@ -118,7 +118,7 @@ def divisors(n: int) -> list[int]:
 
 
 def balance(net: Net, cycles: int) -> Plan:
-    """The plan with the fewest lanes whose every stage takes at most `cycles` a frame.
+    """The plan with the fewest lanes whose every convolution and pool takes at most `cycles` a frame.
 
     Of foldings with as many lanes the one with the most inputs in parallel is taken, because outputs cost
     an accumulator each. BadInput names the layer that cannot be as fast.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import random
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -99,5 +100,21 @@ def run(
     simulator.add_clock(1e-8)
     simulator.add_testbench(bench)
     with simulator.write_vcd(str(waveform)) if waveform is not None else contextlib.nullcontext():
-        simulator.run()
+        roomy(simulator.run)
     return captures[0]
+
+
+def _roomy() -> Callable[[Callable[[], None]], None]:
+    names = " = ".join(f"v{k}" for k in range(20_000))
+    scope: dict[str, Callable[[Callable[[], None]], None]] = {}
+    exec(f"def roomy(run):\n    if False:\n        {names} = 0\n    run()", scope)
+    return scope["roomy"]
+
+
+roomy = _roomy()
+"""Calls its argument from a frame of 160 KB.
+
+CPython keeps frames in chunks of 16 KB. The simulator's compiled processes have large ones: at an unlucky depth of
+the stack each call maps a new chunk and unmaps it, twenty times slower than the simulation. After this frame a chunk
+of 256 KB has room for them all.
+"""

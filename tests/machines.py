@@ -29,6 +29,7 @@ from bitfold.hw.stream import Flow, Stage
 from bitfold.model.layers import BinaryConv, Layer, SumPool, walk
 from bitfold.model.net import Net
 from bitfold.model.tensor import Ints, Tensor
+from bitfold.sim.pysim import roomy
 
 DRAIN = 24
 """Cycles watched after the last expected transfer for one too many."""
@@ -171,22 +172,6 @@ def drive(
     simulator.add_testbench(bench)
     roomy(simulator.run)
     return seen
-
-
-def _roomy() -> Callable[[Callable[[], None]], None]:
-    """A function that calls its argument from a frame of 160 KB.
-
-    CPython keeps frames in chunks of 16 KB. The simulator's compiled processes have large ones: at an unlucky
-    depth of the stack each call maps a new chunk and unmaps it, twenty times slower than the simulation. After
-    this frame a chunk of 256 KB has room for them all.
-    """
-    names = " = ".join(f"v{k}" for k in range(20_000))
-    scope: dict[str, Callable[[Callable[[], None]], None]] = {}
-    exec(f"def roomy(run):\n    if False:\n        {names} = 0\n    run()", scope)
-    return scope["roomy"]
-
-
-roomy = _roomy()
 
 
 class Series(Stage):

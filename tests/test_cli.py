@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from bitfold.model import zoo
-from bitfold.model.layers import BinaryConv, Chain, Requantise
+from bitfold.model.layers import BinaryConv, Chain, PadChannels, Requantise
 from bitfold.model.net import Net
 from bitfold.model.tensor import Tensor
 
@@ -94,6 +94,7 @@ def test_bad_input_gets_one_line_and_status_2(small):
     (small / "plan.toml").write_text("bitfold_plan = 1\n[layers]\n")
     np.save(small / "wrong.npy", np.zeros((1, 5, 4, 2), np.uint8))
     np.save(small / "floats.npy", np.zeros((1, 4, 4, 2)))
+    Net(Tensor(3, 3, 5, 0, 15), Chain((PadChannels(1),))).save(small / "padded.bitfold")
     net, images = small / "small.bitfold", small / "images.npy"
     for words, says in [
         (("verilog", small / "none.bitfold", "-o", small / "x"), "none.bitfold"),
