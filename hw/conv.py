@@ -3,7 +3,6 @@
 
 import numpy as np
 from amaranth import Cat, Module, Signal, unsigned
-from amaranth.lib.fifo import SyncFIFO
 from amaranth.lib.memory import Memory
 from numpy.typing import NDArray
 
@@ -11,19 +10,12 @@ from ..model.layers import BinaryConv, Requantise
 from .constants import ConstantTable
 from .mac import MacArray, correction
 from .requantise import Scaler
-from .stream import Flow, Stage
-from .window import Geometry, Window
-
-WINDOW_LATENCY = 2
-"""Cycles from a step of the window to the word it reads."""
+from .stream import Flow
+from .window import Geometry
+from .windowed import WindowedStage
 
 
-def credits_for(dot_cycles: int, latency: int) -> int:
-    """Places for results such that a new dot product may start every `dot_cycles` without waiting."""
-    return -(-(latency + 2) // dot_cycles) + 2
-
-
-class ConvStage(Stage):
+class ConvStage(WindowedStage):
     """BinaryConv, fused with the Requantise that follows it.
 
     It takes (kernel area * C_in / simd) * (C_out / pe) cycles a pixel, without a gap between pixels,
@@ -42,29 +34,16 @@ class ConvStage(Stage):
         self.layer = layer
         self.simd, self.pe = source.lanes, pe
         self.scaler = Scaler(sums, requantise or Requantise(0, sums.lo, sums.hi))
-        self.geometry = Geometry(source.tensor.height, source.tensor.width, layer.kernel, layer.stride, layer.padding)
-        self.dot_cycles = layer.fan_in // self.simd
-        self.groups = sums.channels // pe
         self.taken = (source.with_zero() if any(layer.padding) else source).tensor
         self.array = MacArray(self.simd, pe, self.taken.hi - self.taken.lo, self.scaler.width)
-        self.latency = WINDOW_LATENCY + self.array.latency + 2
-        self.credits = credits_for(self.dot_cycles, self.latency)
-        results = -(-self.credits // self.groups)
-        self.storage = self.geometry.depth + -(-results * source.tensor.pixels // sums.pixels)
-        sink = requantise.infer(sums) if requantise else sums
-        super().__init__(source, Flow(sink, pe))
-
-    @property
-    def cycles(self) -> int:
-        return max(self.source.frame_words, self.sink.tensor.pixels * self.dot_cycles * self.groups)
-
-    @property
-    def needs(self) -> NDArray[np.int64]:
-        return self.geometry.needs
-
-    @property
-    def lead(self) -> int:
-        return self.geometry.lead
+        super().__init__(
+            source,
+            Flow(requantise.infer(sums) if requantise else sums, pe),
+            Geometry(source.tensor.height, source.tensor.width, layer.kernel, layer.stride, layer.padding),
+            groups=sums.channels // pe,
+            dot_cycles=layer.fan_in // self.simd,
+            latency=self.array.latency + 2,
+        )
 
     def weight_rows(self) -> NDArray[np.bool_]:
         """bool [words, pe * simd]: the weight memory in the order in which the window reads its taps."""
@@ -87,7 +66,7 @@ class ConvStage(Stage):
 
     def elaborate(self, platform):
         m = Module()
-        m.submodules.window = window = Window(self.source, self.geometry, groups=self.groups, credits=self.credits)
+        window, queue = self.frame(m)
         rows = np.packbits(self.weight_rows(), axis=1, bitorder="little")
         m.submodules.weights = weights = Memory(
             shape=unsigned(self.pe * self.simd),
@@ -96,14 +75,9 @@ class ConvStage(Stage):
         )
         m.submodules.array = array = self.array
         m.submodules.initial = initial = ConstantTable(self.initial_rows(), self.scaler.width)
-        m.submodules.queue = queue = SyncFIFO(width=self.sink.bits, depth=self.credits)
         read = weights.read_port()
 
         m.d.comb += [
-            window.i.payload.eq(self.i.payload),
-            window.i.valid.eq(self.i.valid),
-            self.i.ready.eq(window.i.ready),
-            window.returned.eq(self.o.valid & self.o.ready),
             read.addr.eq(window.index),
             array.valid.eq(window.valid),
             array.first.eq(window.first),
@@ -117,11 +91,5 @@ class ConvStage(Stage):
         done = Signal()
         codes = Signal(self.sink.bits)
         m.d.sync += [done.eq(array.done), codes.eq(Cat(self.scaler.code(value) for value in array.results))]
-        m.d.comb += [
-            queue.w_data.eq(codes),
-            queue.w_en.eq(done),
-            self.o.payload.eq(queue.r_data),
-            self.o.valid.eq(queue.r_rdy),
-            queue.r_en.eq(self.o.ready),
-        ]
+        m.d.comb += [queue.w_data.eq(codes), queue.w_en.eq(done)]
         return m

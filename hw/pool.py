@@ -2,47 +2,32 @@
 
 import numpy as np
 from amaranth import Cat, Module, Mux, Signal, unsigned
-from amaranth.lib.fifo import SyncFIFO
 from amaranth.lib.memory import Memory
 from numpy.typing import NDArray
 
 from ..model.layers import GlobalSum, SumPool
-from .conv import WINDOW_LATENCY, credits_for
 from .stream import Flow, Stage
-from .window import Geometry, Window
+from .window import Geometry
+from .windowed import WindowedStage
 
 
-class SumPoolStage(Stage):
+class SumPoolStage(WindowedStage):
     """SumPool on `lanes` channels at once: kernel area * C / lanes cycles a pixel, without a gap."""
-
-    latency = WINDOW_LATENCY + 2
 
     def __init__(self, source: Flow, layer: SumPool):
         kernel = (layer.kernel, layer.kernel)
-        self.geometry = Geometry(source.tensor.height, source.tensor.width, kernel, layer.stride, layer.padding)
-        self.area = layer.kernel**2
-        self.credits = credits_for(self.area, self.latency)
-        sink = layer.infer(source.tensor)
-        results = -(-self.credits // source.words)
-        self.storage = self.geometry.depth + -(-results * source.tensor.pixels // sink.pixels)
-        super().__init__(source, Flow(sink, source.lanes))
-
-    @property
-    def cycles(self) -> int:
-        return max(self.source.frame_words, self.sink.frame_words * self.area)
-
-    @property
-    def needs(self) -> NDArray[np.int64]:
-        return self.geometry.needs
-
-    @property
-    def lead(self) -> int:
-        return self.geometry.lead
+        super().__init__(
+            source,
+            Flow(layer.infer(source.tensor), source.lanes),
+            Geometry(source.tensor.height, source.tensor.width, kernel, layer.stride, layer.padding),
+            groups=0,
+            dot_cycles=layer.kernel**2,
+            latency=2,
+        )
 
     def elaborate(self, platform):
         m = Module()
-        m.submodules.window = window = Window(self.source, self.geometry, groups=0, credits=self.credits)
-        m.submodules.queue = queue = SyncFIFO(width=self.sink.bits, depth=self.credits)
+        window, queue = self.frame(m)
         # The code of a sum is the sum of the codes: both intervals grow by the area.
         sums = []
         for lane, code in enumerate(window.read_flow.codes(window.word)):
@@ -52,17 +37,7 @@ class SumPoolStage(Stage):
                 m.d.sync += total.eq(Mux(window.first, 0, total) + code)
         done = Signal()
         m.d.sync += done.eq(window.valid & window.last)
-        m.d.comb += [
-            window.i.payload.eq(self.i.payload),
-            window.i.valid.eq(self.i.valid),
-            self.i.ready.eq(window.i.ready),
-            window.returned.eq(self.o.valid & self.o.ready),
-            queue.w_data.eq(Cat(sums)),
-            queue.w_en.eq(done),
-            self.o.payload.eq(queue.r_data),
-            self.o.valid.eq(queue.r_rdy),
-            queue.r_en.eq(self.o.ready),
-        ]
+        m.d.comb += [queue.w_data.eq(Cat(sums)), queue.w_en.eq(done)]
         return m
 
 

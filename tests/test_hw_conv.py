@@ -19,8 +19,9 @@ from machines import (
 )
 from strategies import binary_convs, random_weights, requantises, tensors
 
-from bitfold.hw.conv import ConvStage, credits_for
+from bitfold.hw.conv import ConvStage
 from bitfold.hw.stream import Flow
+from bitfold.hw.windowed import credits_for
 from bitfold.model.layers import BinaryConv, Chain, Requantise, shifted_relu
 from bitfold.model.tensor import Tensor
 
