@@ -8,6 +8,7 @@ import io
 import json
 import sys
 from pathlib import Path
+from tokenize import TokenError
 from typing import Annotated, Any
 
 import numpy as np
@@ -25,15 +26,16 @@ from .model.error import BadInput
 from .model.net import Net
 from .model.write import write_beside
 from .progress import frames_bar
-from .sim.simulate import ENGINES, Deadlock, check
-from .sim.stimulus import Broken
+from .sim.simulate import ENGINES, check
 
 DEFAULT_LANES = 1024
 """The plan where none is asked for: the fastest of at most so many lanes."""
 
+USAGE_ERROR: Any = typer.BadParameter.__mro__[1]
+"""What typer raises for a wrong command line; it has no public name for it."""
+
 app = typer.Typer(
     help="1-bit networks to Verilog, proven bit for bit.",
-    no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
 )
@@ -53,13 +55,18 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print the figures as J
 def main() -> None:
     """Run the command line and exit with its status."""
     try:
-        app()
+        status = app(standalone_mode=False)
+    except USAGE_ERROR as error:
+        _fail(2, error.format_message().rstrip(".") + "; see bitfold --help")
+    except typer.Abort:
+        _fail(1, "stopped")
     except BadInput as error:
         _fail(2, str(error))
-    except (Deadlock, Broken) as error:
+    except OSError as error:
+        _fail(2, f"{error.filename or 'a file'}: {error.strerror or error}")
+    except RuntimeError as error:  # Deadlock and Broken among them: the machine or a tool has failed
         _fail(1, str(error))
-    except BrokenPipeError:
-        raise SystemExit(1) from None
+    raise SystemExit(status)
 
 
 def _fail(status: int, message: str) -> None:
@@ -91,7 +98,7 @@ def _images(path: Path) -> NDArray[np.integer[Any]]:
     try:
         # Mapped, because reading would allocate whatever size the header claims.
         images = np.lib.format.open_memmap(path, mode="r")
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, TypeError, OverflowError, SyntaxError, TokenError) as error:
         raise BadInput(f"{path}: not a readable .npy file of images: {error}") from None
     try:
         return np.array(images)
@@ -108,7 +115,7 @@ def demo(
     found = demonstration.run(output, Console(stderr=as_json))
     if as_json:
         print(json.dumps(dataclasses.asdict(found)))
-    if found.mismatching_logits or found.mismatching_logits_with_pauses:
+    if not found.exact:
         raise typer.Exit(1)
 
 
@@ -158,6 +165,8 @@ def simulate(
     network = _net(net)
     folding = _plan(network, plan, cycles)
     pixels = _images(images)
+    if waveform is not None:
+        waveform.parent.mkdir(parents=True, exist_ok=True)
     with frames_bar(Console(stderr=True)) as progress:
         report = check(
             network, folding, pixels, engine=engine, pauses=pauses, seed=seed, waveform=waveform,

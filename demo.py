@@ -36,6 +36,7 @@ class Demo:
     """What the demonstration measured.
 
     mismatching_logits_with_pauses : of a second run whose source and sink pause at random, with probability PAUSES
+    exact : in both runs every logit and every class is the reference's
     ideal_cycles_per_frame : the slowest stage's cycles, as the plan predicts
     cycles_per_frame : measured in steady state, frames back to back
     accuracy : of the classes the Verilog gave, in [0, 1]
@@ -44,6 +45,7 @@ class Demo:
     images: int
     mismatching_logits: int
     mismatching_logits_with_pauses: int
+    exact: bool
     accuracy: float
     cycles_per_frame: float
     ideal_cycles_per_frame: int
@@ -89,6 +91,7 @@ def run(folder: Path, console: Console) -> Demo:
         images=report.images,
         mismatching_logits=report.mismatching_logits,
         mismatching_logits_with_pauses=paused.mismatching_logits,
+        exact=report.exact and paused.exact,
         accuracy=float((report.run.classes == data.labels).mean()),
         cycles_per_frame=measured,
         ideal_cycles_per_frame=ideal,

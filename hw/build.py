@@ -159,6 +159,9 @@ class Pipeline:
         skip = self.grow(self.start(end.flow, fork.o1), layer.skip, dot + "skip")
         skip = self.convert(skip, f"{name}_skip", body.flow.lanes)
         depth = skip_depth(body, skip)
+        if skip.lead > body.lead or (skip.needs > body.needs).any():
+            # The skip is the slower branch (or is at times): then the body's words have to wait as well.
+            body = self.add(body, f"{name}_body_queue", Queue(body.flow, skip_depth(skip, body)))
         if depth:
             skip = self.add(skip, f"{name}_queue", Queue(skip.flow, depth))
         add = self.units[f"{name}_add"] = SaturatingAdd(body.flow, skip.flow, layer)

@@ -70,7 +70,8 @@ class FrameGuard(wiring.Component):
             for sample in self.i.payload.pixel
         )
         index = Signal(range(max(2, t.pixels)))
-        ending, passed = Signal(), Signal()
+        ending = Signal()
+        passed = Signal()
         # Two places keep verdict.ready from reaching o.valid, and o.ready from reaching verdict.valid.
         m.submodules.verdicts = verdicts = Queue(VERDICT, 2)
         wiring.connect(m, verdicts.o, wiring.flipped(self.verdict))
@@ -135,7 +136,8 @@ class FrameGate(Stage):
         m = Module()
         words = self.source.frame_words
         index = Signal(range(max(2, words)))
-        ending, passed = Signal(), Signal()
+        ending = Signal()
+        passed = Signal()
         m.d.comb += [
             ending.eq(index == words - 1),
             self.o.payload.eq(self.i.payload),
@@ -170,9 +172,12 @@ class Classifier(wiring.Component):
         m = Module()
         t, lanes, words = self.source.tensor, self.source.lanes, self.source.words
         codes = self.source.codes(self.i.payload)
-        word, left = Signal(range(max(2, words))), Signal(range(max(2, t.pixels)))
-        best, top = Signal.like(self.o.payload.best, name="best"), Signal(t.bits)
-        full, take = Signal(), Signal()
+        word = Signal(range(max(2, words)))
+        left = Signal(range(max(2, t.pixels)))
+        best = Signal.like(self.o.payload.best, name="best")
+        top = Signal(t.bits)
+        full = Signal()
+        take = Signal()
 
         # A running knockout over the lanes, from the pixel's best so far; only a larger code wins.
         leader, leading = best, top

@@ -6,6 +6,7 @@ import json
 import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from math import isqrt
 from pathlib import Path
 from types import MappingProxyType
 
@@ -114,7 +115,8 @@ def _folded(net: Net) -> Iterator[tuple[str, BinaryConv | SumPool, Tensor]]:
 
 def divisors(n: int) -> list[int]:
     """The divisors of n, ascending."""
-    return [d for d in range(1, n + 1) if n % d == 0]
+    small = [d for d in range(1, isqrt(n) + 1) if n % d == 0]
+    return sorted({*small, *(n // d for d in small)})
 
 
 def balance(net: Net, cycles: int) -> Plan:
@@ -153,7 +155,7 @@ def balance(net: Net, cycles: int) -> Plan:
 
 def fit(net: Net, lanes: int) -> Plan:
     """The fastest balanced plan of at most `lanes` lanes, or the smallest one where none is as small."""
-    low, high = 1, 2
+    low, high = 0, 1
     while (plan := _try(net, high)) is None or plan.lanes(net) > lanes:
         if plan is not None and all(f.lanes == 1 for f in plan.foldings.values()):
             return plan

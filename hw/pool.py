@@ -59,9 +59,14 @@ class GlobalSumStage(Stage):
         m = Module()
         words, pixels = self.source.words, self.source.tensor.pixels
         m.submodules.memory = memory = Memory(shape=unsigned(self.sink.bits), depth=max(2, words), init=[])
-        write, read = memory.write_port(), memory.read_port(domain="comb")
-        word, pixel = Signal(range(max(2, words))), Signal(range(max(2, pixels)))
-        last_word, last_pixel, take, full = Signal(), Signal(), Signal(), Signal()
+        write = memory.write_port()
+        read = memory.read_port(domain="comb")
+        word = Signal(range(max(2, words)))
+        pixel = Signal(range(max(2, pixels)))
+        last_word = Signal()
+        last_pixel = Signal()
+        take = Signal()
+        full = Signal()
         sums = Signal(self.sink.bits)
         held = Signal(self.sink.bits)
         # The code of a sum is the sum of the codes: both intervals grow by the number of pixels.

@@ -32,9 +32,9 @@ class Scaler:
         return self.layer.shift >= 0 and abs(self.layer.lo).bit_length() + self.layer.shift < 62
 
     @property
-    def addend(self) -> NDArray[np.int64]:
-        """Added to q, per channel: int64 [C]."""
-        addend = np.broadcast_to(np.asarray(self.layer.addend), self.source.channels)
+    def addend(self) -> NDArray[np.object_]:
+        """Added to q, per channel: Python's integers [C], because 64 bits may be too few."""
+        addend = np.broadcast_to(np.asarray(self.layer.addend).astype(object), self.source.channels)
         return addend - (self.layer.lo << self.layer.shift) if self.floor_first else addend
 
     @property

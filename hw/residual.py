@@ -27,7 +27,8 @@ class SaturatingAdd(wiring.Component):
         m = Module()
         a, b, out = self.body_flow.tensor, self.skip_flow.tensor, self.sink.tensor
         lo, hi = a.lo + b.lo - out.lo, a.hi + b.hi - out.lo
-        full, take = Signal(), Signal()
+        full = Signal()
+        take = Signal()
         m.d.comb += [
             take.eq(self.body.valid & self.skip.valid & (~full | self.o.ready)),
             self.body.ready.eq(take),

@@ -102,7 +102,7 @@ class Window(wiring.Component):
     i : In(flow.signature)
     returned : In(1), a result has left the stage
     valid, first, last : Out(1), a tap is given; it is the first, the last of a dot product
-    index : Out, the tap's place in the order of a whole window; one cycle ahead of `word`, with `step`
+    index : Out, the tap's place in the order of a whole window; two cycles ahead of `word`, with `step`
     step : Out(1), `index` is used up
     word : Out(read_flow.bits), the tap's codes, two cycles after `step`, as valid, first and last
 
@@ -143,7 +143,8 @@ class Window(wiring.Component):
         m = Module()
         g, size, words = self.geometry, self.size, self.flow.words
         m.submodules.memory = memory = Memory(shape=unsigned(self.flow.bits), depth=size, init=[])
-        write, read = memory.write_port(), memory.read_port()
+        write = memory.write_port()
+        read = memory.read_port()
         step = self.step
         right, down, on = (distance * words for distance in g.steps)
 
@@ -195,7 +196,8 @@ class Window(wiring.Component):
                     offset.eq(offset + delta),
                 ]
 
-        column, row = Signal(range(max(2, g.out_width))), Signal(range(max(2, g.out_height)))
+        column = Signal(range(max(2, g.out_width)))
+        row = Signal(range(max(2, g.out_height)))
         top, left = g.padding[0], g.padding[2]
         y = Signal(range(-top - 1, g.height + g.stride + 1), init=-top)
         x = Signal(range(-left - 1, g.width + g.stride + 1), init=-left)
@@ -233,7 +235,9 @@ class Window(wiring.Component):
         else:
             m.d.comb += inside.eq(1)
 
-        first, last, credit = Signal(), Signal(), Signal(range(self.credits + 1), init=self.credits)
+        first = Signal()
+        last = Signal()
+        credit = Signal(range(self.credits + 1), init=self.credits)
         m.d.comb += [
             first.eq(~Cat(counters[: self.dot_loops]).any()),
             last.eq(Cat(ends[: self.dot_loops]).all()),
@@ -243,7 +247,10 @@ class Window(wiring.Component):
         m.d.sync += credit.eq(credit + self.returned - (step & first))
 
         # The memory answers one cycle after the step, the padding is put in one later.
-        valid1, first1, last1, inside1 = Signal(), Signal(), Signal(), Signal()
+        valid1 = Signal()
+        first1 = Signal()
+        last1 = Signal()
+        inside1 = Signal()
         m.d.sync += [
             valid1.eq(step),
             first1.eq(first),

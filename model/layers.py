@@ -146,6 +146,8 @@ class Requantise:
         if self.offset is not None:
             if self.offset.ndim != 1 or self.offset.dtype != np.int64:
                 raise BadInput(f"the offset must be int64 [C], not {self.offset.dtype} {list(self.offset.shape)}")
+            if self.offset.size and max(abs(int(self.offset.min())), abs(int(self.offset.max()))) > 2**61:
+                raise BadInput("the offset must lie in [-2^61, 2^61]")
             offset = self.offset.view()
             offset.flags.writeable = False
             object.__setattr__(self, "offset", offset)
@@ -290,6 +292,7 @@ class Residual:
             raise BadInput(
                 f"the body has {body.frac} fraction bits, the skip {skip.frac}; an addition demands equal ones"
             )
+        dtype_for(body.lo + skip.lo, body.hi + skip.hi)
         return replace(body, lo=self.lo, hi=self.hi)
 
     def infer(self, t: Tensor) -> Tensor:

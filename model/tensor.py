@@ -13,6 +13,10 @@ Ints = NDArray[np.signedinteger]
 """An integer array; maps have the shape [N, height, width, channels]."""
 
 
+MAX_VALUES = 2**27
+"""Values of one map: what a file claims must not cost memory or time without bound."""
+
+
 def dtype_for(lo: int, hi: int) -> np.dtype[np.signedinteger]:
     """The smallest signed integer dtype that holds [lo, hi]; BadInput when 64 bits do not."""
     for name in ("int8", "int16", "int32", "int64"):
@@ -27,7 +31,7 @@ class Tensor:
     """A map of integers q in [lo, hi], each standing for the real value q * 2^-frac (DESIGN 2.2).
 
     Arrays of this type have the shape [N, height, width, channels]. Hardware carries q - lo in
-    ``width_bits`` unsigned bits.
+    ``bits`` unsigned bits.
     """
 
     height: int
@@ -41,6 +45,8 @@ class Tensor:
         for name in ("height", "width", "channels"):
             if getattr(self, name) < 1:
                 raise BadInput(f"a tensor's {name} must be at least 1, not {getattr(self, name)}")
+        if self.height * self.width * self.channels > MAX_VALUES:
+            raise BadInput(f"a map of {'x'.join(map(str, self.shape))} has more than {MAX_VALUES:,} values")
         if self.lo > self.hi:
             raise BadInput(f"a tensor's interval [{self.lo}, {self.hi}] is empty")
         dtype_for(self.lo, self.hi)

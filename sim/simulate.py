@@ -230,7 +230,7 @@ def simulate(
     seed : of the pauses
     waveform : VCD to write, of the whole machine and the whole run
     build : folder for Verilog and compiled models; None is a temporary one and the user's cache
-    verilog : simulate this file instead of the one written for net and plan
+    verilog : simulate this file, whose top is `bitfold`, instead of the one written for net and plan
     progress : called with (frames that have come out, N) now and then
 
     Raises
@@ -301,10 +301,18 @@ def check(
             int((run.classes != classes).sum()),
         )
         if not wrong.any():
-            return report
+            return replace(report, first=_wrong_class(run.classes, classes))
         path = (build or machine.work) / "mismatch.vcd"
         first = _locate(machine, images, run.logits, expected, pauses, seed, path)
         return replace(report, first=first, waveform=path if build else waveform)
+
+
+def _wrong_class(classes: NDArray[np.int64], expected: NDArray[np.int64]) -> Difference | None:
+    """The first class that differs though no logit does."""
+    for index in map(tuple, np.argwhere(classes != expected)):
+        position = (*map(int, index), 0, 0)[:3]
+        return Difference("class", "", *position, 0, int(expected[index]), int(classes[index]))
+    return None
 
 
 def _locate(

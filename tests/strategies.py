@@ -210,7 +210,10 @@ def residuals(draw: DrawFn, t: Tensor, ops: int = OPS, inner: bool = False) -> R
     acc = Chain(tuple(body)).infer(t)
     body.append(Requantise(acc.frac - goal.frac, -(2**15), 2**15 - 1, draw(offsets(acc))))
     bits = draw(st.sampled_from([16, 12, 8]))
-    return Residual(Chain(tuple(body)), Chain(skip), -(2 ** (bits - 1)), 2 ** (bits - 1) - 1)
+    branches = [Chain(tuple(body)), Chain(skip)]
+    if draw(st.integers(0, 4)) == 4:
+        branches.reverse()  # the skip is then the slower branch
+    return Residual(*branches, -(2 ** (bits - 1)), 2 ** (bits - 1) - 1)
 
 
 LAYERS: dict[type[Layer], Callable[[Tensor], SearchStrategy[Layer]]] = {

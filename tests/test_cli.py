@@ -91,6 +91,8 @@ def test_simulate_compares_and_saves_logits(small, engine):
 def test_bad_input_gets_one_line_and_status_2(small):
     (small / "short.bitfold").write_bytes((small / "small.bitfold").read_bytes()[:40])
     (small / "text.npy").write_text("no array")
+    header = b"{'descr': '|u1', 'fortran_order': False, 'shape': (%d, 4, 4, 2)}\n" % 2**70
+    (small / "huge.npy").write_bytes(b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header)
     (small / "plan.toml").write_text("bitfold_plan = 1\n[layers]\n")
     np.save(small / "wrong.npy", np.zeros((1, 5, 4, 2), np.uint8))
     np.save(small / "floats.npy", np.zeros((1, 4, 4, 2)))
@@ -112,6 +114,12 @@ def test_bad_input_gets_one_line_and_status_2(small):
         (("simulate", net, "--images", small / "wrong.npy"), "[1, 5, 4, 2]; expected [N, 4, 4, 2]"),
         (("simulate", net, "--images", small / "floats.npy"), "must be integers"),
         (("simulate", net, "--images", images, "--engine", "abacus"), "abacus"),
+        (("simulate", net, "--images", images, "--waveform", images / "w.vcd"), "images.npy"),
+        (("simulate", net, "--images", small / "huge.npy"), "huge.npy"),
+        (("simulate", net), "--images"),
+        (("simulate", net, "--images", images, "--seed", "x"), "--seed"),
+        (("fly",), "fly"),
+        ((), "Missing command"),
         (("simulate", net, "--images", images, "--pauses", 1.5), "1.5"),
     ]:
         status, out, err = bitfold(*words)

@@ -99,6 +99,26 @@ DOWN = {
 }
 
 
+SLOW_SKIP = {f"{name}, exchanged": Residual(layer.skip, layer.body) for name, layer in (IDENTITY | DOWN).items()} | {
+    "pooled skip": Residual(Chain(), Chain((SumPool(3, 1, (1, 1, 1, 1)),))),
+    "3x3 and 3x3 3x3": Residual(residual(STREAM, [3]).body, residual(STREAM, [3, 3]).body),
+}
+"""Where the body's words have to wait for the skip's."""
+
+
+@pytest.mark.parametrize("name", SLOW_SKIP)
+def test_a_skip_slower_than_its_body_neither_hangs_nor_slows(name):
+    net = Net(STREAM, Chain((*STEM, SLOW_SKIP[name])))
+    for cycles in (700, 10**6):
+        plan = balance(net, cycles)
+        batch = images(net, 12)
+        machine = Accelerator(net, plan)
+        run = run_accelerator(machine, batch)
+        np.testing.assert_array_equal(run.logits, net(batch))
+        ends = np.array(run.cycles).reshape(len(batch), -1)[:, -1]
+        assert set(np.diff(ends[4:])) == {machine.cycles}
+
+
 def run_with(depth, layer, monkeypatch, lanes=1, frames=3):
     """A residual alone, with skip queues as deep as `depth` says; the network's own logits and the machine's."""
     monkeypatch.setattr(bitfold.hw.build, "skip_depth", depth)

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from sim_nets import INPUT, KINDS, images, residual_net
 
+from bitfold.hw.accelerator import Accelerator
 from bitfold.hw.plan import fit
 from bitfold.hw.verilog import write
 from bitfold.model.error import BadInput
@@ -16,9 +17,9 @@ from bitfold.sim.simulate import ENGINES, Broken, Deadlock, check, send, simulat
 
 HAS_ICARUS = shutil.which("iverilog") is not None
 QUICK = "icarus" if HAS_ICARUS else "verilator"
+"""Reads Verilog; Verilator compiles for several seconds."""
 COCOTB = "icarus" if HAS_ICARUS else "verilator-cocotb"
 """Where the cocotb suite runs by default; Verilator compiles half a minute for each design."""
-"""Reads Verilog; Verilator compiles for several seconds."""
 
 NET = residual_net()
 PLAN = fit(NET, 16)
@@ -142,6 +143,28 @@ def test_a_wrong_output_behind_right_stages_is_named_so(generated, spoilt, build
     report = check(NET, PLAN, images(NET, 2), engine=QUICK, verilog=spoilt, build=build)
     assert report.mismatching_logits == 6
     assert str(report.first).startswith("the output is the first that differs: image 0, row 0, column 0")
+
+
+def test_a_wrong_class_alone_is_named(generated, spoilt, build):
+    spoilt.write_text(replace_once(generated, "assign m_axis_tuser = ", "assign m_axis_tuser = 1'h1 ^ "))
+    report = check(NET, PLAN, images(NET, 2), engine=QUICK, verilog=spoilt, build=build)
+    assert report.mismatching_logits == 0
+    assert report.mismatching_classes == 2
+    assert not report.exact
+    assert str(report.first).startswith("the class is the first that differs: image 0, row 0, column 0")
+
+
+def test_amaranth_names_the_layer_too(monkeypatch, tmp_path):
+    wrong = residual_net("2.body.1")
+    monkeypatch.setattr("bitfold.sim.simulate.Accelerator", lambda net, plan: Accelerator(wrong, plan))
+    report = check(NET, PLAN, images(NET, 2), engine="amaranth", build=tmp_path)
+    assert str(report.first).startswith("layer 2.body.1 (BinaryConv with Requantise) is the first that differs")
+
+
+def test_amaranth_shows_a_deadlock(monkeypatch):
+    monkeypatch.setattr("bitfold.hw.build.skip_depth", lambda body, skip: 1)
+    with pytest.raises(Deadlock, match="layer 2.body.1 .* transfers"):
+        simulate(NET, PLAN, images(NET, 2), engine="amaranth")
 
 
 @engines("icarus", "verilator")
