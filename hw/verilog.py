@@ -60,6 +60,20 @@ class AxiStreamTop(wiring.Component):
         return m
 
 
+KEYWORDS = frozenset(
+    """
+    always and assign automatic begin buf bufif0 bufif1 case casex casez cell cmos config deassign default defparam
+    design disable edge else end endcase endconfig endfunction endgenerate endmodule endprimitive endspecify endtable
+    endtask event for force forever fork function generate genvar highz0 highz1 if ifnone incdir include initial inout
+    input instance integer join large liblist library localparam macromodule medium module nand negedge nmos nor
+    noshowcancelled not notif0 notif1 or output parameter pmos posedge primitive pull0 pull1 pulldown pullup
+    pulsestyle_ondetect pulsestyle_onevent rcmos real realtime reg release repeat rnmos rpmos rtran rtranif0 rtranif1
+    scalared showcancelled signed small specify specparam strong0 strong1 supply0 supply1 table task time tran tranif0
+    tranif1 tri tri0 tri1 triand trior trireg unsigned use vectored wait wand weak0 weak1 while wire wor xnor xor
+    """.split()  # noqa: SIM905  a list of 123 strings is harder to read
+)
+"""The reserved words of Verilog (IEEE 1364-2005, annex B)."""
+
 WAIVERS = {
     "CASEINCOMPLETE": "a state that no case names keeps its value",
     "DECLFILENAME": "all modules are in one file",
@@ -77,8 +91,8 @@ def write(net: Net, plan: Plan, directory: Path, name: str = "bitfold") -> Path:
     The same network, plan and name give the same bytes. BadInput where the plan does not suit the network,
     the name is no Verilog identifier or the folder cannot be written.
     """
-    if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name):
-        raise BadInput(f'the module\'s name "{name}" must be letters, digits and _ and not start with a digit')
+    if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name) or name in KEYWORDS:
+        raise BadInput(f'the module\'s name "{name}" must be a Verilog identifier and no reserved word')
     accelerator = Accelerator(net, plan)
     text = verilog.convert(AxiStreamTop(accelerator), name=name, emit_src=False, strip_internal_attrs=True)
     # Submodules are called after their place, with dots that Verilog would have to escape everywhere.

@@ -108,6 +108,7 @@ def test_bad_input_gets_one_line_and_status_2(small):
         ),
         (("verilog", net, "-o", small / "x", "--plan", small / "plan.toml"), 'no line for layer "0"'),
         (("verilog", net, "-o", small / "x", "--name", "1st"), "1st"),
+        (("verilog", net, "-o", small / "x", "--name", "module"), "module"),
         (("verilog", net, "-o", net), "small.bitfold"),
         (("simulate", net, "--images", small / "text.npy"), "text.npy"),
         (("simulate", net, "--images", small / "none.npy"), "none.npy"),

@@ -76,9 +76,9 @@ def test_files_and_their_names(tmp_path):
     assert CLASSIFIER.digest() in text
 
 
-@pytest.mark.parametrize("name", ["", "1st", "a-b", "a.b", "a b"])
+@pytest.mark.parametrize("name", ["", "1st", "a-b", "a.b", "a b", "module"])
 def test_bad_names_are_refused(name, tmp_path):
-    message = f'the module\'s name "{name}" must be letters, digits and _ and not start with a digit'
+    message = f'the module\'s name "{name}" must be a Verilog identifier and no reserved word'
     with pytest.raises(BadInput, match=f"^{re.escape(message)}$"):
         write(CLASSIFIER, PLAN, tmp_path, name)
     assert list(tmp_path.iterdir()) == []
