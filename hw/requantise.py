@@ -7,7 +7,7 @@ to clip counts from lo: its sign bit is the shifted ReLU's comparator, and its h
 from dataclasses import dataclass
 
 import numpy as np
-from amaranth import Module, Mux, Signal, Value, signed
+from amaranth import Cat, Const, Module, Mux, Signal, Value, signed
 from numpy.typing import NDArray
 
 from ..model.layers import Requantise
@@ -62,8 +62,12 @@ class Scaler:
 
 
 def clip_code(value: Value, lo: int, hi: int, top: int) -> Value:
-    """A signed value in [lo, hi], clipped to [0, top]; comparators appear only where they can matter."""
-    code = value[: max(1, top.bit_length())]
+    """A signed value in [lo, hi], clipped to [0, top]; comparators appear only where they can matter.
+
+    As wide as `top` even where the value is narrower, because codes are packed side by side.
+    """
+    bits = max(1, top.bit_length())
+    code = Cat(value[:bits], Const(0, bits))[:bits]
     if hi > top:
         code = Mux(value > top, top, code)
     if lo < 0:

@@ -13,16 +13,20 @@ from machines import (
     frame_distances,
     pack,
     random_frames,
+    run_accelerator,
     run_stage,
     through,
     unpack,
 )
-from strategies import binary_convs, random_weights, requantises, tensors
+from strategies import binary_convs, images, random_weights, requantises, tensors
 
+from bitfold.hw.accelerator import Accelerator
 from bitfold.hw.conv import ConvStage
+from bitfold.hw.plan import Folding, Plan
 from bitfold.hw.stream import Flow
 from bitfold.hw.windowed import credits_for
 from bitfold.model.layers import BinaryConv, Chain, Requantise, shifted_relu
+from bitfold.model.net import Net
 from bitfold.model.tensor import Tensor
 
 pauses = st.sampled_from([0.0, 0.3, 0.6])
@@ -153,3 +157,13 @@ def test_credits_hide_the_latency_and_are_few():
     stage = ConvStage(Flow(t, 2), BinaryConv(random_weights((1, 1, 1, 2), 2)), None, 1)
     out = run_stage(stage, pack(stage.source, random_frames(stage.source, 2)))
     assert set(np.diff(out.cycles)) == {1}
+
+
+def test_a_clip_wider_than_the_sums_keeps_codes_in_their_places():
+    net = Net(
+        Tensor(2, 2, 2, -2, 1),
+        Chain((BinaryConv(random_weights((4, 1, 1, 2), 3)), Requantise(0, -2, 253))),
+    )
+    batch = images(net, 3)
+    machine = Accelerator(net, Plan({"0": Folding(4, 2)}, 4))
+    np.testing.assert_array_equal(run_accelerator(machine, batch).logits, net(batch))
