@@ -18,6 +18,7 @@ from ..model.layers import (
     PadChannels,
     Requantise,
     Residual,
+    Scale,
     SumPool,
 )
 from ..model.tensor import Tensor
@@ -27,6 +28,7 @@ from .plan import Plan
 from .pool import GlobalSumStage, SumPoolStage
 from .requantise import RequantiseStage
 from .residual import SaturatingAdd
+from .scale import ScaleStage
 from .stream import Flow, Fork, Queue, Stage, converters
 
 
@@ -113,6 +115,8 @@ class Pipeline:
                 end = self.grow_conv(end, layer, None, path, name)
             case Requantise():
                 end = self.add(end, name, RequantiseStage(end.flow, layer))
+            case Scale():
+                end = self.add(end, name, ScaleStage(end.flow, layer))
             case SumPool():
                 end = self.convert(end, name, self.plan.foldings[path].pe)
                 end = self.add(end, name, SumPoolStage(end.flow, layer))

@@ -1,9 +1,10 @@
 """The file of a network: a safetensors container that is written whole and distrusted when read.
 
 Every array of the network is one tensor, named by the path of attributes that leads to it: weights as uint8,
-eight to a byte (numpy.packbits' order, the last byte filled up with 0), offsets as int64. The single metadata
-entry "bitfold" is JSON: the format's version and the network's dataclasses, field by field, where an array is
-given by its shape. A new kind of layer whose fields have the types that `_decode` knows needs nothing here.
+eight to a byte (numpy.packbits' order, the last byte filled up with 0), offsets and factors as int64. The
+single metadata entry "bitfold" is JSON: the format's version and the network's dataclasses, field by field,
+where an array is given by its shape. A new kind of layer whose fields have the types that `_decode` knows needs
+nothing here.
 """
 
 from __future__ import annotations
@@ -204,7 +205,7 @@ def _decode(annotation: str, value: Any, path: str, arrays: _Arrays) -> Any:
             return np.unpackbits(packed, count=bits).view(np.bool_).reshape(value)
         case "NDArray[np.int64] | None", None:
             return None
-        case "NDArray[np.int64] | None", [size] if type(size) is int:
+        case (("NDArray[np.int64]" | "NDArray[np.int64] | None"), [size]) if type(size) is int:
             return _take(arrays, path, np.int64, size)
     raise BadInput(f"{path} is {_short(value)} instead of {annotation}")
 

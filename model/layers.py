@@ -22,6 +22,9 @@ from .tensor import Ints, Tensor, dtype_for
 Padding: TypeAlias = tuple[int, int, int, int]
 """(top, bottom, left, right); padded pixels are real 0."""
 
+MAX_FACTOR = 2**24
+"""Of a Scale, in magnitude: a sum of 39 bits times it still fits 64."""
+
 
 def _windows_shape(t: Tensor, kernel: tuple[int, int], stride: int, pad: Padding) -> tuple[int, int]:
     """(height, width) of the map of window positions."""
@@ -180,6 +183,50 @@ class Requantise:
         return _clip(y, self.lo, self.hi)
 
 
+@dataclass(frozen=True, eq=False)
+class Scale:
+    """Each channel times an integer of its own, exact: q * factors[c] (DESIGN 2.8).
+
+    The factors stand for factors * 2^-scale, so the fraction bits grow by `scale`. With the Requantise that
+    follows, whose offset is the other half, this is a batch normalisation kept or a scale that is no power of two.
+
+    Parameters
+    ----------
+    factors : int64 [C], each in [-2^24, 2^24]; negative and zero too
+    scale : what a batch normalisation's rounded factors leave to the binary point
+    """
+
+    factors: NDArray[np.int64]
+    scale: int = 0
+
+    def __post_init__(self) -> None:
+        if self.factors.ndim != 1 or self.factors.dtype != np.int64 or not self.factors.size:
+            raise BadInput(f"the factors must be int64 [C], not {self.factors.dtype} {list(self.factors.shape)}")
+        least, most = self.extremes
+        if least < -MAX_FACTOR or most > MAX_FACTOR:
+            raise BadInput(f"the factors must lie in [-2^24, 2^24], not in [{least}, {most}]")
+        factors = self.factors.view()
+        factors.flags.writeable = False
+        object.__setattr__(self, "factors", factors)
+
+    @property
+    def extremes(self) -> tuple[int, int]:
+        """The smallest and the largest factor."""
+        return int(self.factors.min()), int(self.factors.max())
+
+    def infer(self, t: Tensor) -> Tensor:
+        if len(self.factors) != t.channels:
+            raise BadInput(f"there are {len(self.factors)} factors, the input has {t.channels} channels")
+        ends = [factor * q for factor in self.extremes for q in (t.lo, t.hi)]
+        return replace(t, lo=min(ends), hi=max(ends), frac=t.frac + self.scale)
+
+    def __call__(self, x: Ints) -> Ints:
+        """int32, or int64 where the products need it; the shape stays."""
+        wide = np.int32 if sums_below(2**31, x, max(map(abs, self.extremes))) else np.int64
+        y: Ints = np.multiply(x, self.factors.astype(wide), dtype=wide)
+        return y
+
+
 def shifted_relu(bits: int, frac_in: int, frac: int) -> Requantise:
     """max(-1, x) to `bits`-bit codes with `frac` fraction bits: all 2^bits codes are used (DESIGN 2.6)."""
     if not 2 <= bits <= 8:
@@ -308,10 +355,10 @@ class Residual:
         return _clip(total, self.lo, self.hi)
 
 
-Layer: TypeAlias = BinaryConv | Requantise | SumPool | GlobalSum | PadChannels | Chain | Residual
+Layer: TypeAlias = BinaryConv | Requantise | Scale | SumPool | GlobalSum | PadChannels | Chain | Residual
 
 KINDS: tuple[type[Layer], ...] = (
-    BinaryConv, Requantise, SumPool, GlobalSum, PadChannels, Chain, Residual
+    BinaryConv, Requantise, Scale, SumPool, GlobalSum, PadChannels, Chain, Residual
 )  # fmt: skip
 """Every kind of layer, in the order of this file."""
 

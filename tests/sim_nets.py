@@ -9,6 +9,7 @@ from bitfold.model.layers import (
     PadChannels,
     Requantise,
     Residual,
+    Scale,
     SumPool,
     shifted_relu,
 )
@@ -33,6 +34,8 @@ KINDS = {
     "conv": Chain((BinaryConv(bits(4, 3, 3, 2), 2, (1, 0, 0, 2), 1),)),
     "conv and requantise": Chain((BinaryConv(bits(3, 1, 3, 2), 1, (0, 0, 1, 1)), Requantise(2, -4, 11))),
     "requantise": Chain((Requantise(1, -3, 2, np.array([1, -5])),)),
+    "scale": Chain((Scale(np.array([3, -5])),)),
+    "scale and requantise": Chain((Scale(np.array([-7, 12]), 3), Requantise(3, -4, 11, np.array([5, -9])))),
     "sum pool": Chain((SumPool(3, 2, (1, 1, 0, 1)),)),
     "global sum": Chain((GlobalSum(),)),
     "pad channels": Chain((PadChannels(3),)),

@@ -24,6 +24,7 @@ from bitfold.model.layers import (
     Padding,
     Requantise,
     Residual,
+    Scale,
     SumPool,
     shifted_relu,
 )
@@ -161,6 +162,29 @@ def activations(draw: DrawFn, t: Tensor) -> Requantise:
     return Requantise(relu.shift, relu.lo, relu.hi, offset)
 
 
+def factors(n: int, reach: int) -> SearchStrategy[np.ndarray]:
+    """`n` integers in [-reach, reach], of which every third is 0, +-1 or +-2^k; all 1 for seed 0."""
+
+    def draw_all(seed: int) -> np.ndarray:
+        rng = np.random.default_rng(seed)
+        powers = 1 << rng.integers(0, reach.bit_length(), n)
+        plain = rng.choice([-1, 0, 1], n) * rng.choice(np.stack([powers, np.ones_like(powers)]), axis=0)
+        drawn = rng.integers(-reach, reach, n, endpoint=True)
+        return np.where(rng.integers(0, 3, n) == 0, plain, drawn) if seed else np.ones(n, np.int64)
+
+    return seeds.map(draw_all)
+
+
+@st.composite
+def scales(draw: DrawFn, t: Tensor, width: int = 48) -> Scale:
+    """Factors of a few bits or of many, each channel's its own or all the same; products of `width` bits at most."""
+    room = max(1, width - 1 - max(abs(t.lo), abs(t.hi)).bit_length())
+    reach = 2 ** min(draw(st.sampled_from([1, 3, 8, 24])), room) - 1
+    shared = draw(st.booleans())
+    each = draw(factors(1 if shared else t.channels, reach))
+    return Scale(np.broadcast_to(each, t.channels), draw(st.integers(0, 4)))
+
+
 @st.composite
 def sum_pools(draw: DrawFn, t: Tensor) -> SumPool:
     """Windows of 1 to 4, overlapping or not, padded or not."""
@@ -177,7 +201,9 @@ def chains(draw: DrawFn, t: Tensor, ops: int = OPS) -> Chain:
     """None to three layers, of which at most one has a wide result."""
     layers: list[Layer] = []
     for _ in range(draw(st.integers(0, 3))):
-        kinds = [requantises(t)] if t.bits > 16 else [requantises(t), binary_convs(t, ops), sum_pools(t)]
+        kinds = [requantises(t)]
+        if t.bits <= 16:
+            kinds += [binary_convs(t, ops), sum_pools(t), scales(t)]
         layers.append(draw(st.one_of(kinds)))
         t = layers[-1].infer(t)
     return Chain(tuple(layers))
@@ -200,6 +226,8 @@ def residuals(draw: DrawFn, t: Tensor, ops: int = OPS, inner: bool = False) -> R
     goal = Chain(skip).infer(t)
     body: list[Layer] = []
     for depth in range(draw(st.integers(1, 2))):
+        if draw(st.integers(0, 3)) == 3:
+            body.append(draw(scales(Chain(tuple(body)).infer(t))))  # a batch normalisation kept
         relu = draw(activations(Chain(tuple(body)).infer(t)))
         middle = relu.infer(Chain(tuple(body)).infer(t))
         body += [relu, _same_conv(draw, middle, outs, 2 if down and depth == 0 else 1, ops)]
@@ -219,6 +247,7 @@ def residuals(draw: DrawFn, t: Tensor, ops: int = OPS, inner: bool = False) -> R
 LAYERS: dict[type[Layer], Callable[[Tensor], SearchStrategy[Layer]]] = {
     BinaryConv: binary_convs,
     Requantise: requantises,
+    Scale: scales,
     SumPool: sum_pools,
     GlobalSum: lambda t: st.just(GlobalSum()),
     PadChannels: lambda t: st.integers(1, 8).map(PadChannels),
@@ -238,7 +267,7 @@ def layers_and_inputs(draw: DrawFn, kind: type[Layer] | None = None) -> tuple[La
 
 @st.composite
 def nets(draw: DrawFn, ops: int = OPS, side: int = SIDE) -> Net:
-    """Perhaps a mean to subtract, one to four blocks, and a head or a map of results."""
+    """Perhaps a mean to subtract, one to four blocks, and a head (its last norm kept or not) or a map of results."""
     source = draw(tensors(side))
     layers: list[Layer] = []
     t = source
@@ -253,11 +282,15 @@ def nets(draw: DrawFn, ops: int = OPS, side: int = SIDE) -> Net:
     for _ in range(draw(st.integers(1, 4))):
         if t.bits > 16:
             add(requantises(t))
-        add(binary_convs(t, ops), residuals(t, ops), sum_pools(t), LAYERS[PadChannels](t))
+        add(binary_convs(t, ops), residuals(t, ops), sum_pools(t), LAYERS[PadChannels](t), scales(t))
     if draw(st.booleans()):
         return Net(source, Chain(tuple(layers)))
     add(activations(t))
     add(st.just(GlobalSum()))
     classes = draw(st.integers(1, 10))
-    layers.append(_conv(draw, (1, 1), 1, (0, 0, 0, 0), t.channels, classes))
+    add(st.just(_conv(draw, (1, 1), 1, (0, 0, 0, 0), t.channels, classes)))
+    if draw(st.booleans()):
+        add(scales(t))
+        if draw(st.booleans()):
+            add(requantises(t))
     return Net(source, Chain(tuple(layers)), tuple(f"class {i}" for i in range(classes)))

@@ -24,6 +24,7 @@ from bitfold.model.layers import (
     PadChannels,
     Requantise,
     Residual,
+    Scale,
     SumPool,
     shifted_relu,
     trace,
@@ -35,6 +36,7 @@ CONV = BinaryConv(random_weights((4, 3, 3, 4), 1), 1, (1, 1, 1, 1))
 EXAMPLES = {
     BinaryConv: CONV,
     Requantise: Requantise(1, -4, 3, np.arange(4)),
+    Scale: Scale(np.array([5, -3, 0, 8]), 2),
     SumPool: SumPool(2, 2),
     GlobalSum: GlobalSum(),
     PadChannels: PadChannels(2),
@@ -88,6 +90,7 @@ EVERYTHING = Net(
             shifted_relu(4, 2, 1),
             GlobalSum(),
             BinaryConv(random_weights((6, 1, 1, 6), 3)),
+            Scale(np.arange(-2, 4)),
         )
     ),
 )
@@ -111,7 +114,16 @@ def test_no_ready_reaches_an_offer():
     found = units()
     assert {name: paths for name, unit in found.items() if (paths := ready_to_valid(unit))} == {}
     streams = {"Accelerator", "FrameGuard", "FrameGate", "Classifier", "ConvStage", "SumPoolStage", "GlobalSumStage"}
-    streams |= {"PadChannelsStage", "RequantiseStage", "SaturatingAdd", "Queue", "Widen", "Narrow", "Fork"}
+    streams |= {
+        "PadChannelsStage",
+        "RequantiseStage",
+        "ScaleStage",
+        "SaturatingAdd",
+        "Queue",
+        "Widen",
+        "Narrow",
+        "Fork",
+    }
     assert {name for name, _ in found} == streams
     assert streams == {kind for kind in components() if kind not in NO_STREAMS}
 

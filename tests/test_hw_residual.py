@@ -16,7 +16,7 @@ from bitfold.hw.build import least_skip_depth
 from bitfold.hw.plan import Folding, Plan, balance, divisors, fit
 from bitfold.hw.residual import SaturatingAdd
 from bitfold.hw.stream import Flow
-from bitfold.model.layers import BinaryConv, Chain, PadChannels, Requantise, Residual, SumPool, shifted_relu
+from bitfold.model.layers import BinaryConv, Chain, PadChannels, Requantise, Residual, Scale, SumPool, shifted_relu
 from bitfold.model.net import Net
 from bitfold.model.tensor import Tensor
 
@@ -183,6 +183,7 @@ NETS = {
     "nested": Net(STREAM, Chain((*STEM, IDENTITY["3x3 with 3x3 inside"]))),
     "halving": down_net(2, [([3, 3], None), ([3, 3], 2)]),
     "halving twice": down_net(1, [([3], 1), ([3, 3], 2), ([3], None)]),
+    "scaled": Net(STREAM, Chain((*STEM, Residual(Chain((Scale(np.array([-5, 90]), 4), Requantise(4, -999, 999))))))),
     "1x1 halving": down_net(4, [([1], 0), ([3, 3], None)]),
 }
 

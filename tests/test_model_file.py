@@ -14,7 +14,7 @@ from strategies import images, nets
 
 from bitfold.model import file
 from bitfold.model.error import BadInput
-from bitfold.model.layers import BinaryConv, Chain, Requantise, Residual
+from bitfold.model.layers import BinaryConv, Chain, Requantise, Residual, Scale
 from bitfold.model.net import Net
 from bitfold.model.tensor import Tensor
 
@@ -86,6 +86,30 @@ def test_weights_take_one_bit_each(good):
     _, tensors = parts(good)
     weights = tensors["net.body.layers.1.body.layers.0.weights"]
     assert (weights.dtype, weights.shape) == (np.uint8, (4,))
+
+
+def test_factors_of_a_scale_are_one_tensor(path):
+    net = small(body=Chain((Scale(np.array([3, -(2**24), 0]), 5),)))
+    net.save(path)
+    loaded = Net.load(path)
+    assert loaded.body.layers[0].factors.tolist() == [3, -(2**24), 0]
+    assert (loaded.output, loaded.digest()) == (net.output, net.digest())
+    raw = path.read_bytes()
+    factors = "net.body.layers.0.factors"
+
+    def layer(described):
+        return described["network"]["body"]["layers"][0]
+
+    for change, message in [
+        (lambda d, t: layer(d).update(factors=None), f"{factors} is None instead of NDArray[np.int64]"),
+        (lambda d, t: layer(d).update(factors=[True]), f"{factors} is [True] instead of NDArray[np.int64]"),
+        (lambda d, t: layer(d).update(factors=[4]), f"{factors} needs int64 [4], the file has int64 [3]"),
+        (
+            lambda d, t: t.update({factors: t[factors] * 2}),
+            "the factors must lie in [-2^24, 2^24], not in [-33554432, 6]",
+        ),
+    ]:
+        assert refusal(path, forge(raw, change)) == message
 
 
 def test_digest_tells_any_difference_and_only_that():

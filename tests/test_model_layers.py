@@ -17,6 +17,7 @@ from bitfold.model.layers import (
     PadChannels,
     Requantise,
     Residual,
+    Scale,
     SumPool,
     argmax,
     shifted_relu,
@@ -56,6 +57,11 @@ def naive(layer, x):
                 half = Fraction(1, 2) if shift > 0 else 0
                 y[index] = min(max(math.floor(total / Fraction(2) ** shift + half), lo), hi)
             return y
+        case Scale(factors):
+            y = np.empty_like(x)
+            for index, q in np.ndenumerate(x):
+                y[index] = q * int(factors[index[-1]])
+            return y
         case SumPool(kernel, stride, padding):
             sums = {(r, c): w.sum(axis=(1, 2)) for r, c, w in positions(x, (kernel, kernel), stride, padding)}
             rows, columns = max(sums)
@@ -92,6 +98,8 @@ def test_layers_widen_when_the_dtype_is_full(dtype):
         SumPool(2, 1),
         GlobalSum(),
         Requantise(1, -(2**61), 2**61),
+        Scale(np.array([-3])),
+        Scale(np.array([0])),
         Residual(Chain(), Chain(), -(2**61), 2**61),
         Residual(Chain(), Chain(), 2**40, 2**41),
     ]
@@ -148,6 +156,9 @@ def test_no_input_leaves_the_interval_of_a_mixed_kernel(data):
         (SumPool(2, 1, (1, 0, 0, 0)), (-12, 20)),
         (GlobalSum(), (-18, 30)),
         (PadChannels(1), (-3, 5)),
+        (Scale(np.array([3])), (-9, 15)),
+        (Scale(np.array([-3])), (-15, 9)),
+        (Scale(np.array([0])), (0, 0)),
         (Residual(Chain(), Chain(), -4, 6), (-4, 6)),
     ],
 )
@@ -155,8 +166,8 @@ def test_intervals_of_the_sums(layer, interval):
     t = Tensor(2, 3, 1, -3, 5)
     output = layer.infer(t)
     assert (output.lo, output.hi) == interval
-    assert layer(np.full((1, *t.shape), t.lo, t.dtype)).min() == output.lo
-    assert layer(np.full((1, *t.shape), t.hi, t.dtype)).max() == output.hi
+    ends = layer(np.stack([np.full(t.shape, t.lo, t.dtype), np.full(t.shape, t.hi, t.dtype)]))
+    assert (ends.min(), ends.max()) == interval
 
 
 @pytest.mark.parametrize("layer", [SumPool(2, 1, (0, 1, 0, 0)), PadChannels(1)])
@@ -169,6 +180,39 @@ def test_scales_move_the_binary_point():
     assert BinaryConv(np.ones((1, 1, 1, 1), np.bool_), scale=3).infer(t).frac == 8
     assert SumPool(2, 2, scale=2).infer(t).frac == 7
     assert Requantise(4, 0, 3).infer(t).frac == 1
+    assert Scale(np.ones(1, np.int64), scale=3).infer(t).frac == 8
+
+
+@pytest.mark.parametrize(("lo", "hi"), [(-3, 5), (2, 7), (-7, -2)])
+def test_interval_of_a_scale_is_that_of_all_its_channels(lo, hi):
+    t, layer = Tensor(1, 2, 4, lo, hi, 1), Scale(np.array([2, -3, 0, 1]), 1)
+    x = np.array([lo, hi]).reshape(1, 1, 2, 1).repeat(4, axis=3)
+    y = layer(x)
+    assert y.tolist() == [[[[2 * q, -3 * q, 0, q] for q in (lo, hi)]]]
+    assert layer.infer(t) == Tensor(1, 2, 4, y.min(), y.max(), 2)
+
+
+def test_a_kept_batch_normalisation_is_a_scale_and_a_shifted_relu():
+    """gamma = (0.75, -1.5), beta = (0.5, 2): factors in quarters, beta as the offset, max(-1, x) as the clip."""
+    t = Tensor(1, 1, 2, -40, 40, frac=3)
+    relu = shifted_relu(bits=4, frac_in=5, frac=2)
+    norm = Chain((Scale(np.array([3, -6]), 2), Requantise(relu.shift, relu.lo, relu.hi, np.array([16, 64]))))
+    q = np.arange(-40, 41)
+    y = norm(np.stack([q, q], -1).reshape(-1, 1, 1, 2))
+    for channel, (gamma, beta) in enumerate([(0.75, 0.5), (-1.5, 2.0)]):
+        exact = np.floor((gamma * q / 2**3 + beta) * 2**2 + 0.5)
+        assert y[:, 0, 0, channel].tolist() == np.clip(exact, -4, 11).tolist()
+    assert norm.infer(t) == Tensor(1, 1, 2, -4, 11, 2)
+
+
+def test_what_a_scale_cannot_take_is_named():
+    layer = Scale(np.array([2**24, -(2**24)]))
+    with pytest.raises(BadInput) as error:
+        layer.infer(Tensor(1, 1, 3, 0, 1))
+    assert str(error.value) == "there are 2 factors, the input has 3 channels"
+    with pytest.raises(BadInput) as error:
+        layer.infer(Tensor(1, 1, 2, 0, 2**39))
+    assert str(error.value) == f"the interval [{-(2**63)}, {2**63}] does not fit 64 bits"
 
 
 def test_argmax_takes_the_first_of_the_largest():
@@ -222,6 +266,17 @@ BITS = np.ones((2, 3, 3, 1), np.bool_)
         (lambda: Requantise(0, 1, 0), "the clip interval [1, 0] is empty"),
         (lambda: Requantise(0, 0, 2**63), f"the interval [0, {2**63}] does not fit 64 bits"),
         (lambda: Requantise(0, 0, 1, np.zeros((1, 2))), "the offset must be int64 [C], not float64 [1, 2]"),
+        (lambda: Scale(np.ones(2)), "the factors must be int64 [C], not float64 [2]"),
+        (lambda: Scale(np.ones((1, 2), np.int64)), "the factors must be int64 [C], not int64 [1, 2]"),
+        (lambda: Scale(np.ones(0, np.int64)), "the factors must be int64 [C], not int64 [0]"),
+        (
+            lambda: Scale(np.array([2**24 + 1, 0])),
+            "the factors must lie in [-2^24, 2^24], not in [0, 16777217]",
+        ),
+        (
+            lambda: Scale(np.array([-(2**63), 3])),
+            f"the factors must lie in [-2^24, 2^24], not in [{-(2**63)}, 3]",
+        ),
         (lambda: Residual(Chain(), Chain(), 1, 0), "the clip interval [1, 0] is empty"),
         (lambda: PadChannels(0), "the channels to append must be at least 1, not 0"),
         (lambda: shifted_relu(9, 0, 0), "activations have 2 to 8 bits, not 9"),
@@ -239,6 +294,6 @@ def test_constructors_say_what_is_wrong(make, message):
 
 def test_arrays_of_a_layer_cannot_be_written():
     conv, step = BinaryConv(BITS), Requantise(0, 0, 1, np.zeros(2, np.int64))
-    for array in (conv.weights, step.offset):
+    for array in (conv.weights, step.offset, Scale(np.ones(2, np.int64)).factors):
         with pytest.raises(ValueError, match="read-only"):
             array[...] = 0

@@ -1,0 +1,109 @@
+# amaranth: UnusedElaboratable=no
+"""Scale: a factor for each channel, without a multiplier.
+
+A product is the sum of shifted codes, one for each bit of the factor, in a registered adder tree. Nothing in it
+has a sign: a negative factor multiplies the inverted code, f * code = |f| * ~code - |f| * (2^bits - 1), and what
+that leaves over joins the other constants of the channel, f * lo of the input - lo of the output, which enter the
+tree as one more term. All sums are taken modulo the width of the output's codes, in which the result lies.
+"""
+
+import numpy as np
+from amaranth import Cat, Const, Module, Mux, Signal
+from amaranth.lib.fifo import SyncFIFO
+from numpy.typing import NDArray
+
+from ..model.layers import Scale
+from .constants import ConstantTable
+from .stream import Flow, Stage
+
+
+class ScaleStage(Stage):
+    """A Scale on every lane, a word a cycle.
+
+    The tree of a lane has a term for each bit that any of the lane's factors has, and bits that all of them have
+    are wires. It is a plain pipeline without stall: a word enters only when it has a place in the result queue.
+
+    Attributes
+    ----------
+    levels : of adders, each registered: ceil(log2(terms)) of the lane with the most terms
+
+    Timing
+    ------
+    A word is offered ``latency = levels + 1`` cycles after it is taken.
+    """
+
+    def __init__(self, source: Flow, layer: Scale):
+        super().__init__(source, Flow(layer.infer(source.tensor), source.lanes))
+        self.factors = layer.factors.reshape(source.words, source.lanes)
+        self.size_bits = max(map(abs, layer.extremes)).bit_length()
+        self.constants = self.constant_rows()
+        sizes = np.abs(self.factors)
+        self.shifts = [[k for k in range(self.size_bits) if (column >> k & 1).any()] for column in sizes.T]
+        added = self.constants.any(axis=0)
+        terms = max(len(shifts) + int(more) for shifts, more in zip(self.shifts, added, strict=True))
+        self.levels = max(0, terms - 1).bit_length()
+        self.latency = self.levels + 1
+        # A word's place is free again a cycle after the word has left.
+        self.credits = self.latency + 1
+        self.storage = -(-self.credits // source.words)
+
+    def constant_rows(self) -> NDArray[np.object_]:
+        """[words, lanes]: what is added to each product, modulo the width of the output's codes."""
+        source, sink = self.source.tensor, self.sink.tensor
+        inverted = (1 << source.bits) - 1
+        factors = self.factors.astype(object)
+        return (factors * (source.lo + inverted * (factors < 0)) - sink.lo) % (1 << sink.bits)
+
+    def factor_rows(self) -> NDArray[np.int64]:
+        """int64 [words, lanes]: the sizes, and above them a bit that says negative."""
+        return np.abs(self.factors) | (self.factors < 0).astype(np.int64) << self.size_bits
+
+    def elaborate(self, platform):
+        m = Module()
+        width = self.sink.tensor.bits
+        m.submodules.factors = factors = ConstantTable(self.factor_rows(), self.size_bits + 1)
+        m.submodules.constants = constants = ConstantTable(self.constants, width)
+        m.submodules.queue = queue = SyncFIFO(width=self.sink.bits, depth=self.credits)
+        free = Signal(range(self.credits + 1), init=self.credits)
+        take = Signal()
+        m.d.comb += [
+            self.i.ready.eq(free != 0),
+            take.eq(self.i.valid & self.i.ready),
+            factors.next.eq(take),
+            constants.next.eq(take),
+            self.o.valid.eq(queue.r_rdy),
+            self.o.payload.eq(queue.r_data),
+            queue.r_en.eq(self.o.ready),
+        ]
+        m.d.sync += free.eq(free + (self.o.valid & self.o.ready) - take)
+
+        codes = []
+        top = (1 << width) - 1
+        for lane, code in enumerate(self.source.codes(self.i.payload)):
+            factor = factors.row[lane]
+            code = Mux(factor[self.size_bits], ~code, code)
+            # Each term with the most it can be.
+            terms = [(Mux(factor[k], code, 0) << k, (1 << k + len(code)) - 1) for k in self.shifts[lane]]
+            if self.constants[:, lane].any():
+                terms.append((constants.row[lane].as_unsigned(), top))
+            for level in range(self.levels):
+                joined = []
+                for k in range(0, len(terms), 2):
+                    value, most = terms[k]
+                    if k + 1 < len(terms):
+                        value, most = value + terms[k + 1][0], most + terms[k + 1][1]
+                    most = min(most, top)
+                    held = Signal(most.bit_length(), name=f"sum{lane}_{level}_{k}", reset_less=True)
+                    m.d.sync += held.eq(value)
+                    joined.append((held, most))
+                terms = joined
+            product = terms[0][0] if terms else Const(0)
+            codes.append(Cat(product, Const(0, width))[:width])
+
+        done = take
+        for level in range(self.levels):
+            held = Signal(name=f"valid{level}")
+            m.d.sync += held.eq(done)
+            done = held
+        m.d.comb += [queue.w_data.eq(Cat(codes)), queue.w_en.eq(done)]
+        return m
