@@ -6,7 +6,9 @@ from __future__ import annotations
 import dataclasses
 import io
 import json
+import os
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 from tokenize import TokenError
 from typing import Annotated, Any
@@ -17,6 +19,7 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 
+from . import accuracy
 from . import demo as demonstration
 from .hw.accelerator import Accelerator
 from .hw.plan import Plan, balance, fit
@@ -25,7 +28,8 @@ from .model import zoo
 from .model.error import BadInput
 from .model.net import Net
 from .model.write import write_beside
-from .progress import frames_bar
+from .model.zoo.tables import percent
+from .progress import bar
 from .sim.simulate import ENGINES, check
 
 DEFAULT_LANES = 1024
@@ -48,6 +52,10 @@ PlanOption = Annotated[Path | None, typer.Option("--plan", help="Plan file to us
 CyclesOption = Annotated[
     int | None,
     typer.Option("--cycles", help="Instead of a plan: the smallest that takes at most so many cycles a frame."),
+]
+DataOption = Annotated[
+    Path | None,
+    typer.Option(metavar="DIR", help="Where the data set's official files are, or are downloaded to."),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")]
 
@@ -74,11 +82,13 @@ def _fail(status: int, message: str) -> None:
     raise SystemExit(status)
 
 
-def _net(name: str) -> Net:
+def _path(name: str) -> Path:
     path = Path(name)
-    if not path.exists() and name in zoo.names():
-        return zoo.load(name)
-    return Net.load(path)
+    return zoo.path(name) if not path.exists() and name in zoo.names() else path
+
+
+def _net(name: str) -> Net:
+    return Net.load(_path(name))
 
 
 def _plan(net: Net, path: Path | None, cycles: int | None) -> Plan:
@@ -167,7 +177,7 @@ def simulate(
     pixels = _images(images)
     if waveform is not None:
         waveform.parent.mkdir(parents=True, exist_ok=True)
-    with frames_bar(Console(stderr=True)) as progress:
+    with bar(Console(stderr=True), "compiling", "frames") as progress:
         report = check(
             network, folding, pixels, engine=engine, pauses=pauses, seed=seed, waveform=waveform,
             progress=progress,
@@ -188,6 +198,70 @@ def simulate(
         raise typer.Exit(1)
 
 
+@app.command()
+def train(
+    recipe: Annotated[str, typer.Argument(metavar="RECIPE", help="A .toml file, or a shipped recipe's name.")],
+    output: Annotated[Path, typer.Option("-o", "--output", metavar="NET", help="The network's .bitfold file.")],
+    data: DataOption = None,
+    seed: Annotated[int, typer.Option(min=0, help="Decides weights, order and augmentation.")] = 0,
+    seeds: Annotated[int, typer.Option(min=1, help="Train so many, from that seed on, and compare them.")] = 1,
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    threads: Annotated[
+        int | None, typer.Option(min=1, help="Of a processor; each number gives another network.", show_default="all")
+    ] = None,
+    bf16: Annotated[
+        bool | None, typer.Option("--bf16/--fp32", help="Precision of training.", show_default="what is faster")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Train a recipe's network to its integers; stopped at any moment, the same command goes on."""
+    missing = [name for name in ("torch", "msgspec", "matplotlib", "tensorboard") if not find_spec(name)]
+    if missing:
+        raise BadInput(f"training needs {missing[0]}, which is not installed: pip install 'bitfold[train]'")
+    from .model.train import command
+
+    job = command.Job(recipe, data, output, seed, seeds, device, threads or os.cpu_count() or 1, bf16)
+    found = command.train(job, Console(stderr=True))
+    if as_json and found:
+        print(json.dumps(found if seeds > 1 else found[0]))
+        return
+    for figures in found:
+        _tell(figures, False)
+
+
+@app.command("check")
+def check_accuracy(
+    nets: Annotated[list[str], typer.Argument(metavar="NET...", help="As elsewhere; several are judged together too.")],
+    data: DataOption = None,
+    data_name: Annotated[
+        str | None, typer.Option("--set", metavar="NAME", help="Data set; else the one named by the card beside NET.")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Judge networks by a whole test set: accuracy, confusions, and their float twins beside them."""
+    checked = accuracy.measure({name: _path(name) for name in nets}, data, data_name, Console(stderr=True))
+    if as_json:
+        print(json.dumps(dataclasses.asdict(checked if len(checked.nets) > 1 else checked.nets[0])))
+    else:
+        accuracy.show(checked, Console())
+
+
+@app.command("zoo")
+def list_zoo(as_json: JsonOption = False) -> None:
+    """List the networks that ship with bitfold."""
+    keys = ("name", "data", "bits", "weights", "bytes", "test_error", "float_test_error")
+    rows = [{key: getattr(zoo.card(name), key) for key in keys} for name in zoo.names()]
+    if as_json:
+        print(json.dumps(rows))
+        return
+    table = Table(box=None)
+    for key in keys:
+        table.add_column(key.replace("_", " "), justify="left" if key in ("name", "data") else "right")
+    for row in rows:
+        table.add_row(*(percent(row[key]) if "error" in key else _text(row[key]) for key in keys))
+    Console().print(table)
+
+
 def _save_array(path: Path, array: NDArray[np.integer[Any]]) -> None:
     buffer = io.BytesIO()
     np.save(buffer, array)
@@ -200,5 +274,9 @@ def _tell(figures: dict[str, Any], as_json: bool) -> None:
         return
     table = Table(show_header=False, box=None)
     for key, value in figures.items():
-        table.add_row(key.replace("_", " "), f"{value:,}" if isinstance(value, int) else str(value))
+        table.add_row(key.replace("_", " "), percent(value) if key.endswith("_error") else _text(value))
     Console().print(table)
+
+
+def _text(value: object) -> str:
+    return f"{value:,}" if isinstance(value, int) else str(value)

@@ -19,8 +19,8 @@ from .hw.plan import fit
 from .hw.verilog import write
 from .model import zoo
 from .model.net import Net
-from .model.train.data import digits
-from .progress import frames_bar
+from .model.train.data import open_data
+from .progress import bar
 from .sim.simulate import Report, check
 
 LANES = 1024
@@ -68,7 +68,8 @@ def run(folder: Path, console: Console) -> Demo:
     """Load, plan, write Verilog to `folder`, simulate it on the held-out digits, tell the console."""
     start = time.monotonic()
     net = zoo.load("digits")
-    data = digits().held_out
+    data = open_data("digits", None).test()
+    pixels = data.batch(np.arange(len(data)))
     console.print(
         f"[bold]1[/] network   {net.weights:,} one-bit weights, "
         f"{net.input.height}x{net.input.width} pixels to {len(net.classes)} classes"
@@ -80,11 +81,11 @@ def run(folder: Path, console: Console) -> Demo:
     verilog = write(net, plan, folder)
     console.print(f"[bold]3[/] Verilog   {verilog} ({verilog.stat().st_size / 1e6:.1f} MB)")
     console.print("[bold]4[/] simulate  the Verilog, compiled by Verilator, on every held-out digit")
-    with frames_bar(console) as progress:
-        report = check(net, plan, data.images, build=folder, verilog=verilog, progress=progress)
+    with bar(console, "compiling", "frames") as progress:
+        report = check(net, plan, pixels, build=folder, verilog=verilog, progress=progress)
     console.print(f"[bold]5[/] again     with pauses in {PAUSES:.0%} of the cycles, at random, on both sides")
-    with frames_bar(console) as progress:
-        paused = check(net, plan, data.images, pauses=PAUSES, build=folder, verilog=verilog, progress=progress)
+    with bar(console, "compiling", "frames") as progress:
+        paused = check(net, plan, pixels, pauses=PAUSES, build=folder, verilog=verilog, progress=progress)
     measured = report.run.cycles_per_frame
     assert measured is not None  # there are hundreds of digits
     demo = Demo(
@@ -100,7 +101,7 @@ def run(folder: Path, console: Console) -> Demo:
         verilog=str(verilog),
         seconds=round(time.monotonic() - start, 1),
     )
-    show(demo, report, net, data.images[0], int(data.labels[0]), console)
+    show(demo, report, net, pixels[0], int(data.labels[0]), console)
     for difference in (report.first, paused.first):
         if difference:
             console.print(f"[bold red]first difference[/] {difference}")

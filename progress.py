@@ -8,13 +8,13 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 
 @contextmanager
-def frames_bar(console: Console) -> Iterator[Callable[[int, int], None]]:
-    """A bar of simulated frames; gives the function to call with (frames done, frames in all)."""
+def bar(console: Console, before: str, unit: str) -> Iterator[Callable[[int, int], None]]:
+    """A bar named `unit`, and `before` until it is first told; gives the function to call with (done, in all)."""
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
-        task = progress.add_task("compiling", total=None)
+        task = progress.add_task(before, total=None)
 
         def tell(done: int, total: int) -> None:
-            progress.update(task, description="frames", completed=done, total=total)
+            progress.update(task, description=unit, completed=done, total=total)
 
         yield tell

@@ -6,50 +6,60 @@ import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch")
+pytest.importorskip("msgspec")
 
 from torch import nn  # noqa: E402
 
 from bitfold.model.error import BadInput  # noqa: E402
-from bitfold.model.export import export  # noqa: E402
-from bitfold.model.layers import trace  # noqa: E402
-from bitfold.model.networks import weight_scale  # noqa: E402
+from bitfold.model.export import export, fine  # noqa: E402
+from bitfold.model.layers import Scale, trace, walk  # noqa: E402
 from bitfold.model.tensor import Tensor  # noqa: E402
 from bitfold.model.train import modules  # noqa: E402
-from bitfold.model.train.networks import wide_resnet  # noqa: E402
+from bitfold.model.train.calibrate import calibrate  # noqa: E402
+from bitfold.model.train.networks import build  # noqa: E402
+from bitfold.model.train.recipe import Network  # noqa: E402
 
 torch.set_num_threads(1)  # two would wait for each other beside other tests
 
-# height, width, input channels, depth, channels, activation bits, stream bits
-NETWORKS = [
-    (8, 8, 1, 8, 4, 4, 16),
-    (7, 5, 3, 8, 3, 4, 16),
-    (9, 6, 2, 14, 2, 2, 16),
-    (5, 11, 1, 8, 5, 8, 16),
-    (3, 1, 1, 8, 2, 3, 16),
-    (8, 8, 2, 8, 16, 5, 9),
-    (13, 10, 3, 14, 8, 6, 10),
-]
+DEPTHS = {"wide": 8, "plain": 4, "resnet18": 18}
+NORMS = ["none", "batch", "batch-plain", "mean"]
 
 
-def random_network(seed: int, shape: tuple[int, ...]) -> tuple[nn.Module, Tensor]:
-    """A quantised network of random weights, a tenth of them 0 or -0, and random binary points."""
-    height, width, c_in, depth, channels, bits, stream_bits = shape
+def random_network(
+    seed: int = 0, size: tuple[int, int, int] = (8, 8, 1), bits: int = 4, stream_bits: int = 16, **form: object
+) -> tuple[nn.Sequential, Tensor]:
+    """A quantised network of random weights, a tenth of them 0 or -0, random binary points and statistics."""
     torch.manual_seed(seed)
     rng = np.random.default_rng(seed)
+    height, width, c_in = size
     t = Tensor(height, width, c_in, lo=0, hi=255, frac=6)
     mean = tuple(int(m) for m in rng.integers(90, 160, c_in))
-    network = wide_resnet(t, mean, 10, depth, channels, temperature=float(rng.choice([0.5, 3, 40])))
+    form = {"form": "wide", "channels": 3, "temperature": float(rng.choice([0.5, 3, 40]))} | form
+    network = build(Network(**{"depth": DEPTHS[str(form["form"])]} | form), t, mean, 10)
     for module in network.modules():
-        if isinstance(module, modules.BinaryConv2d):
+        if isinstance(module, modules.Conv2d):
             with torch.no_grad():
                 zero = torch.rand(module.weight.shape)
                 module.weight[zero < 0.05] = 0.0
                 module.weight[zero > 0.95] = -0.0
-        elif isinstance(module, modules.ShiftedReLU):
-            module.bits, module.frac, module.quantised = bits, int(rng.integers(bits)), True
         elif isinstance(module, modules.Stream):
             module.bits, module.frac, module.quantised = stream_bits, int(rng.integers(3, 6)), True
+        elif isinstance(module, modules.Codes):
+            module.bits, module.frac, module.quantised = bits, int(rng.integers(bits)), True
+        elif isinstance(module, modules.Norm):
+            randomise(module)
     return network.eval(), t
+
+
+def randomise(norm: modules.Norm) -> None:
+    """Statistics and gamma anywhere: of either sign, and the first channel's gamma 0."""
+    channels = len(norm.mean)
+    norm.quantised = True
+    norm.mean = torch.randn(channels) * 3
+    norm.variance = torch.rand(channels) * 10 + 0.01
+    if norm.gamma is not None and norm.beta is not None:
+        norm.gamma.data, norm.beta.data = torch.randn(channels) * 2, torch.randn(channels)
+        norm.gamma.data[0] = 0
 
 
 def random_values(t: Tensor, n: int) -> np.ndarray:
@@ -59,11 +69,12 @@ def random_values(t: Tensor, n: int) -> np.ndarray:
     return values
 
 
-def integers(module: nn.Module, q: np.ndarray, frac_in: int, frac_out: int) -> np.ndarray:
+def integers(module: nn.Module, q: np.ndarray, frac_in: int, frac_out: int, dtype: torch.dtype) -> np.ndarray:
     """The module's outputs on integers [N, H, W, C], as integers; fails when they are none."""
-    real = torch.from_numpy(q.astype(np.float32)).permute(0, 3, 1, 2) * 2.0**-frac_in
+    real = torch.from_numpy(q.astype(np.float64)).to(dtype).permute(0, 3, 1, 2) * 2.0**-frac_in
     with torch.no_grad():
-        out = module(real).double() * 2.0**frac_out
+        out = module.to(dtype)(real).double() * 2.0**frac_out
+    module.float()
     assert torch.equal(out, out.round())
     return out.permute(0, 2, 3, 1).long().numpy()
 
@@ -83,88 +94,210 @@ def assert_same(module: nn.Module, q: np.ndarray, t: Tensor) -> np.ndarray:
     # The network and its first layer take pixels as they are, which no binary point has moved.
     takes_pixels = any(isinstance(m, modules.Input) for m in module.modules())
     got = net(q)
-    np.testing.assert_array_equal(got, integers(module, q, 0 if takes_pixels else t.frac, net.output.frac))
+    frac = 0 if takes_pixels else t.frac
+    np.testing.assert_array_equal(got, integers(module, q, frac, net.output.frac, torch.float64))
+    scales: list[object] = []
+    walk(net.body, t, lambda path, layer, t: scales.append(layer) if isinstance(layer, Scale) else None)
+    if not scales and not any(isinstance(m, modules.Norm) for m in module.modules()):
+        np.testing.assert_array_equal(got, integers(module, q, frac, net.output.frac, torch.float32))
     return got
 
 
 @pytest.mark.parametrize("seed", range(2))
-@pytest.mark.parametrize("shape", NETWORKS, ids=lambda shape: "-".join(map(str, shape)))
+@pytest.mark.parametrize(
+    "shape",
+    [
+        # size, depth, channels, activation bits, stream bits
+        ((8, 8, 1), 8, 4, 4, 16),
+        ((7, 5, 3), 8, 3, 4, 16),
+        ((9, 6, 2), 14, 2, 2, 16),
+        ((5, 11, 1), 8, 5, 8, 16),
+        ((3, 1, 1), 8, 2, 3, 16),
+        ((8, 8, 2), 8, 16, 5, 9),
+        ((13, 10, 3), 14, 8, 6, 10),
+    ],
+    ids=str,
+)
 def test_every_module_and_the_whole_agree(shape, seed):
-    network, t = random_network(seed, shape)
+    size, depth, channels, bits, stream_bits = shape
+    network, t = random_network(seed, size, bits, stream_bits, depth=depth, channels=channels)
     assert_same(network, random_values(t, 40), t)
+
+
+@pytest.mark.parametrize("activation", ["shifted-relu", "relu"])
+@pytest.mark.parametrize("scale", ["power-of-two", "exact"])
+@pytest.mark.parametrize("final_norm", NORMS)
+@pytest.mark.parametrize("norm", NORMS)
+def test_every_kind_of_network_agrees(norm, final_norm, scale, activation):
+    """Coded and fine, all three forms."""
+    for seed, (form, size) in enumerate([("wide", (8, 8, 1)), ("plain", (7, 5, 2)), ("resnet18", (9, 8, 1))]):
+        network, t = random_network(
+            seed, size, form=form, norm=norm, final_norm=final_norm, scale=scale, activation=activation
+        )
+        values = random_values(t, 6)
+        assert_same(network, values, t)
+        twin = fine(network)
+        np.testing.assert_array_equal(
+            export(twin, t)(values), integers(twin, values, 0, export(twin, t).output.frac, torch.float64)
+        )
+
+
+@pytest.mark.parametrize("form", DEPTHS)
+@pytest.mark.parametrize("norm", ["none", "batch", "mean"])
+def test_networks_of_28x28(form, norm):
+    network, t = random_network(3, (28, 28, 1), 8, form=form, norm=norm, final_norm=norm, channels=4, branch_shift=2)
+    assert_same(network, random_values(t, 4), t)
+
+
+def test_a_gamma_of_0_everywhere():
+    network, t = random_network(norm="batch", final_norm="batch")
+    for module in network.modules():
+        if isinstance(module, modules.Norm):
+            module.gamma.data.zero_()
+    assert_same(network, random_values(t, 4), t)
 
 
 def test_saturation_is_reached():
     """The narrow streams above do saturate, so that the clips of both sides are compared."""
-    network, t = random_network(0, NETWORKS[-1])
+    network, t = random_network(0, (13, 10, 3), 6, 10, depth=14, channels=8)
     stream = next(m for m in network.modules() if isinstance(m, modules.Stream))
     values = random_values(t, 40)
     sums = [out for path, _, out in trace(export(network, t).body, values) if path.count(".") == 0]
     assert any((out == stream.hi).any() and (out == stream.lo).any() for out in sums)
 
 
-def half_to_even(x, frac):
-    return (x * 2.0**frac).round() * 2.0**-frac
+def half_to_even(x, frac, lo, hi):
+    return (x * 2.0**frac).round().clamp(lo, hi) * 2.0**-frac
 
 
-def half_down(x, frac):
-    return (x * 2.0**frac - 0.5).ceil() * 2.0**-frac
+def half_down(x, frac, lo, hi):
+    return (x * 2.0**frac - 0.5).ceil().clamp(lo, hi) * 2.0**-frac
 
 
-def zero_is_minus_one(x):
-    return torch.where(x > 0, 1.0, -1.0)
+def zero_is_minus_one(x, scale):
+    return torch.where(x > 0, scale, -scale)
+
+
+def zero_is_zero(x, scale):
+    return torch.sign(x) * scale
 
 
 @pytest.mark.parametrize(
     ("name", "wrong"),
-    [
-        ("round_half_up", half_to_even),
-        ("round_half_up", half_down),
-        ("sign", zero_is_minus_one),
-        ("sign", torch.sign),
-    ],
+    [("encode", half_to_even), ("encode", half_down), ("binarise", zero_is_minus_one), ("binarise", zero_is_zero)],
 )
 def test_a_wrong_rounding_or_sign_is_seen(monkeypatch, name, wrong):
     """The comparison above can fail: each classic mistake makes it."""
-    network, t = random_network(0, NETWORKS[0])
+    network, t = random_network(channels=4)
     monkeypatch.setattr(modules, name, wrong)
     with pytest.raises(AssertionError):
         assert_same(network, random_values(t, 40), t)
 
 
+@pytest.mark.parametrize("scale", ["power-of-two", "exact"])
+@pytest.mark.parametrize("norm", ["none", "batch", "batch-plain", "mean"])
+@pytest.mark.parametrize("activation", ["shifted-relu", "relu"])
+def test_the_twin_of_fine_codes_stands_for_the_float(activation, norm, scale):
+    network, t = random_network(
+        5, (8, 8, 1), norm=norm, final_norm=norm, activation=activation, scale=scale, channels=8, temperature=2.0,
+        branch_shift=0 if norm == "batch" else 2,
+    )  # fmt: skip
+    with torch.no_grad():  # a trained network's statistics are those of its images
+        values = random_values(t, 64)
+        pixels = torch.from_numpy(values).permute(0, 3, 1, 2).float()
+        for module in network.modules():
+            if isinstance(module, modules.Codes | modules.Norm):
+                module.quantised = False
+            if isinstance(module, modules.Norm):
+                module.reset()
+                if module.gamma is not None:
+                    module.gamma.data.fill_(-0.7)
+        network.train()(pixels)
+        logits = network.eval()(pixels).flatten(1).numpy()
+    net = export(fine(network), t)
+    got = net(values).reshape(64, 10) * 2.0**-net.output.frac
+    spread = logits.std()
+    np.testing.assert_allclose(got, logits, atol=(0.01 if scale == "power-of-two" else 0.03) * spread)
+    assert (got.argmax(1) == logits.argmax(1)).mean() > 0.98
+    # `network` itself stays a float network.
+    assert not any(m.quantised for m in network.modules() if isinstance(m, modules.Codes | modules.Norm))
+
+
+def test_the_twin_of_a_wide_network_fits_64_bits():
+    """Sums of 24-bit codes times the weights' factor times the normalisation's."""
+    t = Tensor(32, 32, 3, 0, 255, 6)
+    for scale in ("power-of-two", "exact"):
+        form = Network(
+            form="wide", depth=8, channels=64, norm="batch", final_norm="batch", scale=scale, temperature=16
+        )  # fmt: skip
+        export(fine(build(form, t, (1, 2, 3), 100)), t)
+
+
+def test_a_calibrated_network_agrees():
+    network, t = random_network(norm="batch", final_norm="batch-plain", scale="exact")
+    values = random_values(t, 30)
+    calibrate(network, [torch.from_numpy(values).permute(0, 3, 1, 2).float()], 3)
+    assert_same(network, values, t)
+
+
 def test_the_logits_carry_scale_mean_and_temperature():
     """2^-frac of the logits holds the last weights' scale, 1 / (H * W) and 1 / temperature."""
-    t = Tensor(8, 8, 1, 0, 16, frac=3)
-    network, _ = random_network(0, NETWORKS[0])
-    plain = wide_resnet(t, (5,), 10, 8, 4, temperature=1)[-1].scale
-    assert plain == weight_scale(16) + 2
-    assert wide_resnet(t, (5,), 10, 8, 4, temperature=40)[-1].scale == plain + 5
-    assert network[-1].scale == export(network[-1], Tensor(1, 1, 16, -100, 100)).output.frac
+    fracs = [random_network(channels=4, temperature=temperature)[0][-1] for temperature in (1.0, 40.0)]
+    plain, hot = (export(head, Tensor(2, 2, 16, -100, 100)).output.frac for head in fracs)
+    assert plain == fracs[0].conv.shift + 2
+    assert hot == plain + 5
 
 
-def test_padding_of_a_halving_convolution_is_used_up():
-    """No padded row is left over at the end of an even map, where hardware would have to skip it."""
-    network = wide_resnet(Tensor(8, 7, 1, 0, 16), (5,), 10, 8, 2, temperature=1)
-    assert network[4].body[1].padding == (1, 0, 1, 1)
+def unquantised(network, *places):
+    for place in places:
+        network.get_submodule(place).quantised = False
 
 
 @pytest.mark.parametrize(
-    ("spoil", "message"),
+    ("form", "spoil", "message"),
     [
-        (lambda n: setattr(n[2], "quantised", False), "module 2 .Stream. is still floating point: calibrate"),
         (
-            lambda n: setattr(n[3].body[2], "quantised", False),
-            r"module 3.body.2 .ShiftedReLU. is still floating point",
+            {},
+            lambda n: unquantised(n, "2"),
+            "module 2 (Stream) is still floating point: calibrate the network first",
         ),
         (
+            {},
+            lambda n: unquantised(n, "3.body.2"),
+            "module 3.body.2 (ShiftedReLU) is still floating point: calibrate the network first",
+        ),
+        (
+            {},
             lambda n: n[4].body[1].weight.data.fill_(float("nan")),
-            r"module 4.body.1 .BinaryConv2d. has weights that are not numbers",
+            "module 4.body.1 (Conv2d) has weights that are not numbers",
         ),
-        (lambda n: n.append(nn.ReLU()), r"module 9 .ReLU. has no integer form"),
+        (
+            {"final_norm": "mean"},
+            lambda n: n[-1].norm.mean.fill_(float("nan")),
+            "module 7.norm (Norm) has factors or offsets that are not numbers",
+        ),
+        (
+            {"norm": "batch"},
+            lambda n: n[3].body[0].gamma.data.fill_(float("inf")),
+            "module 3.body.0 (Norm) has factors or offsets that are not numbers",
+        ),
+        (
+            {"norm": "batch"},
+            lambda n: n[3].body[0].mean.fill_(1e30),
+            "module 3.body.0 (Norm) moves its input further than 64 bits hold",
+        ),
+        ({}, lambda n: n.append(nn.ReLU()), "module 8 (ReLU) has no integer form"),
+        ({"activation": "elu"}, lambda n: None, "module 3.body.0 (ELU) has no integer form"),
+        (
+            {"weights": 32},
+            lambda n: None,
+            "module 1 (Conv2d) has 32-bit weights, which have no integer form",
+        ),
     ],
 )
-def test_what_has_no_integers_is_refused_by_name(spoil, message):
-    network, t = random_network(0, NETWORKS[0])
+def test_what_has_no_integers_is_refused_by_name(form, spoil, message):
+    network, t = random_network(**form)
     spoil(network)
-    with pytest.raises(BadInput, match=message):
+    with pytest.raises(BadInput) as caught:
         export(network, t)
+    assert str(caught.value) == message

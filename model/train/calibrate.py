@@ -2,69 +2,83 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 
 import torch
 from torch import nn
 
 from ..error import BadInput
-from .modules import Codes, Residual, ShiftedReLU, Stream
+from .modules import Codes, Norm, Stream
+
+STREAM_FRACS = range(4, 9)
+"""Fraction bits that a residual stream may have."""
+
+STREAM_BITS = range(16, 25)
+"""Bits that a residual stream may have; the first number unless the values need more."""
 
 
-@contextmanager
-def _observe(network: nn.Module) -> Iterator[dict[Codes, list[torch.Tensor]]]:
-    """What every Codes module has to hold while the context is open: its inputs, and a stream's sums."""
-    seen: dict[Codes, list[torch.Tensor]] = {}
+class _Watch:
+    """What one module of codes has to hold, batch after batch."""
 
-    def keep(module: Codes, x: torch.Tensor) -> None:
-        seen.setdefault(module, []).append(x.detach().flatten())
+    def __init__(self, module: Codes, bits: int) -> None:
+        self.module = module
+        self.bits = bits
+        self.largest = torch.zeros(())
+        self.errors = torch.zeros(bits, dtype=torch.float64)
 
+    def see(self, x: torch.Tensor) -> None:
+        if isinstance(self.module, Stream):
+            self.largest = torch.maximum(self.largest, x.detach().abs().amax().cpu().float())
+            return
+        target = self.module.forward(x)  # no hook
+        for frac in range(self.bits):
+            self.module.frac = frac
+            self.errors[frac] += (self.module.encode(x) - target).double().square().sum().cpu()
+
+    def settle(self) -> None:
+        if isinstance(self.module, Stream):
+            reach = 2 * float(self.largest)
+            room = [frac for frac in STREAM_FRACS if reach * 2**frac < 2 ** (STREAM_BITS[0] - 1)] or [STREAM_FRACS[0]]
+            fits = [bits for bits in STREAM_BITS if reach * 2 ** room[-1] < 2 ** (bits - 1)]
+            if not fits:
+                raise BadInput(
+                    f"the residual stream reaches {reach / 2:.0f}, too much for {STREAM_BITS[-1]} bits with "
+                    f"{room[-1]} fraction bits: train with more decay, a lower rate or a branch-shift"
+                )
+            self.module.bits, self.module.frac = fits[0], room[-1]
+        else:
+            # Ties go to the wider range.
+            self.module.frac = int(self.errors.argmin())
+        self.module.quantised = True
+
+
+def calibrate(network: nn.Module, batches: Iterable[torch.Tensor], bits: int) -> None:
+    """Quantise `network` in place, from what its activations are on batches of pixels [N, C, H, W].
+
+    Every activation gets `bits` bits and the binary point of least squared error, the residual stream the most
+    fraction bits (4 to 8) that leave room for twice the largest value seen in 16 bits; more bits (to 24) where even 4
+    do not, and BadInput beyond. Normalisations round from now on.
+    """
+    watches = {module: _Watch(module, bits) for module in network.modules() if isinstance(module, Codes)}
     hooks = []
     for module in network.modules():
         if isinstance(module, Codes):
-            hooks.append(module.register_forward_pre_hook(lambda codes, inputs: keep(codes, inputs[0])))
-        elif isinstance(module, Residual):
-            hooks.append(module.register_forward_hook(lambda sum, _, output: keep(sum.stream, output)))
+            module.quantised = False
+            if not isinstance(module, Stream):
+                module.bits = bits
+            hooks.append(module.register_forward_pre_hook(lambda codes, inputs: watches[codes].see(inputs[0])))
+    was_training = network.training
+    network.eval()
     try:
-        yield seen
+        with torch.no_grad():
+            for pixels in batches:
+                network(pixels)
     finally:
         for hook in hooks:
             hook.remove()
-
-
-def _best_frac(x: torch.Tensor, bits: int) -> int:
-    """The binary point with the least squared error over x; ties go to the wider range."""
-    target = x.clamp(min=-1)
-
-    def error(frac: int) -> float:
-        coded = ShiftedReLU(bits, frac, quantised=True)(x)
-        return float((coded - target).square().mean())
-
-    return min(range(bits), key=error)
-
-
-def calibrate(network: nn.Module, images: torch.Tensor, bits: int) -> None:
-    """Quantise `network` in place, from what its activations are on images [N, C, H, W].
-
-    Every shifted ReLU gets `bits` bits and the binary point of least squared error, the residual stream
-    the most fraction bits (4 to 8) that leave room for twice the largest value seen.
-    BadInput when even 4 do not.
-    """
-    with torch.no_grad(), _observe(network) as seen:
-        network(images)
-    for module, values in seen.items():
-        x = torch.cat(values)
-        if isinstance(module, ShiftedReLU):
-            module.frac = _best_frac(x, bits)
-            module.bits = bits
-        elif isinstance(module, Stream):
-            largest = float(x.abs().max())
-            room = [frac for frac in range(4, 9) if 2 * largest * 2**frac < 2 ** (module.bits - 1)]
-            if not room:
-                raise BadInput(
-                    f"the residual stream reaches {largest:.0f}, too much for {module.bits} bits with 4 "
-                    "fraction bits: train with more weight decay or a lower learning rate"
-                )
-            module.frac = room[-1]
-        module.quantised = True
+        network.train(was_training)
+    for watch in watches.values():
+        watch.settle()
+    for module in network.modules():
+        if isinstance(module, Norm):
+            module.quantised = True

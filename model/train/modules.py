@@ -1,14 +1,15 @@
-"""Layers that train in floating point and, in the same arithmetic, emulate the integers exactly.
+"""Layers that train in floating point and emulate the integers exactly in eval mode.
 
 Activations are float [N, C, H, W]. A module's real value x stands for the integer q = x * 2^frac that the
-exported layer computes; all factors are powers of two, so float32 holds x exactly while |q| < 2^24
-(DESIGN 2.12). Training needs gradients through sign and rounding: the straight-through estimator, the
-identity, stands in for both.
+exported layer computes. Without an affine all factors are powers of two, so that float32 holds x exactly while
+|q| < 2^24 (DESIGN 2.12); float64 always does. Training needs gradients through sign and rounding: the
+straight-through estimator, the identity, stands in for both.
 """
 
 from __future__ import annotations
 
-from typing import Any
+import math
+from typing import Any, Literal, TypeAlias
 
 import torch
 from torch import nn
@@ -17,42 +18,58 @@ from torch.nn import functional
 from ..layers import Padding
 from ..networks import weight_scale
 
+FACTOR_BITS = 10
+"""Of an exported affine's largest factor, sign apart."""
 
-class _Sign(torch.autograd.Function):
-    """+1 where x >= 0, else -1; the gradient passes unchanged, without clipping (arXiv 1802.08530)."""
+
+class _Binarise(torch.autograd.Function):
+    """+scale where x >= 0, else -scale; the gradient passes unchanged (arXiv 1802.08530)."""
 
     # A Function of its own: the usual x + (sign(x) - x).detach() is not exactly +-1 in float32.
 
     @staticmethod
-    def forward(ctx: Any, x: torch.Tensor) -> torch.Tensor:
-        return torch.where(x >= 0, 1.0, -1.0).to(x.dtype)
-
-    @staticmethod
-    def backward(ctx: Any, *grads: torch.Tensor) -> torch.Tensor:
-        return grads[0]
-
-
-class _RoundHalfUp(torch.autograd.Function):
-    """floor(x * 2^frac + 1/2) * 2^-frac, which is Requantise's rounding; the gradient passes unchanged."""
-
-    @staticmethod
-    def forward(ctx: Any, x: torch.Tensor, frac: int) -> torch.Tensor:
-        return (x * 2.0**frac + 0.5).floor() * 2.0**-frac
+    def forward(ctx: Any, x: torch.Tensor, scale: float) -> torch.Tensor:
+        return torch.where(x >= 0, scale, -scale)
 
     @staticmethod
     def backward(ctx: Any, *grads: torch.Tensor) -> tuple[torch.Tensor, None]:
         return grads[0], None
 
 
-def sign(x: torch.Tensor) -> torch.Tensor:
-    """sign(x) with sign(0) = +1 (DESIGN 2.1), the identity to the gradient."""
-    y: torch.Tensor = _Sign.apply(x)  # type: ignore[no-untyped-call]
+def binarise(x: torch.Tensor, scale: float) -> torch.Tensor:
+    """scale * sign(x) with sign(0) = +1 (DESIGN 2.1).
+
+    To the gradient it is the identity: neither clipped nor multiplied by the scale, as in the papers' code.
+    """
+    y: torch.Tensor = _Binarise.apply(x, scale)  # type: ignore[no-untyped-call]
     return y
 
 
-def round_half_up(x: torch.Tensor, frac: int) -> torch.Tensor:
-    """x to `frac` fraction bits, ties upwards (DESIGN 2.5), the identity to the gradient."""
-    y: torch.Tensor = _RoundHalfUp.apply(x, frac)  # type: ignore[no-untyped-call]
+class _Encode(torch.autograd.Function):
+    """clip(floor(x * 2^frac + 1/2), lo, hi) * 2^-frac; the gradient passes where nothing was clipped."""
+
+    @staticmethod
+    def forward(ctx: Any, x: torch.Tensor, frac: int, lo: int, hi: int) -> torch.Tensor:
+        ctx.save_for_backward(x)
+        # Just below the half that still rounds up to lo, because hardtanh's gradient excludes its ends.
+        low = (lo - 0.5) * 2.0**-frac
+        ctx.ends = low - max(1.0, abs(low)) * 2.0**-20, (hi + 0.5) * 2.0**-frac
+        # bfloat16 has no room for the half.
+        wide = x.to(torch.promote_types(x.dtype, torch.float32), copy=True)
+        return wide.mul_(2.0**frac).add_(0.5).floor_().clamp_(lo, hi).mul_(2.0**-frac).to(x.dtype)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: torch.Tensor) -> tuple[torch.Tensor, None, None, None]:
+        # One pass, which a mask would take three for.
+        return torch.ops.aten.hardtanh_backward(grads[0], ctx.saved_tensors[0], *ctx.ends), None, None, None
+
+
+def encode(x: torch.Tensor, frac: int, lo: int, hi: int) -> torch.Tensor:
+    """The real values of Requantise's codes: round half up to `frac` fraction bits, clip (DESIGN 2.5).
+
+    The gradient is the identity where the rounded value is no clipped one, else 0.
+    """
+    y: torch.Tensor = _Encode.apply(x, frac, lo, hi)  # type: ignore[no-untyped-call]
     return y
 
 
@@ -76,13 +93,18 @@ class Input(nn.Module):
         return (x - self.mean) * 2.0**-self.frac
 
 
-class BinaryConv2d(nn.Module):
-    """Convolution by 2^-scale * sign(weight) (arXiv 1802.08530, equation 1); the latent weight is trained.
+class Conv2d(nn.Module):
+    """Convolution without bias; the latent weight is trained.
+
+    1-bit weights stand for sign(weight) times a constant (arXiv 1802.08530, equation 1), by default the power of
+    two nearest to sqrt(2 / fan-in) (DESIGN 2.4).
 
     Parameters
     ----------
     padding : (top, bottom, left, right), filled with real 0
-    scale : weight_scale(fan-in) unless given
+    bits : of a weight: 1 (its sign) or 32 (as it is)
+    exact : the constant is sqrt(2 / fan-in), to FACTOR_BITS bits, no power of two
+    divide : the output is divided by 2^divide, whatever the weights are
     """
 
     def __init__(
@@ -92,22 +114,114 @@ class BinaryConv2d(nn.Module):
         kernel: int = 3,
         stride: int = 1,
         padding: Padding = (0, 0, 0, 0),
-        scale: int | None = None,
+        bits: Literal[1, 32] = 1,
+        exact: bool = False,
+        divide: int = 0,
     ) -> None:
         super().__init__()
         fan_in = c_in * kernel**2
-        self.weight = nn.Parameter(torch.randn(c_out, c_in, kernel, kernel) * (2 / fan_in) ** 0.5)
+        best = (2 / fan_in) ** 0.5
+        self.weight = nn.Parameter(torch.randn(c_out, c_in, kernel, kernel) * best)
         self.stride = stride
         self.padding = padding
-        self.scale = weight_scale(fan_in) if scale is None else scale
+        self.bits = bits
+        self.divide = divide
+        self.fine = FACTOR_BITS if exact else 0
+        """Fraction bits of `factor`."""
+        self.shift = weight_scale(fan_in)
+        """The constant is factor * 2^-(shift + fine)."""
+        self.factor = round(best * 2.0 ** (self.shift + self.fine)) if exact else 1
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
+        if self.bits == 1:
+            weight = binarise(self.weight, self.factor * 2.0 ** -(self.shift + self.fine))
+        else:
+            weight = self.weight
+        if self.divide:
+            weight = weight * 2.0**-self.divide
+        if weight.dtype != x.dtype and not torch.is_autocast_enabled(x.device.type):
+            weight = weight.to(x.dtype)
         top, bottom, left, right = self.padding
         if top == bottom and left == right:
             pad = (top, left)
         else:
             x, pad = functional.pad(x, (left, right, top, bottom)), (0, 0)
-        return functional.conv2d(x, sign(self.weight) * 2.0**-self.scale, stride=self.stride, padding=pad)
+        return functional.conv2d(x, weight, stride=self.stride, padding=pad)
+
+
+NormKind: TypeAlias = Literal["batch", "batch-plain", "mean"]
+"""Batch normalisation with and without learned scale and shift; only the mean is subtracted."""
+
+
+class Norm(nn.Module):
+    """Batch normalisation (arXiv 1907.06916, section IV): per channel, x * factor + offset.
+
+    Once `quantised`, eval mode computes with the integers that are exported: factors of FACTOR_BITS bits and
+    offsets on their grid.
+    """
+
+    mean: torch.Tensor
+    variance: torch.Tensor
+    EPSILON = 1e-5
+
+    def __init__(self, channels: int, kind: NormKind) -> None:
+        super().__init__()
+        self.kind = kind
+        self.register_buffer("mean", torch.zeros(channels))
+        self.register_buffer("variance", torch.ones(channels))
+        learned = kind == "batch"
+        self.gamma = nn.Parameter(torch.ones(channels)) if learned else None
+        self.beta = nn.Parameter(torch.zeros(channels)) if learned else None
+        self.momentum: float | None = 0.1
+        self.batches = 0
+        self.quantised = False
+        self.factor_bits = FACTOR_BITS
+
+    def reset(self) -> None:
+        """Forget the statistics: those of the batches to come are averaged, each counting as much."""
+        self.momentum, self.batches = None, 0
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        if not self.training:
+            return self.scale(x)
+        x = x.float()
+        self.batches += 1
+        momentum = 1 / self.batches if self.momentum is None else self.momentum
+        if self.kind == "mean":
+            mean = x.mean((0, 2, 3))
+            with torch.no_grad():
+                self.mean.lerp_(mean, momentum)
+            return x - mean.reshape(1, -1, 1, 1)
+        return functional.batch_norm(
+            x, self.mean, self.variance, self.gamma, self.beta, training=True, momentum=momentum, eps=self.EPSILON
+        )
+
+    def scale(self, x: torch.Tensor, share: float = 1.0) -> torch.Tensor:
+        """x * factor + offset * share."""
+        x = x if x.dtype == torch.float64 else x.float()
+        factor, offset = (a.to(x.dtype).reshape(1, -1, 1, 1) for a in self.affine(share))
+        return x * factor + offset
+
+    def affine(self, share: float = 1.0) -> tuple[torch.Tensor, torch.Tensor]:
+        """(factor, offset * share), float64 [C], of eval mode."""
+        factor = torch.ones_like(self.mean, dtype=torch.float64)
+        if self.kind != "mean":
+            factor /= (self.variance.double() + self.EPSILON).sqrt()
+        if self.gamma is not None and self.beta is not None:
+            factor *= self.gamma.detach().double()
+            offset = self.beta.detach().double() - self.mean.double() * factor
+        else:
+            offset = -self.mean.double() * factor
+        offset = offset * share
+        if self.quantised:
+            grid = 2.0 ** self.frac(factor)
+            factor, offset = (factor * grid).round() / grid, (offset * grid).round() / grid
+        return factor, offset
+
+    def frac(self, factor: torch.Tensor) -> int:
+        """Fraction bits of factors [C], of which the largest gets `factor_bits` bits."""
+        largest = float(factor.abs().max())
+        return self.factor_bits - math.frexp(largest)[1] if largest else 0
 
 
 class Codes(nn.Module):
@@ -129,9 +243,17 @@ class Codes(nn.Module):
         """The highest code: all 2^bits are used."""
         return self.lo + (1 << self.bits) - 1
 
-    def clip(self, x: torch.Tensor) -> torch.Tensor:
-        """x within the real values of the codes."""
-        return x.clamp(self.lo * 2.0**-self.frac, self.hi * 2.0**-self.frac)
+    def encode(self, x: torch.Tensor) -> torch.Tensor:
+        """x as codes."""
+        return encode(x, self.frac, self.lo, self.hi)
+
+    def get_extra_state(self) -> dict[str, int]:
+        """The format, which a checkpoint must hold."""
+        return {"bits": self.bits, "frac": self.frac, "quantised": int(self.quantised)}
+
+    def set_extra_state(self, state: dict[str, int]) -> None:
+        """The format of a checkpoint."""
+        self.bits, self.frac, self.quantised = state["bits"], state["frac"], bool(state["quantised"])
 
 
 class ShiftedReLU(Codes):
@@ -145,11 +267,35 @@ class ShiftedReLU(Codes):
         return -(1 << self.frac)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return self.clip(round_half_up(x, self.frac)) if self.quantised else x.clamp(min=-1)
+        return self.encode(x) if self.quantised else functional.threshold(x, -1.0, -1.0)
+
+
+class ReLU(Codes):
+    """max(0, x), the activation behind batch normalisation (arXiv 1802.08530)."""
+
+    def __init__(self, bits: int = 8, frac: int = 0, quantised: bool = False) -> None:
+        super().__init__(bits, frac, quantised)
+
+    @property
+    def lo(self) -> int:
+        return 0
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.encode(x) if self.quantised else functional.relu(x)
+
+
+class ELU(nn.Module):
+    """x where it is positive, else exp(x) - 1; has no integer form."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return functional.elu(x)
 
 
 class Stream(Codes):
-    """The format of a residual stream: signed codes, the same in every block of a network (DESIGN 2.7)."""
+    """The format of a residual stream: signed codes, the same in every block of a network (DESIGN 2.7).
+
+    In train mode nothing is rounded: the stream's grid is finer than what training could notice.
+    """
 
     def __init__(self, bits: int = 16, frac: int = 8, quantised: bool = False) -> None:
         super().__init__(bits, frac, quantised)
@@ -160,11 +306,12 @@ class Stream(Codes):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """The one rounding of a branch."""
-        return self.clip(round_half_up(x, self.frac)) if self.quantised else x
+        return self.encode(x) if self.quantised and not self.training else x
 
     def add(self, a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
         """The saturating sum of two branches."""
-        return self.clip(a + b) if self.quantised else a + b
+        total: torch.Tensor = self(a + b)
+        return total
 
 
 class Downsample(nn.Module):
@@ -202,8 +349,31 @@ class Residual(nn.Module):
         return self.stream.add(self.stream(self.body(x)), self.skip(x))
 
 
-class GlobalSum(nn.Module):
-    """Sum over all positions; its mean's divisor belongs to the scale of the next layer (DESIGN 2.10)."""
+class Head(nn.Module):
+    """1x1 convolution to the classes, normalisation if any, mean over all positions, temperature.
+
+    All of it is linear: in eval mode the pooling comes first and the normalisation last, once per class, which
+    gives the same logits with H * W times fewer operations (DESIGN 2.10). In train mode a normalisation sees the
+    class maps before pooling, as in the papers. The mean's divisor and the temperature are one power of two.
+
+    Parameters
+    ----------
+    positions : H * W
+    divide : of the sum over all positions, by 2^divide
+    """
+
+    def __init__(self, conv: Conv2d, norm: Norm | None, positions: int, divide: int) -> None:
+        super().__init__()
+        self.conv = conv
+        self.norm = norm
+        self.positions = positions
+        self.divide = divide
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return x.sum((2, 3), keepdim=True)
+        share = 2.0**-self.divide
+        if self.norm is None or not self.training:
+            # Sums in full precision: only the last product may be rounded, and its gradient is small.
+            y = self.conv((x if x.dtype == torch.float64 else x.float()).sum((2, 3), keepdim=True)) * share
+            return y if self.norm is None else self.norm.scale(y, self.positions * share)
+        maps: torch.Tensor = self.norm(self.conv(x))
+        return maps.sum((2, 3), keepdim=True) * share

@@ -1,75 +1,126 @@
-"""The networks of arXiv 1802.08530 and 1907.06916 without batch normalisation."""
+"""The networks of arXiv 1802.08530 and 1907.06916: wide residual, their ImageNet form, plain."""
 
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 from torch import nn
 
 from ..error import BadInput
 from ..layers import Padding
-from ..networks import weight_scale
 from ..tensor import Tensor
-from .modules import BinaryConv2d, Downsample, GlobalSum, Input, Residual, ShiftedReLU, Stream
+from .modules import ELU, Conv2d, Downsample, Head, Input, Norm, ReLU, Residual, ShiftedReLU, Stream
+from .recipe import Network
 
 
-def _same(height: int, width: int, stride: int) -> Padding:
-    """Padding of a 3x3 kernel with ceil(size / stride) positions, the first centred on the first pixel."""
-
-    def end(size: int) -> int:
-        return (math.ceil(size / stride) - 1) * stride + 2 - size
-
-    return 1, end(height), 1, end(width)
-
-
-def wide_resnet(
-    input: Tensor,
-    mean: tuple[int, ...],
-    classes: int,
-    depth: int,
-    channels: int,
-    temperature: float,
-) -> nn.Sequential:
-    """Pre-activation wide residual network: pixels [N, C, H, W] to logits [N, classes, 1, 1].
-
-    1-bit weights, shifted ReLUs, and three stages of (depth - 2) / 6 blocks, of which the second and third
-    halve the map and double the channels.
+def build(form: Network, input: Tensor, mean: tuple[int, ...], classes: int) -> nn.Sequential:
+    """The network of a recipe: pixels [N, C, H, W] to logits [N, classes, 1, 1].
 
     Parameters
     ----------
     input : type of the pixels
     mean : per channel of the pixels
-    depth : 6k + 2 convolutions
-    channels : of the first stage; the paper's width times 16
-    temperature : the logits are divided by it (arXiv 1907.06916), to the nearest power of two
+
+    BadInput for a depth without whole blocks.
     """
-    if depth < 8 or depth % 6 != 2:
-        raise BadInput(f"the depth of a wide residual network is 6k + 2 (8, 14, 20, ...), not {depth}")
-    stream = Stream()
-    height, width = input.height, input.width
-    layers: list[nn.Module] = [
-        Input(mean, input.frac),
-        BinaryConv2d(input.channels, channels, padding=_same(height, width, 1)),
-        stream,
-    ]
-    for stage in range(3):
-        for block in range((depth - 2) // 6):
-            halve = stage > 0 and block == 0
-            stride = 2 if halve else 1
-            padding = _same(height, width, stride)
-            skip = nn.Sequential()
-            before = channels
-            if halve:
-                skip.append(Downsample(channels, stream))
-                channels, height, width = 2 * channels, math.ceil(height / 2), math.ceil(width / 2)
-            body = nn.Sequential(
-                ShiftedReLU(),
-                BinaryConv2d(before, channels, stride=stride, padding=padding),
-                ShiftedReLU(),
-                BinaryConv2d(channels, channels, padding=_same(height, width, 1)),
-            )
-            layers.append(Residual(body, skip, stream))
-    # One power of two stands for the weights' scale, the mean over all positions and the temperature.
-    scale = weight_scale(channels) + round(math.log2(height * width * temperature))
-    layers += [ShiftedReLU(), GlobalSum(), BinaryConv2d(channels, classes, kernel=1, scale=scale)]
-    return nn.Sequential(*layers)
+    return _Builder(form, input).build(mean, classes)
+
+
+def _same(height: int, width: int, stride: int, kernel: int = 3) -> Padding:
+    """Padding with ceil(size / stride) positions, the first centred on the first pixel."""
+    before = kernel // 2
+
+    def end(size: int) -> int:
+        return (math.ceil(size / stride) - 1) * stride + kernel - before - size
+
+    return before, max(0, end(height)), before, max(0, end(width))
+
+
+@dataclass
+class _Builder:
+    """Keeps the shape of the map while layers are added."""
+
+    form: Network
+    input: Tensor
+
+    def __post_init__(self) -> None:
+        self.stream = Stream()
+        self.height, self.width, self.channels = self.input.height, self.input.width, self.input.channels
+
+    def build(self, mean: tuple[int, ...], classes: int) -> nn.Sequential:
+        form = self.form
+        layers: list[nn.Module] = [Input(mean, self.input.frac)]
+        match form.form:
+            case "wide":
+                if form.depth < 8 or form.depth % 6 != 2:
+                    raise BadInput(f"the depth of a wide residual network is 6k + 2 (8, 14, 20, ...), not {form.depth}")
+                layers += [self.conv(form.channels), self.stream]
+                layers += self.stages(3, (form.depth - 2) // 6)
+            case "resnet18":
+                if form.depth != 18:
+                    raise BadInput(f"the depth of resnet18 is 18, not {form.depth}")
+                layers += [self.conv(form.channels, stride=2, kernel=7), self.stream]
+                layers += [self.pool()]
+                layers += self.stages(4, 2)
+            case "plain":
+                if form.depth < 4 or form.depth % 3 != 1:
+                    raise BadInput(f"the depth of a plain network is 3k + 1 (4, 7, 10, ...), not {form.depth}")
+                layers += self.plain((form.depth - 1) // 3)
+        return nn.Sequential(*layers, *self.head(classes))
+
+    def conv(self, channels: int, stride: int = 1, kernel: int = 3, divide: int = 0) -> Conv2d:
+        conv = Conv2d(
+            self.channels,
+            channels,
+            kernel,
+            stride,
+            _same(self.height, self.width, stride, kernel),
+            bits=self.form.weights,
+            exact=self.form.scale == "exact",
+            divide=divide,
+        )
+        self.channels = channels
+        self.height, self.width = math.ceil(self.height / stride), math.ceil(self.width / stride)
+        return conv
+
+    def pool(self) -> Downsample:
+        """Halves the map before the first block; a mean in place of the papers' maximum, which has no integer form."""
+        self.height, self.width = math.ceil(self.height / 2), math.ceil(self.width / 2)
+        return Downsample(0, self.stream)
+
+    def activation(self) -> list[nn.Module]:
+        """The layers between a sum and the next convolution."""
+        kinds: dict[str, type[nn.Module]] = {"shifted-relu": ShiftedReLU, "relu": ReLU, "elu": ELU}
+        norm = [] if self.form.norm == "none" else [Norm(self.channels, self.form.norm)]
+        return [*norm, kinds[self.form.activation]()]
+
+    def stages(self, stages: int, blocks: int) -> list[nn.Module]:
+        """Pre-activation residual blocks; a stage after the first halves the map and doubles the channels."""
+        return [self.block(halve=stage > 0 and block == 0) for stage in range(stages) for block in range(blocks)]
+
+    def block(self, halve: bool) -> Residual:
+        skip = nn.Sequential()
+        before = self.channels
+        if halve:
+            skip.append(Downsample(before, self.stream))
+        channels = 2 * before if halve else before
+        first = [*self.activation(), self.conv(channels, stride=2 if halve else 1)]
+        second = [*self.activation(), self.conv(channels, divide=self.form.branch_shift)]
+        return Residual(nn.Sequential(*first, *second), skip, self.stream)
+
+    def plain(self, convs: int) -> list[nn.Module]:
+        """Three stages of convolutions; the second and third halve the map and double the channels."""
+        layers: list[nn.Module] = [self.conv(self.form.channels)]
+        for index in range(1, 3 * convs):
+            halve = index % convs == 0
+            layers += [*self.activation(), self.conv(self.channels * (1 + halve), stride=1 + halve)]
+        return layers
+
+    def head(self, classes: int) -> list[nn.Module]:
+        form = self.form
+        positions = self.height * self.width
+        divide = round(math.log2(positions * form.temperature))
+        layers = self.activation()
+        norm = None if form.final_norm == "none" else Norm(classes, form.final_norm)
+        return [*layers, Head(self.conv(classes, kernel=1), norm, positions, divide)]

@@ -1,0 +1,176 @@
+"""What `bitfold train` does: from a recipe and data to a network of integers, its float twin and its card."""
+
+from __future__ import annotations
+
+import csv
+import datetime
+import io
+import statistics
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import torch
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+
+from ..card import SUFFIX, Card, card_path, twin_path
+from ..error import BadInput
+from ..export import export, fine
+from ..judge import judge
+from ..net import Net
+from ..write import write_beside
+from .data import DataSet, open_data
+from .device import Device, open_device
+from .log import Epoch, spread
+from .recipe import Recipe, load
+from .run import Run, Step, Trained
+
+FINE_BITS = 24
+"""Of an exported activation that stayed in floating point."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """What the command line asks for.
+
+    recipe : a shipped recipe's name or a file
+    output : the network's file; several seeds add their number to its name
+    seed, seeds : the first seed and how many
+    device, threads, bf16 : as in open_device
+    """
+
+    recipe: str
+    data: Path | None
+    output: Path
+    seed: int
+    seeds: int
+    device: str
+    threads: int
+    bf16: bool | None
+
+
+def train(job: Job, console: Console) -> list[dict[str, Any]]:
+    """Run the job; the figures of each seed. Other processes than the first return none.
+
+    What is already there of a run is gone on with. BadInput in one line for all that cannot work.
+    """
+    recipe = load(job.recipe)
+    data = open_data(recipe.data, job.data)
+    if job.output.suffix != SUFFIX:
+        raise BadInput(f"the network's file must end in {SUFFIX}, which {job.output} does not")
+    if not job.output.parent.is_dir():
+        raise BadInput(f"the folder {job.output.parent} does not exist; create it or choose another place")
+    found, curves = [], []
+    with open_device(job.device, job.threads, job.bf16) as device:
+        for seed in range(job.seed, job.seed + job.seeds):
+            output = job.output if job.seeds == 1 else job.output.with_name(f"{job.output.stem}-{seed}{SUFFIX}")
+            with _bars(console, recipe, device.rank == 0) as tell:
+                trained = Run(recipe, data, output.with_suffix(".run"), seed, device, tell).train()
+            if device.rank == 0:
+                with console.status("judging the integers"):
+                    found.append(_finish(trained, recipe, data, job, seed, output, device))
+                curves.append(trained.rows)
+    if len(found) > 1:
+        _compare(found, curves, job.output)
+    return found
+
+
+def _finish(
+    trained: Trained, recipe: Recipe, data: DataSet, job: Job, seed: int, output: Path, device: Device
+) -> dict[str, Any]:
+    """Export, judge on the test images, save; the figures."""
+
+    def integers(network: torch.nn.Module) -> Net:
+        return export(network, data.input, data.classes, data.preprocessing)
+
+    rows = trained.rows
+    figures: dict[str, Any] = {"seed": seed, "epochs": len(rows), "seconds": round(sum(row.seconds for row in rows), 1)}
+    try:
+        net = integers(trained.network if trained.twin else fine(trained.network))
+        nets = [net, *([integers(fine(trained.twin))] if trained.twin else [])]
+    except BadInput as error:
+        return figures | {
+            "float_test_error": rows[-1].test_error,
+            "network": None,
+            "checkpoint": str(output.with_suffix(".run") / "checkpoint.pt"),
+            "note": str(error),
+        }
+    test = data.test()
+    verdict = judge(nets, test.batch, test.labels)
+    errors = [(len(test) - right) / len(test) for right in verdict.right]
+    if len(nets) > 1:
+        nets[1].save(twin_path(output))
+    net.save(output)
+    card = Card(
+        name=output.stem,
+        data=recipe.data,
+        recipe=Path(job.recipe).stem,
+        settings=msgspec.to_builtins(recipe),
+        hardware=device.name,
+        torch=str(torch.__version__),
+        date=datetime.date.today().isoformat(),
+        command=f"bitfold train {job.recipe} --data DIR -o {output.name} --seed {seed} --threads {job.threads}",
+        bits=recipe.network.bits or FINE_BITS,
+        weights=net.weights,
+        bytes=output.stat().st_size,
+        digest=net.digest(),
+        images=len(test),
+        test_error=errors[0],
+        float_test_error=errors[1] if len(errors) > 1 else None,
+        **figures,
+    )
+    card.save(card_path(output))
+    return figures | {
+        "test_error": card.test_error,
+        "float_test_error": card.float_test_error,
+        "network": str(output),
+        "weights": card.weights,
+        "bytes": card.bytes,
+        "digest": card.digest,
+    }
+
+
+def _compare(found: list[dict[str, Any]], curves: list[tuple[Epoch, ...]], output: Path) -> None:
+    """NAME.seeds.csv and NAME.seeds.png: mean, minimum and maximum over the seeds, epoch by epoch."""
+    text = io.StringIO()
+    table = csv.writer(text, lineterminator="\n")
+    table.writerow(["epoch", "mean", "minimum", "maximum"])
+    for number, rows in enumerate(zip(*curves, strict=True), 1):
+        errors = [row.test_error for row in rows]
+        table.writerow([number, statistics.fmean(errors), min(errors), max(errors)])
+    write_beside(output.with_suffix(".seeds.csv"), text.getvalue().encode())
+    write_beside(output.with_suffix(".seeds.png"), spread(curves, f"{output.stem}, {len(found)} seeds"))
+
+
+@contextmanager
+def _bars(console: Console, recipe: Recipe, shown: bool) -> Iterator[Callable[[Step | Epoch], None]]:
+    """A bar for each phase and one for the epoch; gives what to call with what happens."""
+    columns = (
+        TextColumn("{task.description:5}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[state]}"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=console, disable=not shown) as progress:
+        phases: dict[str, TaskID] = {
+            name: progress.add_task(name, total=schedule.epochs, state="")
+            for name, schedule in recipe.schedules.items()
+        }
+        batches = progress.add_task("epoch", total=None, state="")
+
+        def tell(news: Step | Epoch) -> None:
+            if isinstance(news, Step):
+                progress.update(phases[news.phase], completed=news.epoch - 1 + news.done / news.total)
+                progress.update(batches, completed=news.done, total=news.total)
+                return
+            state = f"loss {news.loss:.4f}, error {news.error:.2%} training, {news.test_error:.2%} test"
+            progress.update(phases[news.phase], completed=news.number, state=state)
+            if shown and not console.is_terminal:
+                console.print(f"{news.phase} {news.number}: {state}, {news.seconds:.0f} s", highlight=False)
+
+        yield tell

@@ -1,0 +1,42 @@
+"""The data sets by name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from ...error import BadInput
+from .cifar import cifar10, cifar100
+from .dataset import DataSet
+from .digits import digits
+from .folders import folders
+from .idx import fashion_mnist, mnist
+from .svhn import svhn
+
+_IN_FOLDERS: dict[str, Callable[[Path], DataSet]] = {
+    "mnist": mnist,
+    "fashion-mnist": fashion_mnist,
+    "cifar10": cifar10,
+    "cifar100": cifar100,
+    "svhn": svhn,
+    "folders": folders,
+}
+
+DATA = ("digits", *_IN_FOLDERS)
+"""Every data set by the name that a recipe gives it."""
+
+
+def open_data(name: str, folder: Path | None) -> DataSet:
+    """The data set called `name`, whose files are in `folder` or below; the digits need none.
+
+    BadInput for a name that is none of `DATA`, and for a folder that is missing; the files are read later.
+    """
+    if name == "digits":
+        return digits()
+    if name not in _IN_FOLDERS:
+        raise BadInput(f"no data set is called {name!r}; there are {', '.join(DATA)}")
+    if folder is None:
+        raise BadInput(f"{name} is read from a folder: name it with --data DIR")
+    if not folder.is_dir():
+        raise BadInput(f"the data's folder {folder} does not exist: make it, or name another")
+    return _IN_FOLDERS[name](folder)

@@ -1,0 +1,192 @@
+"""A recipe: which network, on what, and how it is trained; a short TOML file."""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import math
+import re
+from importlib import resources
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_args
+
+import msgspec
+import msgspec.structs
+from msgspec import Meta, Struct
+
+from ..error import BadInput
+
+Positive = Annotated[int, Meta(ge=1)]
+Natural = Annotated[int, Meta(ge=0)]
+Above = Annotated[float, Meta(gt=0, le=1e38)]  # what float32 holds
+NotNegative = Annotated[float, Meta(ge=0, le=1e38)]
+Share = Annotated[float, Meta(ge=0, le=1)]
+
+
+class Network(Struct, frozen=True, forbid_unknown_fields=True, rename="kebab"):
+    """What is trained.
+
+    form : wide residual (depth 6k + 2), its ImageNet form, or convolutions without skips (depth 3k + 1)
+    channels : of the first stage; the papers' width times 16, resnet18's times 64
+    weights : bits of a weight
+    scale : of 1-bit weights: sqrt(2 / fan-in) or the power of two nearest to it
+    norm : before every activation; batch-plain learns no scale and shift
+    final_norm : after the last convolution
+    temperature : the logits are divided by it, to the nearest power of two (arXiv 1907.06916)
+    branch_shift : each residual branch is divided by 2 to this
+    bits : of an activation once it is coded; 0 stays in floating point
+    """
+
+    form: Literal["wide", "resnet18", "plain"]
+    depth: Positive
+    channels: Positive
+    weights: Literal[1, 32] = 1
+    scale: Literal["power-of-two", "exact"] = "power-of-two"
+    activation: Literal["shifted-relu", "relu", "elu"] = "shifted-relu"
+    norm: Literal["none", "batch", "batch-plain", "mean"] = "none"
+    final_norm: Literal["none", "batch", "batch-plain", "mean"] = "none"
+    temperature: Annotated[float, Meta(ge=1e-6, le=1e6)] = 1.0
+    branch_shift: Annotated[int, Meta(ge=0, le=16)] = 0
+    bits: Literal[0, 2, 3, 4, 5, 6, 7, 8] = 8
+
+
+class Augment(Struct, frozen=True, forbid_unknown_fields=True, rename="kebab"):
+    """What happens to a training image.
+
+    shift : moved by up to so many pixels either way, the edge repeated
+    flip : mirrored left to right, half of the time
+    cutout : side of a square, anywhere, filled with random pixels; 0 for none
+    """
+
+    shift: Natural = 0
+    flip: bool = False
+    cutout: Natural = 0
+
+
+class Schedule(Struct, frozen=True, forbid_unknown_fields=True, rename="kebab"):
+    """Gradient descent; the learning rate falls from `rate` to `end` along half a cosine.
+
+    optimiser : sgd as in the papers; adam gets further in few epochs
+    restarts : epochs after which the rate starts again from `rate` (arXiv 1802.08530: 1, 3, 7, 15, ...)
+    decay : of the latent weights, each step by rate * decay of themselves
+    distil : share of the loss that compares the logits with those of the network before its activations were coded
+    """
+
+    epochs: Positive
+    rate: Above
+    optimiser: Literal["sgd", "adam"] = "sgd"
+    end: NotNegative = 1e-5
+    restarts: tuple[Positive, ...] = ()
+    batch: Positive = 125
+    momentum: Share = 0.9
+    decay: NotNegative = 5e-4
+    distil: Share = 0.0
+
+    def rate_at(self, epoch: float) -> float:
+        """The learning rate `epoch` epochs after the start, a fraction within an epoch."""
+        ends = [*sorted(self.restarts), self.epochs]
+        end = next(end for end in ends if epoch < end or end == self.epochs)
+        start = max((restart for restart in self.restarts if restart <= epoch), default=0)
+        return self.end + (self.rate - self.end) * (1 + math.cos(math.pi * (epoch - start) / (end - start))) / 2
+
+
+class Recipe(Struct, frozen=True, forbid_unknown_fields=True, rename="kebab"):
+    """Activations start in floating point, because a narrow clip from the start stalls the training; then their
+    codes are calibrated and the weights tuned to them.
+
+    data : the name of a data set
+    train, tune : before and after calibration
+    """
+
+    data: str
+    network: Network
+    train: Schedule
+    tune: Schedule | None = None
+    augment: Augment = Augment()
+
+    def __post_init__(self) -> None:
+        if (self.network.bits == 0) != (self.tune is None):
+            raise ValueError(
+                "network.bits is 0, which leaves nothing to tune: remove [tune], or give bits 2 to 8"
+                if self.tune
+                else f"network.bits is {self.network.bits}, so [tune] must say how to train with such codes; "
+                "add it, or set bits to 0"
+            )
+        for name, schedule in self.schedules.items():
+            late = [restart for restart in schedule.restarts if restart >= schedule.epochs]
+            if late:
+                raise ValueError(
+                    f"{name}.restarts: a restart after epoch {late[0]} never comes, since `epochs` is {schedule.epochs}"
+                )
+
+    @property
+    def schedules(self) -> dict[str, Schedule]:
+        """The phases of training in their order."""
+        return {"train": self.train} | ({"tune": self.tune} if self.tune else {})
+
+    def digest(self) -> str:
+        """sha256 in hex of what the recipe says, however it is written."""
+        return hashlib.sha256(msgspec.json.encode(self, order="deterministic")).hexdigest()
+
+
+_SHIPPED = resources.files(__package__) / "recipes"
+
+
+def names() -> list[str]:
+    """The shipped recipes, sorted."""
+    return sorted(file.name.removesuffix(".toml") for file in _SHIPPED.iterdir() if file.name.endswith(".toml"))
+
+
+def load(name: str) -> Recipe:
+    """The recipe in the file `name`, or the shipped one of that name; BadInput in one line."""
+    if name in names():
+        return parse((_SHIPPED / f"{name}.toml").read_text("utf-8"), name)
+    try:
+        return parse(Path(name).read_text("utf-8"), name)
+    except FileNotFoundError:
+        raise BadInput(f"there is no recipe {name}; give a file or one of {', '.join(names())}") from None
+    except OSError as error:
+        raise BadInput(f"{name} cannot be read: {error.strerror}; give a file or one of {', '.join(names())}") from None
+    except UnicodeDecodeError as error:
+        raise BadInput(f"{name} is no recipe: not UTF-8 from byte {error.start} on") from None
+
+
+def parse(text: str, name: str) -> Recipe:
+    """The recipe that `text` is; BadInput says where in `name` it is wrong."""
+    try:
+        return msgspec.toml.decode(text, type=Recipe)
+    except (msgspec.DecodeError, ValueError) as error:
+        raise BadInput(f"{name}: {_said(str(error))}") from None
+    except RecursionError:
+        raise BadInput(f"{name}: too many brackets within each other") from None
+
+
+def _said(message: str) -> str:
+    """msgspec's message with the place in front, and what could stand there: "train: unknown key `epoch`; ..."."""
+    match = re.fullmatch(r"(.*?)(?: - at `\$\.?(.*)`)?", " ".join(message.split()))
+    assert match  # whatever the message is
+    what, place = match[1], match[2] or ""
+    kind = _type_at(place)
+    if found := re.fullmatch(r"Object contains unknown field (.*)", what):
+        keys = sorted(field.encode_name for field in msgspec.structs.fields(kind))
+        close = difflib.get_close_matches(found[1].strip("`"), keys, 1)
+        what = f"unknown key {found[1]}; " + (f"is it `{close[0]}`?" if close else f"there are {', '.join(keys)}")
+    elif found := re.fullmatch(r"Object missing required field (.*)", what):
+        what = f"the key {found[1]} is missing"
+    elif found := re.fullmatch(r"Invalid enum value (.*)", what):
+        what = f"{found[1]} is none of {', '.join(map(repr, get_args(kind)))}"
+    else:
+        what = what[:1].lower() + what[1:]
+        for json, toml in (("`object`", "a table"), ("got `null`", "got nothing")):
+            what = what.replace(json, toml)
+    return f"{place}: {what}" if place else what
+
+
+def _type_at(place: str) -> Any:
+    """The type of a recipe's value at a path such as train.rate."""
+    kind: Any = Recipe
+    for key in filter(None, place.split(".")):
+        types = {field.encode_name: field.type for field in msgspec.structs.fields(kind)}
+        kind = types.get(key)
+        kind = next((inner for inner in get_args(kind) if inner is Schedule), kind)
+    return kind

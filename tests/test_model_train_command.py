@@ -1,0 +1,195 @@
+"""`bitfold train` from a recipe to files: the integers, their float twin, their card, the run's folder."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+pytest.importorskip("tensorboard")
+pytest.importorskip("matplotlib")
+
+import train_tiny  # noqa: E402
+from rich.console import Console  # noqa: E402
+
+from bitfold.model.card import Card  # noqa: E402
+from bitfold.model.error import BadInput  # noqa: E402
+from bitfold.model.net import Net  # noqa: E402
+from bitfold.model.train import command  # noqa: E402
+from bitfold.model.train.command import Job  # noqa: E402
+from bitfold.model.train.log import Log  # noqa: E402
+from bitfold.model.train.recipe import load, parse  # noqa: E402
+
+TEST = train_tiny.quarters().test()
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch):
+    """The synthetic data set; curves take longer than the training they show."""
+    monkeypatch.setattr(command, "open_data", lambda name, folder: train_tiny.quarters())
+    monkeypatch.setattr(Log, "draw", lambda self: None)
+    yield
+    torch.use_deterministic_algorithms(False)
+
+
+@pytest.fixture
+def train(tmp_path):
+    """Train a tiny recipe; the figures and what was printed."""
+    tmp_path = tmp_path / "out"
+    tmp_path.mkdir()
+
+    def train(output="net.bitfold", seed=5, seeds=1, **changes):
+        file = tmp_path.parent / "tiny.toml"
+        file.write_text(train_tiny.recipe(**changes))
+        console = Console(file=io.StringIO(), width=200)
+        found = command.train(Job(str(file), None, tmp_path / output, seed, seeds, "cpu", 1, False), console)
+        return found, console.file.getvalue()
+
+    train.folder = tmp_path
+    return train
+
+
+def names(folder):
+    return sorted(path.name for path in folder.iterdir())
+
+
+def wrong(net):
+    return (net.classify(TEST.batch(np.arange(len(TEST)))) != TEST.labels).mean()
+
+
+def test_the_files_and_the_figures(train):
+    (found,), printed = train()
+    folder = train.folder
+    assert names(folder) == ["net.bitfold", "net.float.bitfold", "net.json", "net.run"]
+    net, twin = Net.load(folder / "net.bitfold"), Net.load(folder / "net.float.bitfold")
+    card = Card.load(folder / "net.json")
+    assert net.classes == twin.classes == ("nw", "ne", "sw", "se")
+    assert card.test_error == found["test_error"] == pytest.approx(wrong(net))
+    assert card.float_test_error == found["float_test_error"] == pytest.approx(wrong(twin))
+    assert found["network"] == str(folder / "net.bitfold")
+    assert card.digest == found["digest"] == net.digest() != twin.digest()
+    assert card.bytes == found["bytes"] == (folder / "net.bitfold").stat().st_size
+    assert card.weights == found["weights"] == net.weights
+    assert (card.name, card.data, card.recipe) == ("net", "quarters", "tiny")
+    assert (card.seed, card.epochs, card.bits, card.images) == (5, 5, 4, 60)
+    assert card.torch == str(torch.__version__)
+    assert card.hardware.endswith(", 1 thread, float32")
+    assert "-o net.bitfold --seed 5 --threads 1" in card.command
+    assert parse(train_tiny.recipe(), "x") == load(str(folder.parent / "tiny.toml"))
+    assert card.settings["network"]["final-norm"] == "mean"
+    json.dumps(found, allow_nan=False)
+    # Not a terminal: a line for every epoch.
+    lines = [line for line in printed.splitlines() if " 1: loss " in line or " 2: loss " in line]
+    assert [line.split(":")[0] for line in lines] == ["train 1", "train 2", "tune 1", "tune 2"]
+    assert "\x1b" not in printed
+
+
+def test_again_the_same_and_nothing_is_trained(train):
+    (first,), _ = train()
+    (second,), printed = train()
+    assert second == first
+    assert "loss" not in printed
+
+
+def test_the_rounding_of_the_last_epoch_is_the_integers(train):
+    """The network in torch and its integers get the same images wrong, but for float32's own rounding."""
+    (found,), _ = train(norm="none", final_norm="none")
+    with open(train.folder / "net.run" / "log.csv") as file:
+        *_, last = csv.DictReader(file)
+    assert float(last["test_error"]) == found["test_error"]
+
+
+def test_several_seeds(train):
+    found, _ = train(seeds=2)
+    folder = train.folder
+    each = [f"net-{seed}.{end}" for seed in (5, 6) for end in ("bitfold", "float.bitfold", "json", "run")]
+    assert names(folder) == sorted([*each, "net.seeds.csv", "net.seeds.png"])
+    assert [figures["seed"] for figures in found] == [5, 6]
+    assert [Card.load(folder / f"net-{seed}.json").seed for seed in (5, 6)] == [5, 6]
+    assert found[0]["digest"] != found[1]["digest"]
+    logs = []
+    for seed in (5, 6):
+        with open(folder / f"net-{seed}.run" / "log.csv") as file:
+            logs.append([float(row["test_error"]) for row in csv.DictReader(file)])
+    with open(folder / "net.seeds.csv") as file:
+        rows = list(csv.reader(file))
+    assert rows[0] == ["epoch", "mean", "minimum", "maximum"]
+    expected = [[n, sum(pair) / 2, min(pair), max(pair)] for n, pair in enumerate(zip(*logs, strict=True), 1)]
+    assert [[float(cell) for cell in row] for row in rows[1:]] == [pytest.approx(row) for row in expected]
+    assert (folder / "net.seeds.png").read_bytes().startswith(b"\x89PNG\r\n")
+    # A seed by itself gives what it gave among others.
+    (alone,), _ = train("alone.bitfold", seed=6)
+    assert alone["digest"] == found[1]["digest"]
+
+
+def test_without_codes_the_float_network_itself_is_exported(train):
+    (found,), _ = train(bits=0)
+    assert names(train.folder) == ["net.bitfold", "net.json", "net.run"]
+    card = Card.load(train.folder / "net.json")
+    assert (card.bits, card.epochs, card.float_test_error) == (24, 3, None)
+    assert found["float_test_error"] is None
+    net = Net.load(train.folder / "net.bitfold")
+    assert card.test_error == pytest.approx(wrong(net))
+    with open(train.folder / "net.run" / "log.csv") as file:
+        *_, last = csv.DictReader(file)
+    assert float(last["test_error"]) == pytest.approx(found["test_error"], abs=1 / 60 + 1e-9)
+
+
+@pytest.mark.parametrize(
+    ("changes", "note"),
+    [
+        ({"activation": "elu", "bits": 0}, "module 3.body.1 (ELU) has no integer form"),
+        ({"activation": "elu"}, "module 3.body.1 (ELU) has no integer form"),
+        ({"weights": 32, "bits": 0}, "module 1 (Conv2d) has 32-bit weights, which have no integer form"),
+        ({"weights": 32}, "module 1 (Conv2d) has 32-bit weights, which have no integer form"),
+    ],
+)
+def test_what_has_no_integers_reports_its_float_error(train, changes, note):
+    (found,), _ = train(**changes)
+    assert names(train.folder) == ["net.run"]
+    assert found["network"] is None
+    assert found["note"] == note
+    with open(train.folder / "net.run" / "log.csv") as file:
+        *_, last = csv.DictReader(file)
+    assert found["float_test_error"] == float(last["test_error"])
+    checkpoint = torch.load(found["checkpoint"], weights_only=True)
+    assert "1.weight" in checkpoint["state"]["network"]
+    json.dumps(found, allow_nan=False)
+
+
+def test_places_that_are_none(train):
+    folder = train.folder
+    for output, message in (
+        ("net.bin", f"the network's file must end in .bitfold, which {folder / 'net.bin'} does not"),
+        (
+            "none/net.bitfold",
+            f"the folder {folder / 'none'} does not exist; create it or choose another place",
+        ),
+    ):
+        with pytest.raises(BadInput) as caught:
+            train(output)
+        assert str(caught.value) == message
+    assert names(folder) == []
+
+
+def test_another_recipe_at_the_same_place_is_refused(train):
+    train(bits=0, epochs=1)
+    before = {path: path.read_bytes() for path in train.folder.iterdir() if path.is_file()}
+    with pytest.raises(BadInput, match=r"net\.run/checkpoint\.pt is of another run, its recipe is "):
+        train(bits=0, epochs=2)
+    assert {path: path.read_bytes() for path in train.folder.iterdir() if path.is_file()} == before
+
+
+def test_only_the_first_of_several_processes_speaks():
+    console = Console(file=io.StringIO(), width=200)
+    row = command.Epoch("train", 1, 0.1, 2.0, 0.5, 0.4, 1.0)
+    for shown, said in ((False, ""), (True, "train 1: loss 2.0000, error 50.00% training, 40.00% test, 1 s")):
+        with command._bars(console, parse(train_tiny.recipe(), "x"), shown) as tell:
+            tell(command.Step("train", 1, 3, 2, 6))
+            tell(row)
+        assert said in console.file.getvalue()
+        assert bool(console.file.getvalue()) == shown
