@@ -76,6 +76,12 @@ def measure(files: Mapping[str, Path], folder: Path | None, data_name: str | Non
     nets = {name: Net.load(path) for name, path in files.items()}
     twins = {name: Net.load(twin) for name, path in files.items() if (twin := twin_path(path)).exists()}
     data = open_data(data_name or _data_name(files), folder)
+    for name, path in files.items():
+        card = card_path(path)
+        if card.exists() and Card.load(card).digest != nets[name].digest():
+            raise BadInput(
+                f"{card} is another network's card: make {name} again by the card's command, or remove the card"
+            )
     for name, net in [*nets.items(), *twins.items()]:
         _check_fits(name, net, data)
     test = data.test()

@@ -6,7 +6,6 @@ from __future__ import annotations
 import dataclasses
 import io
 import json
-import os
 import sys
 from importlib.util import find_spec
 from pathlib import Path
@@ -220,13 +219,19 @@ def train(
         raise BadInput(f"training needs {missing[0]}, which is not installed: pip install 'bitfold[train]'")
     from .model.train import command
 
-    job = command.Job(recipe, data, output, seed, seeds, device, threads or os.cpu_count() or 1, bf16)
+    job = command.Job(recipe, data, output, seed, seeds, device, threads, bf16)
     found = command.train(job, Console(stderr=True))
     if as_json and found:
         print(json.dumps(found if seeds > 1 else found[0]))
         return
     for figures in found:
         _tell(figures, False)
+    errors = [figures["test_error"] for figures in found if "test_error" in figures]
+    if len(errors) > 1:
+        mean = sum(errors) / len(errors)
+        print(
+            f"{len(errors)} seeds: mean {percent(mean)}, minimum {percent(min(errors))}, maximum {percent(max(errors))}"
+        )
 
 
 @app.command("check")

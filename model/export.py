@@ -25,10 +25,11 @@ from .net import Net
 from .tensor import Tensor
 from .train import modules
 
-FINE_ACTIVATION = (24, 12)
-"""(bits, fraction bits) of an activation in floating point's stead."""
+FINE = ((32, 12), (36, 16))
+"""(bits, fraction bits) of an activation and of a residual stream in floating point's stead: +-2^19."""
 
-FINE_STREAM = (32, 16)
+FINE_SCALED = ((24, 12), (32, 16))
+"""The same beside normalisations and exact scales, whose products must fit 64 bits: activations to 2^12."""
 
 FINE_FACTOR = 20
 """Bits of a normalisation's largest factor, sign apart."""
@@ -58,9 +59,11 @@ def fine(network: nn.Module) -> nn.Module:
     """
     network = copy.deepcopy(network)
     exact = any(isinstance(module, modules.Conv2d) and module.factor != 1 for module in network.modules())
+    scaled = exact or any(isinstance(module, modules.Norm) for module in network.modules())
+    activation, stream = FINE_SCALED if scaled else FINE
     for module in network.modules():
         if isinstance(module, modules.Codes):
-            module.bits, module.frac = FINE_STREAM if isinstance(module, modules.Stream) else FINE_ACTIVATION
+            module.bits, module.frac = stream if isinstance(module, modules.Stream) else activation
             module.quantised = True
         elif isinstance(module, modules.Norm):
             module.quantised, module.factor_bits = True, FINE_FACTOR_EXACT if exact else FINE_FACTOR

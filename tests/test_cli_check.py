@@ -50,7 +50,7 @@ def folder(tmp_path):
     net_of(3, classes=7).save(tmp_path / "seven.bitfold")
     net_of(3, side=8).save(tmp_path / "eight.bitfold")
     net_of(3, names=tuple("abcdefghij")).save(tmp_path / "letters.bitfold")
-    dataclasses.replace(zoo.card("digits"), data="mnist").save(tmp_path / "one.json")
+    dataclasses.replace(zoo.card("digits"), data="mnist", digest=one.digest()).save(tmp_path / "one.json")
     (tmp_path / "mnist").mkdir()
     (tmp_path / "mnist" / "t10k-images-idx3-ubyte").write_bytes(idx(images))
     (tmp_path / "mnist" / "t10k-labels-idx1-ubyte").write_bytes(idx(labels.astype(np.uint8)))
@@ -230,3 +230,11 @@ def test_bad_input_gets_one_line_and_status_2(folder):
         assert says in err, (words, err)
         assert err.startswith("bitfold: ")
         assert err.count("\n") == 1, err
+
+
+def test_another_networks_card_is_refused(folder):
+    (folder / "two.json").write_bytes((folder / "one.json").read_bytes())
+    status, out, err = bitfold("check", folder / "two.bitfold", "--data", folder)
+    assert (status, out) == (2, "")
+    assert f"{folder / 'two.json'} is another network's card: make " in err
+    assert err.count("\n") == 1

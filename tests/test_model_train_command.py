@@ -78,7 +78,7 @@ def test_the_files_and_the_figures(train):
     assert (card.seed, card.epochs, card.bits, card.images) == (5, 5, 4, 60)
     assert card.torch == str(torch.__version__)
     assert card.hardware.endswith(", 1 thread, float32")
-    assert "-o net.bitfold --seed 5 --threads 1" in card.command
+    assert card.command.endswith("-o net.bitfold --seed 5 --device cpu --threads 1 --fp32")
     assert parse(train_tiny.recipe(), "x") == load(str(folder.parent / "tiny.toml"))
     assert card.settings["network"]["final-norm"] == "mean"
     json.dumps(found, allow_nan=False)
@@ -188,7 +188,8 @@ def test_only_the_first_of_several_processes_speaks():
     console = Console(file=io.StringIO(), width=200)
     row = command.Epoch("train", 1, 0.1, 2.0, 0.5, 0.4, 1.0)
     for shown, said in ((False, ""), (True, "train 1: loss 2.0000, error 50.00% training, 40.00% test, 1 s")):
-        with command._bars(console, parse(train_tiny.recipe(), "x"), shown) as tell:
+        with command._progress(console, shown) as progress:
+            tell = command._teller(progress, parse(train_tiny.recipe(), "x"))
             tell(command.Step("train", 1, 3, 2, 6))
             tell(row)
         assert said in console.file.getvalue()

@@ -84,10 +84,17 @@ def test_what_cannot_be_had_is_refused(monkeypatch):
 def test_the_launchers_group_is_left_even_after_a_failure(monkeypatch, tmp_path):
     """World size 2 needs a second process; a group of one stands for it."""
     calls = []
-    monkeypatch.setattr(distributed, "init_process_group", calls.append)
+    monkeypatch.setattr(distributed, "init_process_group", lambda backend, timeout: calls.append(backend))
     monkeypatch.setattr(distributed, "destroy_process_group", lambda: calls.append("left"))
     monkeypatch.setenv("WORLD_SIZE", "2")
     monkeypatch.setenv("RANK", "1")
+    said = (
+        "LOCAL_RANK is None, LOCAL_WORLD_SIZE is None: start several processes with torchrun, or unset these variables"
+    )
+    with pytest.raises(BadInput, match=said), open_device("cpu", 1, False):
+        pass
+    monkeypatch.setenv("LOCAL_RANK", "1")
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "2")
 
     def fail():
         with open_device("cpu", 1, False) as device:

@@ -95,10 +95,16 @@ def test_a_recipe_from_a_file(tmp_path):
         ("depth = 8", "depth = 8\ntemperature = nan", "x.toml: network.temperature: expected `float` >= 1e-06"),
         ("rate = 0.01", "rate = 0", "x.toml: tune.rate: expected `float` > 0.0"),
         ("rate = 0.01", 'rate = 1\noptimiser = "SGD"', "x.toml: tune.optimiser: 'SGD' is none of 'sgd', 'adam'"),
-        ("rate = 0.01", "rate = 1\nmomentum = 1.5", "x.toml: tune.momentum: expected `float` <= 1.0"),
+        ("rate = 0.01", "rate = 1\nmomentum = 1.5", "x.toml: tune.momentum: expected `float` < 1.0"),
         ("[1]", "[1, 0]", "x.toml: train.restarts[1]: expected `int` >= 1"),
         ("[1]", "1", "x.toml: train.restarts: expected `array`, got `int`"),
         ("[1]", "[1, 3]", "x.toml: train.restarts: a restart after epoch 3 never comes, since `epochs` is 3"),
+        (
+            "[1]",
+            "[1]\ndistil = 0.5",
+            "x.toml: train.distil has no teacher: the network before its codes only teaches in [tune]",
+        ),
+        ("[1]", "[1]\n[augment]\nshift = 99999", "x.toml: augment.shift: expected `int` <= 16384"),
         (
             "depth = 8",
             "depth = 8\nbits = 0",

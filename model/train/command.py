@@ -6,9 +6,9 @@ import csv
 import datetime
 import io
 import statistics
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -49,7 +49,7 @@ class Job:
     seed: int
     seeds: int
     device: str
-    threads: int
+    threads: int | None
     bf16: bool | None
 
 
@@ -60,6 +60,7 @@ def train(job: Job, console: Console) -> list[dict[str, Any]]:
     """
     recipe = load(job.recipe)
     data = open_data(recipe.data, job.data)
+    data = replace(data, train=cache(data.train), test=cache(data.test))  # read once for all seeds
     if job.output.suffix != SUFFIX:
         raise BadInput(f"the network's file must end in {SUFFIX}, which {job.output} does not")
     if not job.output.parent.is_dir():
@@ -68,11 +69,11 @@ def train(job: Job, console: Console) -> list[dict[str, Any]]:
     with open_device(job.device, job.threads, job.bf16) as device:
         for seed in range(job.seed, job.seed + job.seeds):
             output = job.output if job.seeds == 1 else job.output.with_name(f"{job.output.stem}-{seed}{SUFFIX}")
-            with _bars(console, recipe, device.rank == 0) as tell:
+            with _progress(console, device.rank == 0) as progress:
+                tell = _teller(progress, recipe)
                 trained = Run(recipe, data, output.with_suffix(".run"), seed, device, tell).train()
             if device.rank == 0:
-                with console.status("judging the integers"):
-                    found.append(_finish(trained, recipe, data, job, seed, output, device))
+                found.append(_finish(trained, recipe, data, job, seed, output, device, console))
                 curves.append(trained.rows)
     if len(found) > 1:
         _compare(found, curves, job.output)
@@ -80,7 +81,7 @@ def train(job: Job, console: Console) -> list[dict[str, Any]]:
 
 
 def _finish(
-    trained: Trained, recipe: Recipe, data: DataSet, job: Job, seed: int, output: Path, device: Device
+    trained: Trained, recipe: Recipe, data: DataSet, job: Job, seed: int, output: Path, device: Device, console: Console
 ) -> dict[str, Any]:
     """Export, judge on the test images, save; the figures."""
 
@@ -90,8 +91,7 @@ def _finish(
     rows = trained.rows
     figures: dict[str, Any] = {"seed": seed, "epochs": len(rows), "seconds": round(sum(row.seconds for row in rows), 1)}
     try:
-        net = integers(trained.network if trained.twin else fine(trained.network))
-        nets = [net, *([integers(fine(trained.twin))] if trained.twin else [])]
+        nets = [integers(trained.network if trained.twin else fine(trained.network))]
     except BadInput as error:
         return figures | {
             "float_test_error": rows[-1].test_error,
@@ -99,12 +99,22 @@ def _finish(
             "checkpoint": str(output.with_suffix(".run") / "checkpoint.pt"),
             "note": str(error),
         }
+    if trained.twin:
+        try:
+            nets.append(integers(fine(trained.twin)))
+        except BadInput as error:
+            figures["note"] = f"the float twin is left out: {error}"
+    net, *twins = nets
     test = data.test()
-    verdict = judge(nets, test.batch, test.labels)
+    with _progress(console, shown=True) as progress:
+        task = progress.add_task("judge", total=len(test), state="")
+        verdict = judge(nets, test.batch, test.labels, lambda done, _: progress.update(task, completed=done))
     errors = [(len(test) - right) / len(test) for right in verdict.right]
-    if len(nets) > 1:
-        nets[1].save(twin_path(output))
+    twin_path(output).unlink(missing_ok=True)
+    for twin in twins:
+        twin.save(twin_path(output))
     net.save(output)
+    several = f"torchrun --nproc-per-node {device.world} -m " if device.world > 1 else ""
     card = Card(
         name=output.stem,
         data=recipe.data,
@@ -113,15 +123,17 @@ def _finish(
         hardware=device.name,
         torch=str(torch.__version__),
         date=datetime.date.today().isoformat(),
-        command=f"bitfold train {job.recipe} --data DIR -o {output.name} --seed {seed} --threads {job.threads}",
+        command=f"{several}bitfold train {job.recipe} --data DIR -o {output.name} --seed {seed} {device.options}",
         bits=recipe.network.bits or FINE_BITS,
         weights=net.weights,
         bytes=output.stat().st_size,
         digest=net.digest(),
         images=len(test),
         test_error=errors[0],
-        float_test_error=errors[1] if len(errors) > 1 else None,
-        **figures,
+        float_test_error=errors[1] if twins else None,
+        seed=seed,
+        epochs=len(rows),
+        seconds=figures["seconds"],
     )
     card.save(card_path(output))
     return figures | {
@@ -146,9 +158,7 @@ def _compare(found: list[dict[str, Any]], curves: list[tuple[Epoch, ...]], outpu
     write_beside(output.with_suffix(".seeds.png"), spread(curves, f"{output.stem}, {len(found)} seeds"))
 
 
-@contextmanager
-def _bars(console: Console, recipe: Recipe, shown: bool) -> Iterator[Callable[[Step | Epoch], None]]:
-    """A bar for each phase and one for the epoch; gives what to call with what happens."""
+def _progress(console: Console, shown: bool) -> Progress:
     columns = (
         TextColumn("{task.description:5}"),
         BarColumn(),
@@ -156,21 +166,24 @@ def _bars(console: Console, recipe: Recipe, shown: bool) -> Iterator[Callable[[S
         TextColumn("{task.fields[state]}"),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=console, disable=not shown) as progress:
-        phases: dict[str, TaskID] = {
-            name: progress.add_task(name, total=schedule.epochs, state="")
-            for name, schedule in recipe.schedules.items()
-        }
-        batches = progress.add_task("epoch", total=None, state="")
+    return Progress(*columns, console=console, disable=not shown)
 
-        def tell(news: Step | Epoch) -> None:
-            if isinstance(news, Step):
-                progress.update(phases[news.phase], completed=news.epoch - 1 + news.done / news.total)
-                progress.update(batches, completed=news.done, total=news.total)
-                return
-            state = f"loss {news.loss:.4f}, error {news.error:.2%} training, {news.test_error:.2%} test"
-            progress.update(phases[news.phase], completed=news.number, state=state)
-            if shown and not console.is_terminal:
-                console.print(f"{news.phase} {news.number}: {state}, {news.seconds:.0f} s", highlight=False)
 
-        yield tell
+def _teller(progress: Progress, recipe: Recipe) -> Callable[[Step | Epoch], None]:
+    """What to call with what happens: it moves a bar for each phase and one for the epoch."""
+    phases: dict[str, TaskID] = {
+        name: progress.add_task(name, total=schedule.epochs, state="") for name, schedule in recipe.schedules.items()
+    }
+    batches = progress.add_task("epoch", total=None, state="")
+
+    def tell(news: Step | Epoch) -> None:
+        if isinstance(news, Step):
+            progress.update(phases[news.phase], completed=news.epoch - 1 + news.done / news.total)
+            progress.update(batches, completed=news.done, total=news.total)
+            return
+        state = f"loss {news.loss:.4f}, error {news.error:.2%} training, {news.test_error:.2%} test"
+        progress.update(phases[news.phase], completed=news.number, state=state)
+        if not (progress.disable or progress.console.is_terminal):
+            progress.console.print(f"{news.phase} {news.number}: {state}, {news.seconds:.0f} s", highlight=False)
+
+    return tell

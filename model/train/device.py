@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import os
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -39,6 +40,12 @@ class Device:
         several = f", {self.world} of them" if self.world > 1 else ""
         return f"{kind}{threads}{several}, {'bfloat16' if self.bf16 else 'float32'}"
 
+    @property
+    def options(self) -> str:
+        """Of the command line that asks for this device."""
+        threads = f" --threads {torch.get_num_threads()}" if self.torch.type == "cpu" else ""
+        return f"--device {self.torch.type}{threads} {'--bf16' if self.bf16 else '--fp32'}"
+
     def autocast(self) -> AbstractContextManager[Any]:
         """Convolutions in bfloat16, where the device is faster with it."""
         return torch.autocast(self.torch.type, torch.bfloat16, enabled=self.bf16)
@@ -68,13 +75,14 @@ class Device:
 
 
 @contextmanager
-def open_device(kind: str, threads: int, bf16: bool | None) -> Iterator[Device]:
+def open_device(kind: str, threads: int | None, bf16: bool | None) -> Iterator[Device]:
     """The device `kind` (cpu, cuda, or auto for the better one), set up to repeat itself exactly.
 
     bf16 is None for what suits the device. Several processes started by torchrun find each other here.
-    BadInput where there is no such device.
+    threads is None for this process's share of the processors.
+    BadInput where there is no such device, or where not torchrun set what tells several processes apart.
     """
-    world, rank = int(os.environ.get("WORLD_SIZE", 1)), int(os.environ.get("RANK", 0))
+    world, rank, local, beside = _places()
     if kind not in ("auto", "cpu", "cuda"):
         raise BadInput(f"the device is auto, cpu or cuda, not {kind!r}")
     cuda = torch.cuda.is_available()
@@ -83,21 +91,40 @@ def open_device(kind: str, threads: int, bf16: bool | None) -> Iterator[Device]:
     # cuBLAS repeats itself only with a workspace of fixed size, to be set before it starts.
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.use_deterministic_algorithms(True)
-    torch.set_num_threads(threads)
+    torch.backends.cudnn.allow_tf32 = False  # float32 means it
+    torch.set_num_threads(threads or max(1, len(os.sched_getaffinity(0)) // beside))
     if cuda and kind != "cpu":
-        device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", 0)))
+        if local >= torch.cuda.device_count():
+            raise BadInput(f"there are {torch.cuda.device_count()} GPUs here for {beside} processes; start fewer")
+        device = torch.device("cuda", local)
         torch.cuda.set_device(device)
-        fast = torch.cuda.is_bf16_supported()
+        fast = torch.cuda.is_bf16_supported(including_emulation=False)
     else:
         device = torch.device("cpu")
         fast = _processor_has_bf16()
     if world > 1:
-        distributed.init_process_group("nccl" if device.type == "cuda" else "gloo")
+        # The others wait while the first judges a network.
+        wait = datetime.timedelta(hours=12)
+        distributed.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=wait)
     try:
         yield Device(device, fast if bf16 is None else bf16, rank, world)
     finally:
         if world > 1:
             distributed.destroy_process_group()
+
+
+def _places() -> tuple[int, int, int, int]:
+    """How many processes there are and which this is, then which of how many on this machine."""
+    names = ("WORLD_SIZE", "RANK", "LOCAL_RANK", "LOCAL_WORLD_SIZE")
+    given = [os.environ.get(name) for name in names]
+    if given[0] is None:
+        return 1, 0, 0, 1
+    try:
+        world, rank, local, beside = (int(value or "") for value in given)
+    except ValueError:
+        said = ", ".join(f"{name} is {value!r}" for name, value in zip(names, given, strict=True))
+        raise BadInput(f"{said}: start several processes with torchrun, or unset these variables") from None
+    return world, rank, local, beside
 
 
 def _cpuinfo() -> str:

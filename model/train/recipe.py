@@ -17,7 +17,7 @@ from msgspec import Meta, Struct
 from ..error import BadInput
 
 Positive = Annotated[int, Meta(ge=1)]
-Natural = Annotated[int, Meta(ge=0)]
+Side = Annotated[int, Meta(ge=0, le=1 << 14)]
 Above = Annotated[float, Meta(gt=0, le=1e38)]  # what float32 holds
 NotNegative = Annotated[float, Meta(ge=0, le=1e38)]
 Share = Annotated[float, Meta(ge=0, le=1)]
@@ -38,8 +38,8 @@ class Network(Struct, frozen=True, forbid_unknown_fields=True, rename="kebab"):
     """
 
     form: Literal["wide", "resnet18", "plain"]
-    depth: Positive
-    channels: Positive
+    depth: Annotated[int, Meta(ge=1, le=1000)]
+    channels: Annotated[int, Meta(ge=1, le=1 << 14)]
     weights: Literal[1, 32] = 1
     scale: Literal["power-of-two", "exact"] = "power-of-two"
     activation: Literal["shifted-relu", "relu", "elu"] = "shifted-relu"
@@ -58,18 +58,19 @@ class Augment(Struct, frozen=True, forbid_unknown_fields=True, rename="kebab"):
     cutout : side of a square, anywhere, filled with random pixels; 0 for none
     """
 
-    shift: Natural = 0
+    shift: Side = 0
     flip: bool = False
-    cutout: Natural = 0
+    cutout: Side = 0
 
 
 class Schedule(Struct, frozen=True, forbid_unknown_fields=True, rename="kebab"):
     """Gradient descent; the learning rate falls from `rate` to `end` along half a cosine.
 
     optimiser : sgd as in the papers; adam gets further in few epochs
-    restarts : epochs after which the rate starts again from `rate` (arXiv 1802.08530: 1, 3, 7, 15, ...)
+    restarts : epochs after which the rate starts again from `rate` (arXiv 1802.08530)
     decay : of the latent weights, each step by rate * decay of themselves
-    distil : share of the loss that compares the logits with those of the network before its activations were coded
+    distil : while tuning, the share of the loss that compares the logits with those of the network before its
+        activations were coded
     """
 
     epochs: Positive
@@ -78,7 +79,7 @@ class Schedule(Struct, frozen=True, forbid_unknown_fields=True, rename="kebab"):
     end: NotNegative = 1e-5
     restarts: tuple[Positive, ...] = ()
     batch: Positive = 125
-    momentum: Share = 0.9
+    momentum: Annotated[float, Meta(ge=0, lt=1)] = 0.9
     decay: NotNegative = 5e-4
     distil: Share = 0.0
 
@@ -112,6 +113,8 @@ class Recipe(Struct, frozen=True, forbid_unknown_fields=True, rename="kebab"):
                 else f"network.bits is {self.network.bits}, so [tune] must say how to train with such codes; "
                 "add it, or set bits to 0"
             )
+        if self.train.distil:
+            raise ValueError("train.distil has no teacher: the network before its codes only teaches in [tune]")
         for name, schedule in self.schedules.items():
             late = [restart for restart in schedule.restarts if restart >= schedule.epochs]
             if late:

@@ -6,7 +6,7 @@ import copy
 import hashlib
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -77,7 +77,8 @@ class Run:
     """One seed of a recipe on a device, its files in `folder`.
 
     The same recipe, data and seed give the same network on the same device with as many threads and processes,
-    however often the run is stopped, at any moment, and started again.
+    however often the run is stopped, at any moment, and started again. (Of three processes and more the order of a
+    sum may change with a stop.)
     """
 
     def __init__(
@@ -96,6 +97,12 @@ class Run:
         self.seed = seed
         self.tell = tell
         self.train_images, self.test_images = data.train(), data.test()
+        for name, schedule in recipe.schedules.items():
+            if min(schedule.batch, len(self.train_images)) < device.world:
+                raise BadInput(
+                    f"{name}.batch is {schedule.batch}, of {len(self.train_images)} images: "
+                    f"too few to share among {device.world} processes; start fewer"
+                )
         torch.manual_seed(seed)
         self.network = build(recipe.network, data.input, data.mean, len(data.classes))
         self.network.to(device.torch, memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -132,6 +139,8 @@ class Run:
                 raise BadInput(
                     f"the run's folder {self.folder} cannot be made: {error.strerror}; choose another output"
                 ) from None
+            for unfinished in self.folder.glob(".*.????????"):
+                unfinished.unlink()  # what a kill left of a file half written
         found = self.device.agree(checkpoint.load(self.folder / "checkpoint.pt", self.identity) if first else None)
         optimiser_state = self._restore(found) if found else None
         log = Log(self.folder, f"{self.data.name}, seed {self.seed}", self.rows) if first else None
@@ -155,12 +164,12 @@ class Run:
         calibrate(self.network, self._samples(CALIBRATION_BATCHES), self.recipe.network.bits)
         self.state = _State(phase=index)
 
-    def _samples(self, count: int) -> list[torch.Tensor]:
-        """Training images as they are, drawn by the seed, the same in every process."""
+    def _samples(self, count: int) -> Iterator[torch.Tensor]:
+        """`count` batches of training images as they are, drawn by the seed, the same in every process."""
         random = np.random.default_rng([self.seed, self.state.phase])
         chosen = random.permutation(len(self.train_images))[: count * self.recipe.train.batch]
-        parts = np.array_split(chosen, math.ceil(len(chosen) / self.recipe.train.batch))
-        return [self.device.pixels(self.train_images.batch(part)) for part in parts]
+        for part in np.array_split(chosen, math.ceil(len(chosen) / self.recipe.train.batch)):
+            yield self.device.pixels(self.train_images.batch(part))
 
     def _phase(self, name: str, schedule: Schedule, optimiser_state: dict[str, Any] | None, log: Log | None) -> None:
         network, device, state = self.network, self.device, self.state
@@ -308,7 +317,7 @@ def error(network: nn.Module, images: Images | ImageFiles, device: Device) -> fl
     was_training = network.training
     network.eval()
     wrong = 0
-    with torch.no_grad(), device.autocast():
+    with torch.no_grad():
         for start in range(0, len(images), EVALUATION_BATCH):
             chosen = np.arange(start, min(start + EVALUATION_BATCH, len(images)))
             logits = network(device.pixels(images.batch(chosen))).flatten(1)
