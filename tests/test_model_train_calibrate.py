@@ -10,7 +10,7 @@ from torch import nn  # noqa: E402
 
 from bitfold.model.error import BadInput  # noqa: E402
 from bitfold.model.train import modules  # noqa: E402
-from bitfold.model.train.calibrate import calibrate  # noqa: E402
+from bitfold.model.train.calibrate import calibrate, refit_stream  # noqa: E402
 
 torch.set_num_threads(1)  # two would wait for each other beside other tests
 
@@ -111,3 +111,15 @@ def test_hooks_go_even_when_a_batch_is_wrong():
         calibrate(network, [torch.zeros(1, 3, 4, 4)], 4)
     assert not activation._forward_pre_hooks
     assert network.training
+
+
+def test_the_stream_is_fitted_again_once_clips_bound_it():
+    """The stream of 300 leaves 5 bits of fraction; behind a clip at 3 bits' codes there is room for all 8."""
+    stream = modules.Stream()
+    network = nn.Sequential(modules.ShiftedReLU(), stream)
+    pixels = torch.linspace(-2, 300, 1000).reshape(1, 1, 1, 1000)
+    calibrate(network, [pixels], bits=3)
+    assert (stream.frac, stream.quantised) == (5, True)
+    refit_stream(network, [pixels])
+    assert (stream.bits, stream.frac, stream.quantised) == (16, 8, True)
+    assert (network[0].bits, network[0].quantised) == (3, True)

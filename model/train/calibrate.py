@@ -59,14 +59,31 @@ def calibrate(network: nn.Module, batches: Iterable[torch.Tensor], bits: int) ->
     fraction bits (4 to 8) that leave room for twice the largest value seen in 16 bits; more bits (to 24) where even 4
     do not, and BadInput beyond. Normalisations round from now on.
     """
-    watches = {module: _Watch(module, bits) for module in network.modules() if isinstance(module, Codes)}
-    hooks = []
+    codes = [module for module in network.modules() if isinstance(module, Codes)]
+    for each in codes:
+        if not isinstance(each, Stream):
+            each.bits = bits
+    _settle(network, codes, batches)
     for module in network.modules():
-        if isinstance(module, Codes):
-            module.quantised = False
-            if not isinstance(module, Stream):
-                module.bits = bits
-            hooks.append(module.register_forward_pre_hook(lambda codes, inputs: watches[codes].see(inputs[0])))
+        if isinstance(module, Norm):
+            module.quantised = True
+
+
+def refit_stream(network: nn.Module, batches: Iterable[torch.Tensor]) -> None:
+    """Fit the residual stream's format again, by the same rule, once the clips of the activations bound its values.
+
+    Images with a plain ground make coarse steps costly: all of the ground is rounded alike.
+    """
+    _settle(network, [module for module in network.modules() if isinstance(module, Stream)], batches)
+
+
+def _settle(network: nn.Module, codes: list[Codes], batches: Iterable[torch.Tensor]) -> None:
+    """Choose the format of these modules from what they see, none of them rounding meanwhile."""
+    watches = {module: _Watch(module, module.bits) for module in codes}
+    hooks = []
+    for module in codes:
+        module.quantised = False
+        hooks.append(module.register_forward_pre_hook(lambda module, inputs: watches[module].see(inputs[0])))
     was_training = network.training
     network.eval()
     try:
@@ -79,6 +96,3 @@ def calibrate(network: nn.Module, batches: Iterable[torch.Tensor], bits: int) ->
         network.train(was_training)
     for watch in watches.values():
         watch.settle()
-    for module in network.modules():
-        if isinstance(module, Norm):
-            module.quantised = True

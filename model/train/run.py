@@ -20,7 +20,7 @@ from torch.nn.parallel import DistributedDataParallel
 from ..error import BadInput
 from . import checkpoint
 from .batches import Batch, Batches
-from .calibrate import calibrate
+from .calibrate import calibrate, refit_stream
 from .data import DataSet, ImageFiles, Images
 from .device import Device
 from .log import Epoch, Log
@@ -212,6 +212,8 @@ class Run:
             self._check_progress(loss)
             if state.epoch + 1 == schedule.epochs:
                 self._retake_statistics()
+                if self.teacher:
+                    refit_stream(network, self._samples(CALIBRATION_BATCHES))
             test_error = self.test_error() if log else 0.0
             row = Epoch(name, state.epoch + 1, rate, loss, wrong, test_error, round(time.monotonic() - began, 3))
             self.rows.append(row)
