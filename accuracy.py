@@ -75,12 +75,13 @@ def measure(files: Mapping[str, Path], folder: Path | None, data_name: str | Non
     """
     nets = {name: Net.load(path) for name, path in files.items()}
     twins = {name: Net.load(twin) for name, path in files.items() if (twin := twin_path(path)).exists()}
-    data = open_data(data_name or _data_name(files), folder)
-    for name, path in files.items():
-        card = card_path(path)
-        if card.exists() and Card.load(card).digest != nets[name].digest():
+    cards = {name: Card.load(file) for name, path in files.items() if (file := card_path(path)).exists()}
+    data = open_data(data_name or _data_name(files, cards), folder)
+    for name, card in cards.items():
+        if card.digest != nets[name].digest():
             raise BadInput(
-                f"{card} is another network's card: make {name} again by the card's command, or remove the card"
+                f"{card_path(files[name])} is another network's card: "
+                f"make {name} again by the card's command, or remove the card"
             )
     for name, net in [*nets.items(), *twins.items()]:
         _check_fits(name, net, data)
@@ -112,13 +113,15 @@ def measure(files: Mapping[str, Path], folder: Path | None, data_name: str | Non
     return Checked(data.name, len(test), verdict.ensemble_right / len(test), tuple(found))
 
 
-def _data_name(files: Mapping[str, Path]) -> str:
+def _data_name(files: Mapping[str, Path], cards: Mapping[str, Card]) -> str:
     """The one data set that all the networks' cards name."""
     found = {}
     for name, path in files.items():
-        if not (card := card_path(path)).exists():
-            raise BadInput(f"{card} is not there to name the data set of {name}: add --set, one of {', '.join(DATA)}")
-        found[Card.load(card).data] = name
+        if name not in cards:
+            raise BadInput(
+                f"{card_path(path)} is not there to name the data set of {name}: add --set, one of {', '.join(DATA)}"
+            )
+        found[cards[name].data] = name
     if len(found) > 1:
         each = " and ".join(f"{name} to {data}" for data, name in found.items())
         raise BadInput(f"{each} belong by their cards: check them apart, or name one data set with --set")

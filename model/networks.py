@@ -34,6 +34,13 @@ def weight_scale(fan_in: int) -> int:
     return round(math.log2(fan_in / 2) / 2)
 
 
+def wide_blocks(depth: int) -> int:
+    """Blocks in each of the three stages of a wide residual network; BadInput unless the depth is 6k + 2."""
+    if depth < 8 or depth % 6 != 2:
+        raise BadInput(f"the depth of a wide residual network is 6k + 2 (8, 14, 20, ...), not {depth}")
+    return (depth - 2) // 6
+
+
 def wide_resnet(
     depth: int,
     width: int,
@@ -54,8 +61,7 @@ def wide_resnet(
     bits : of an activation, 2 to 8; the codes span [-1, 3)
     seed : the same seed gives the same network
     """
-    if depth < 8 or depth % 6 != 2:
-        raise BadInput(f"the depth of a wide residual network is 6k + 2 (8, 14, 20, ...), not {depth}")
+    blocks = wide_blocks(depth)
     if width < 1:
         raise BadInput(f"the width must be at least 1, not {width}")
     rng = np.random.default_rng(seed)
@@ -87,7 +93,7 @@ def wide_resnet(
     layers.append(stream(input.frac + stem.scale))
     t = Chain(tuple(layers)).infer(input)
     for stage in range(3):
-        for index in range((depth - 2) // 6):
+        for index in range(blocks):
             layers.append(block(t, 16 * width << stage, 2 if stage and not index else 1))
             t = layers[-1].infer(t)
     layers += [relu(), GlobalSum(), conv(t.channels, classes, 1)]

@@ -40,6 +40,8 @@ OPS = 60_000
 
 channels = st.integers(1, 4) | st.sampled_from([5, 8, 16]) | st.integers(1, 64)
 seeds = st.integers(0, 2**16)
+pauses = st.sampled_from([0.0, 0.3, 0.6])
+"""Of a source or a sink: the probability of one in each cycle."""
 
 
 def random_weights(shape: tuple[int, ...], seed: int) -> np.ndarray:

@@ -7,15 +7,13 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 from machines import examples, frame_distances, pack, random_frames, run_stage, through
-from strategies import tensors
+from strategies import pauses, tensors
 
 from bitfold.hw.channels import PadChannelsStage
 from bitfold.hw.plan import divisors
 from bitfold.hw.stream import Flow
 from bitfold.model.layers import PadChannels
 from bitfold.model.tensor import Tensor
-
-pauses = st.sampled_from([0.0, 0.3, 0.6])
 
 
 @given(tensors(side=3), st.integers(1, 8), st.data(), pauses, pauses)

@@ -18,7 +18,7 @@ from machines import (
     through,
     unpack,
 )
-from strategies import binary_convs, images, random_weights, requantises, tensors
+from strategies import binary_convs, images, pauses, random_weights, requantises, tensors
 
 from bitfold.hw.accelerator import Accelerator
 from bitfold.hw.conv import ConvStage
@@ -28,8 +28,6 @@ from bitfold.hw.windowed import credits_for
 from bitfold.model.layers import BinaryConv, Chain, Requantise, shifted_relu
 from bitfold.model.net import Net
 from bitfold.model.tensor import Tensor
-
-pauses = st.sampled_from([0.0, 0.3, 0.6])
 
 
 @st.composite

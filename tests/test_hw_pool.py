@@ -16,15 +16,13 @@ from machines import (
     through,
     unpack,
 )
-from strategies import sum_pools, tensors
+from strategies import pauses, sum_pools, tensors
 
 from bitfold.hw.plan import divisors
 from bitfold.hw.pool import GlobalSumStage, SumPoolStage
 from bitfold.hw.stream import Flow, Stage
 from bitfold.model.layers import GlobalSum, Layer, SumPool
 from bitfold.model.tensor import Tensor
-
-pauses = st.sampled_from([0.0, 0.3, 0.6])
 
 
 @st.composite

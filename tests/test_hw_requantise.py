@@ -6,15 +6,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from machines import evaluate, examples, random_frames, through
-from strategies import requantises, tensors
+from strategies import pauses, requantises, tensors
 
 from bitfold.hw.plan import divisors
 from bitfold.hw.requantise import RequantiseStage, Scaler, clip_code
 from bitfold.hw.stream import Flow
 from bitfold.model.layers import Requantise, shifted_relu
 from bitfold.model.tensor import Tensor
-
-pauses = st.sampled_from([0.0, 0.3, 0.6])
 
 
 @pytest.mark.parametrize(("lo", "hi", "top"), [(-9, 12, 7), (0, 12, 7), (-9, 7, 7), (0, 7, 7), (-3, 3, 0), (-9, -1, 3)])

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from machines import HangError, drive, examples, frame_distances, pack, random_frames, run_accelerator, unpack
-from strategies import images, random_weights
+from strategies import images, pauses, random_weights
 
 import bitfold.hw.build
 from bitfold.hw.accelerator import Accelerator
@@ -19,8 +19,6 @@ from bitfold.hw.stream import Flow
 from bitfold.model.layers import BinaryConv, Chain, PadChannels, Requantise, Residual, Scale, SumPool, shifted_relu
 from bitfold.model.net import Net
 from bitfold.model.tensor import Tensor
-
-pauses = st.sampled_from([0.0, 0.3, 0.6])
 
 
 @given(st.data(), st.integers(0, 99), pauses, pauses)

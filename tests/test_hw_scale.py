@@ -25,7 +25,7 @@ from machines import (
     through,
     unpack,
 )
-from strategies import images, random_weights, scales, tensors
+from strategies import images, pauses, random_weights, scales, tensors
 
 from bitfold.hw.accelerator import Accelerator
 from bitfold.hw.conv import ConvStage
@@ -35,8 +35,6 @@ from bitfold.hw.stream import Flow, Stage
 from bitfold.model.layers import BinaryConv, Chain, GlobalSum, Requantise, Scale
 from bitfold.model.net import Net
 from bitfold.model.tensor import Tensor
-
-pauses = st.sampled_from([0.0, 0.3, 0.6])
 
 
 @st.composite

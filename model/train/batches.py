@@ -65,9 +65,8 @@ class Batches:
 
         with ThreadPoolExecutor(1) as pool:
             ready: deque[Future[Batch]] = deque()
-            steps = iter(range(start, len(self)))
             try:
-                for step in steps:
+                for step in range(start, len(self)):
                     ready.append(pool.submit(prepare, step))
                     if len(ready) > AHEAD:
                         yield ready.popleft().result()

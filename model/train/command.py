@@ -26,11 +26,9 @@ from ..write import write_beside
 from .data import DataSet, open_data
 from .device import Device, open_device
 from .log import Epoch, spread
+from .modules import ReLU, ShiftedReLU
 from .recipe import Recipe, load
 from .run import Run, Step, Trained
-
-FINE_BITS = 24
-"""Of an exported activation that stayed in floating point."""
 
 
 @dataclass(frozen=True)
@@ -90,8 +88,9 @@ def _finish(
 
     rows = trained.rows
     figures: dict[str, Any] = {"seed": seed, "epochs": len(rows), "seconds": round(sum(row.seconds for row in rows), 1)}
+    network = trained.network if trained.twin else fine(trained.network)
     try:
-        nets = [integers(trained.network if trained.twin else fine(trained.network))]
+        nets = [integers(network)]
     except BadInput as error:
         return figures | {
             "float_test_error": rows[-1].test_error,
@@ -124,7 +123,7 @@ def _finish(
         torch=str(torch.__version__),
         date=datetime.date.today().isoformat(),
         command=f"{several}bitfold train {job.recipe} --data DIR -o {output.name} --seed {seed} {device.options}",
-        bits=recipe.network.bits or FINE_BITS,
+        bits=next(each.bits for each in network.modules() if isinstance(each, ShiftedReLU | ReLU)),
         weights=net.weights,
         bytes=output.stat().st_size,
         digest=net.digest(),

@@ -177,6 +177,14 @@ class Norm(nn.Module):
         self.quantised = False
         self.factor_bits = FACTOR_BITS
 
+    def get_extra_state(self) -> dict[str, int]:
+        """Whether it rounds, which a checkpoint must hold."""
+        return {"quantised": int(self.quantised)}
+
+    def set_extra_state(self, state: dict[str, int]) -> None:
+        """As a checkpoint says."""
+        self.quantised = bool(state["quantised"])
+
     def reset(self) -> None:
         """Forget the statistics: those of the batches to come are averaged, each counting as much."""
         self.momentum, self.batches = None, 0
@@ -294,7 +302,7 @@ class ELU(nn.Module):
 class Stream(Codes):
     """The format of a residual stream: signed codes, the same in every block of a network (DESIGN 2.7).
 
-    In train mode nothing is rounded: the stream's grid is finer than what training could notice.
+    In train mode nothing is rounded: the grid is meant to be finer than what training could notice.
     """
 
     def __init__(self, bits: int = 16, frac: int = 8, quantised: bool = False) -> None:

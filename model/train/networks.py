@@ -9,6 +9,7 @@ from torch import nn
 
 from ..error import BadInput
 from ..layers import Padding
+from ..networks import wide_blocks
 from ..tensor import Tensor
 from .modules import ELU, Conv2d, Downsample, Head, Input, Norm, ReLU, Residual, ShiftedReLU, Stream
 from .recipe import Network
@@ -53,10 +54,9 @@ class _Builder:
         layers: list[nn.Module] = [Input(mean, self.input.frac)]
         match form.form:
             case "wide":
-                if form.depth < 8 or form.depth % 6 != 2:
-                    raise BadInput(f"the depth of a wide residual network is 6k + 2 (8, 14, 20, ...), not {form.depth}")
+                blocks = wide_blocks(form.depth)
                 layers += [self.conv(form.channels), self.stream]
-                layers += self.stages(3, (form.depth - 2) // 6)
+                layers += self.stages(3, blocks)
             case "resnet18":
                 if form.depth != 18:
                     raise BadInput(f"the depth of resnet18 is 18, not {form.depth}")

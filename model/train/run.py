@@ -8,6 +8,7 @@ import math
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -111,7 +112,7 @@ class Run:
         self.rows: list[Epoch] = []
         self.saved = time.monotonic()
 
-    @property
+    @cached_property
     def identity(self) -> dict[str, Any]:
         """What a checkpoint must share with this run."""
         device = self.device
@@ -214,7 +215,7 @@ class Run:
                 self._retake_statistics()
                 if self.teacher:
                     refit_stream(network, self._samples(CALIBRATION_BATCHES))
-            test_error = self.test_error() if log else 0.0
+            test_error = error(network, self.test_images, device) if log else 0.0
             row = Epoch(name, state.epoch + 1, rate, loss, wrong, test_error, round(time.monotonic() - began, 3))
             self.rows.append(row)
             state.epoch, state.step, state.loss, state.wrong, state.seconds = state.epoch + 1, 0, 0.0, 0.0, 0.0
@@ -282,10 +283,6 @@ class Run:
         for norm, before in zip(norms, momentum, strict=True):
             norm.momentum = before
 
-    def test_error(self) -> float:
-        """Of the network as it is, over the test images."""
-        return error(self.network, self.test_images, self.device)
-
     def _save(self, optimiser: torch.optim.Optimizer) -> None:
         self.saved = time.monotonic()
         if self.device.rank:
@@ -307,9 +304,6 @@ class Run:
             self.teacher = copy.deepcopy(self.network).eval().requires_grad_(False)
             self.teacher.load_state_dict(found["teacher"])
         self.network.load_state_dict(found["network"])
-        for module in self.network.modules():
-            if isinstance(module, Norm):
-                module.quantised = self.teacher is not None
         state: dict[str, Any] = found["optimiser"]
         return state
 

@@ -9,7 +9,7 @@ import numpy as np
 from ...error import BadInput
 from ...tensor import Tensor
 from .dataset import DataSet
-from .images import Images
+from .images import Images, joined
 from .source import MEND, Source
 
 SIDE = 32
@@ -73,8 +73,7 @@ def cifar100(folder: Path) -> DataSet:
 def _read(source: Source, folder: Path, files: tuple[str, ...], label_bytes: int, classes: int) -> Images:
     """Records of `label_bytes`, the last of them the label, and the planes of red, green and blue."""
     paths = source.obtain(folder, [(name,) for name in files])
-    parts = [_records(path, label_bytes, classes) for path in paths]
-    return Images(np.concatenate([part.images for part in parts]), np.concatenate([part.labels for part in parts]))
+    return joined([_records(path, label_bytes, classes) for path in paths])
 
 
 def _records(path: Path, label_bytes: int, classes: int) -> Images:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -25,6 +26,11 @@ class Images:
     def batch(self, indices: NDArray[np.int64], random: np.random.Generator | None = None) -> NDArray[np.uint8]:
         """The pixels at these indices: uint8 [n, height, width, channels]; nothing here is drawn from `random`."""
         return self.images[indices]
+
+
+def joined(parts: Sequence[Images]) -> Images:
+    """The images of all parts, one part after the other."""
+    return Images(np.concatenate([part.images for part in parts]), np.concatenate([part.labels for part in parts]))
 
 
 def hold_out(labels: NDArray[np.int64], parts: int, seed: int) -> NDArray[np.bool_]:

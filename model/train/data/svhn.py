@@ -9,7 +9,7 @@ import numpy as np
 from ...error import BadInput
 from ...tensor import Tensor
 from .dataset import DataSet
-from .images import Images
+from .images import Images, joined
 from .source import MEND, Source
 
 SIDE = 32
@@ -38,14 +38,9 @@ def svhn(folder: Path) -> DataSet:
         classes=tuple("0123456789"),
         preprocessing="32x32 pixels, 0 to 255 in red, green, blue, as SVHN's files give them; "
         + ("trained on train_32x32.mat and extra_32x32.mat" if extra else "trained on train_32x32.mat alone"),
-        train=lambda: _read([*SVHN.obtain(folder, [("train_32x32.mat",)]), *extra]),
-        test=lambda: _read(SVHN.obtain(folder, [("test_32x32.mat",)])),
+        train=lambda: joined([_images(path) for path in (*SVHN.obtain(folder, [("train_32x32.mat",)]), *extra)]),
+        test=lambda: joined([_images(path) for path in SVHN.obtain(folder, [("test_32x32.mat",)])]),
     )
-
-
-def _read(paths: list[Path]) -> Images:
-    parts = [_images(path) for path in paths]
-    return Images(np.concatenate([part.images for part in parts]), np.concatenate([part.labels for part in parts]))
 
 
 def _images(path: Path) -> Images:
