@@ -15,32 +15,51 @@ from ..model.layers import BinaryConv, Layer, SumPool, walk
 from ..model.net import Net
 from ..model.tensor import Tensor
 from ..model.write import write_beside
+from .target import FAMILIES, TARGETS, Family
 
 VERSION = 1
 
 
 @dataclass(frozen=True)
 class Folding:
-    """`pe` outputs and `simd` inputs of a layer in parallel; a pool adds `pe` channels at once, simd = 1."""
+    """How many outputs, inputs and pixels of a layer are computed in parallel.
+
+    pe : outputs; a pool's channels
+    simd : inputs: a divisor of C_in, or C_in times a divisor of the kernel's area; a pool's taps: 1 or its area
+    pixels : adjacent pixels of input taken a cycle; more than one only with all outputs and inputs in parallel
+    wired : weights as constants, with shared sums, instead of a memory; only with all outputs and inputs in parallel
+    """
 
     pe: int
     simd: int = 1
+    pixels: int = 1
+    wired: bool = False
 
     @property
     def lanes(self) -> int:
-        """Products (or additions) a cycle."""
-        return self.pe * self.simd
+        """Products (or additions) a cycle for each pixel of input taken."""
+        return self.pe * self.simd * self.pixels
 
 
 @dataclass(frozen=True)
 class Plan:
-    """The folding of every BinaryConv and SumPool by path, and the output values a beat."""
+    """The folding of every BinaryConv and SumPool by path, the output values and input pixels a beat, the device.
+
+    target : a key of ``target.TARGETS``, or "generic" for Verilog that suits any device and best none
+    """
 
     foldings: Mapping[str, Folding]
     output_lanes: int = 1
+    input_pixels: int = 1
+    target: str = "generic"
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "foldings", MappingProxyType(dict(self.foldings)))
+
+    @property
+    def family(self) -> Family:
+        """The family of the plan's device."""
+        return FAMILIES["generic"] if self.target == "generic" else TARGETS[self.target].family
 
     def check(self, net: Net) -> None:
         """Raise BadInput unless the plan folds exactly the layers of `net`, each evenly."""

