@@ -35,10 +35,28 @@ class Folding:
     pixels: int = 1
     wired: bool = False
 
-    @property
-    def lanes(self) -> int:
-        """Products (or additions) a cycle for each pixel of input taken."""
-        return self.pe * self.simd * self.pixels
+    def lanes(self, stride: int = 1) -> int:
+        """Products (or additions) a cycle of a layer with that stride."""
+        return self.pe * self.simd * max(1, self.pixels // stride)
+
+    def __str__(self) -> str:
+        """An inline table of TOML; what is not said is as by default."""
+        pixels = f", pixels = {self.pixels}" if self.pixels != 1 else ""
+        return f"{{ pe = {self.pe}, simd = {self.simd}{pixels}{', wired = true' if self.wired else ''} }}"
+
+    @classmethod
+    def read(cls, entry: object, where: str) -> Folding:
+        """From a parsed inline table; BadInput begins with `where`."""
+        kinds = {"pe": int, "simd": int, "pixels": int, "wired": bool}
+        if (
+            not isinstance(entry, dict)
+            or not {"pe", "simd"} <= set(entry) <= set(kinds)
+            or any(type(value) is not kinds[name] for name, value in entry.items())
+        ):
+            raise BadInput(
+                f"{where} must be {{ pe = number, simd = number }}, and may have pixels = number, wired = true"
+            )
+        return cls(**entry)
 
 
 @dataclass(frozen=True)
@@ -82,18 +100,27 @@ class Plan:
 
     def lanes(self, net: Net) -> int:
         """One-bit products a cycle, over all convolutions."""
-        return sum(self.foldings[path].lanes for path, layer, _ in _folded(net) if isinstance(layer, BinaryConv))
+        convs = ((path, layer) for path, layer, _ in _folded(net) if isinstance(layer, BinaryConv))
+        return sum(self.foldings[path].lanes(layer.stride) for path, layer in convs)
 
-    def dumps(self) -> str:
-        """The plan as TOML, a line a layer."""
-        lines = [f"bitfold_plan = {VERSION}", f"output_lanes = {self.output_lanes}", "", "[layers]"]
-        for path, f in self.foldings.items():
-            lines.append(f"{json.dumps(path)} = {{ pe = {f.pe}, simd = {f.simd} }}")
+    def utilisation(self, net: Net, cycles: int) -> float:
+        """The part of all lanes' cycles that does a product, with `cycles` a frame; padded taps count as products."""
+        convs = ((layer, layer.infer(t)) for _, layer, t in _folded(net) if isinstance(layer, BinaryConv))
+        return sum(out.pixels * layer.weights.size for layer, out in convs) / (self.lanes(net) * cycles)
+
+    def dumps(self, notes: Mapping[str, str] = MappingProxyType({})) -> str:
+        """The plan as TOML, a line a layer; `notes` by path become comments at the ends of the lines."""
+        lines = [f"bitfold_plan = {VERSION}", f'target = "{self.target}"']
+        lines += [f"output_lanes = {self.output_lanes}", f"input_pixels = {self.input_pixels}", "", "[layers]"]
+        entries = {path: f"{json.dumps(path)} = {folding}" for path, folding in self.foldings.items()}
+        width = max(map(len, entries.values()), default=0)
+        for path, entry in entries.items():
+            lines.append(f"{entry:{width}}  # {notes[path]}" if path in notes else entry)
         return "\n".join(lines) + "\n"
 
-    def save(self, path: Path) -> None:
-        """Write the plan beside and rename it."""
-        write_beside(path, self.dumps().encode())
+    def save(self, path: Path, notes: Mapping[str, str] = MappingProxyType({})) -> None:
+        """Write the plan beside and rename it; `notes` as in dumps."""
+        write_beside(path, self.dumps(notes).encode())
 
     @classmethod
     def load(cls, path: Path) -> Plan:
@@ -105,19 +132,14 @@ class Plan:
         version = content.pop("bitfold_plan", None)
         if version != VERSION:
             raise BadInput(f"{path}: bitfold_plan = {version}; this bitfold reads version {VERSION}")
-        layers, output_lanes = content.pop("layers", None), content.pop("output_lanes", 1)
-        if content or not isinstance(layers, dict) or type(output_lanes) is not int:
-            raise BadInput(f"{path}: expected bitfold_plan, output_lanes and [layers] only")
-        foldings = {}
-        for name, entry in layers.items():
-            if (
-                not isinstance(entry, dict)
-                or set(entry) != {"pe", "simd"}
-                or not all(type(value) is int for value in entry.values())
-            ):
-                raise BadInput(f'{path}: layer "{name}" must be {{ pe = number, simd = number }}')
-            foldings[name] = Folding(**entry)
-        return cls(foldings, output_lanes)
+        layers, target = content.pop("layers", None), content.pop("target", "generic")
+        beats = {name: content.pop(name, 1) for name in ("output_lanes", "input_pixels")}
+        if content or not isinstance(layers, dict) or any(type(value) is not int for value in beats.values()):
+            raise BadInput(f"{path}: expected bitfold_plan, target, output_lanes, input_pixels and [layers] only")
+        if target not in ("generic", *TARGETS):
+            raise BadInput(f'{path}: target = "{target}" is not known; there are generic, {", ".join(TARGETS)}')
+        return cls({name: Folding.read(entry, f'{path}: layer "{name}"') for name, entry in layers.items()},
+                   target=target, **beats)  # fmt: skip
 
 
 def _folded(net: Net) -> Iterator[tuple[str, BinaryConv | SumPool, Tensor]]:
@@ -176,7 +198,7 @@ def fit(net: Net, lanes: int) -> Plan:
     """The fastest balanced plan of at most `lanes` lanes, or the smallest one where none is as small."""
     low, high = 0, 1
     while (plan := _try(net, high)) is None or plan.lanes(net) > lanes:
-        if plan is not None and all(f.lanes == 1 for f in plan.foldings.values()):
+        if plan is not None and all(f.lanes() == 1 for f in plan.foldings.values()):
             return plan
         low, high = high, 2 * high
     while high - low > 1:

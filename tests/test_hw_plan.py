@@ -12,6 +12,7 @@ from strategies import nets, random_weights
 
 from bitfold.hw.accelerator import Accelerator
 from bitfold.hw.plan import Folding, Plan, balance, divisors, fit
+from bitfold.hw.target import TARGETS
 from bitfold.model.error import BadInput
 from bitfold.model.layers import BinaryConv, Chain, PadChannels, Requantise, Residual, SumPool, walk
 from bitfold.model.net import Net
@@ -30,7 +31,9 @@ SMALL = Net(
 )
 TEXT = """\
 bitfold_plan = 1
+target = "generic"
 output_lanes = 2
+input_pixels = 1
 
 [layers]
 "0" = { pe = 3, simd = 2 }
@@ -46,6 +49,27 @@ def test_plan_is_readable_text_that_comes_back(tmp_path):
     assert Plan.load(tmp_path / "plan.toml") == PLAN
     PLAN.check(SMALL)
     assert PLAN.lanes(SMALL) == 3 * 2 + 1 * 3
+
+
+def test_every_field_comes_back_and_notes_are_comments(tmp_path):
+    plan = Plan({"0": Folding(6, 18, 2), "a.b": Folding(4, 6, 1, True)}, 4, 2, "ecp5-85")
+    assert plan.dumps({"0": "the first"}).splitlines()[-2:] == [
+        '"0" = { pe = 6, simd = 18, pixels = 2 }     # the first',
+        '"a.b" = { pe = 4, simd = 6, wired = true }',
+    ]
+    plan.save(tmp_path / "plan.toml", {"0": "the first"})
+    assert Plan.load(tmp_path / "plan.toml") == plan
+
+
+def test_lanes_count_the_windows_of_a_step():
+    assert Folding(6, 18, 4).lanes() == 432
+    assert Folding(6, 18, 4).lanes(stride=2) == 216
+    assert Folding(6, 18, 1).lanes(stride=2) == 108
+
+
+def test_utilisation_is_the_share_of_the_lanes_that_multiply():
+    macs = 16 * 6 * 18 + 4 * 4 * 6
+    assert PLAN.utilisation(SMALL, 1000) == macs / (9 * 1000)
 
 
 @given(data=st.data())
@@ -66,9 +90,10 @@ def test_a_hand_edited_plan_may_leave_out_output_lanes_and_carry_comments(tmp_pa
     assert Plan.load(path) == Plan({"0": Folding(2, 1), "2": Folding(1, 1)}, 1)
 
 
-ENTRY = 'layer "0" must be { pe = number, simd = number }'
-KEYS = "expected bitfold_plan, output_lanes and [layers] only"
+ENTRY = 'layer "0" must be { pe = number, simd = number }, and may have pixels = number, wired = true'
+KEYS = "expected bitfold_plan, target, output_lanes, input_pixels and [layers] only"
 SYNTAX = "not a readable plan: Expected ']' at the end of a table declaration (at line 2, column 8)"
+DEVICES = ", ".join(["generic", *TARGETS])
 BAD_FILES = {
     "bitfold_plan = 1\n[layers\n": SYNTAX,
     "": "bitfold_plan = None; this bitfold reads version 1",
@@ -78,7 +103,12 @@ BAD_FILES = {
     "bitfold_plan = 1\nlayers = 3\n": KEYS,
     'bitfold_plan = 1\noutput_lanes = "2"\n[layers]\n': KEYS,
     "bitfold_plan = 1\noutput_lanes = true\n[layers]\n": KEYS,
+    "bitfold_plan = 1\ninput_pixels = 1.0\n[layers]\n": KEYS,
+    'bitfold_plan = 1\ntarget = "abacus"\n[layers]\n': f'target = "abacus" is not known; there are {DEVICES}',
+    "bitfold_plan = 1\ntarget = 3\n[layers]\n": f'target = "3" is not known; there are {DEVICES}',
     'bitfold_plan = 1\n[layers]\n"0" = 3\n': ENTRY,
+    'bitfold_plan = 1\n[layers]\n"0" = { pe = 1, simd = 1, wired = 1 }\n': ENTRY,
+    'bitfold_plan = 1\n[layers]\n"0" = { pe = 1, simd = 1, pixels = true }\n': ENTRY,
     'bitfold_plan = 1\n[layers]\n"0" = { pe = 1 }\n': ENTRY,
     'bitfold_plan = 1\n[layers]\n"0" = { pe = 1, simd = 1.5 }\n': ENTRY,
     'bitfold_plan = 1\n[layers]\n"0" = { pe = 1, simd = true }\n': ENTRY,
@@ -167,7 +197,7 @@ def test_balance_is_the_smallest_folding_that_is_fast_enough(layer, cycles):
         return
     plan = balance(net, cycles)
     plan.check(net)
-    expected = min(fast, key=lambda fold: (fold.lanes, -fold.simd))
+    expected = min(fast, key=lambda fold: (fold.lanes(), -fold.simd))
     assert dict(plan.foldings) == {"0": expected}
     words = layer.infer(t).pixels * outs
     assert plan.output_lanes == min(n for n in divisors(outs) if words // n <= cycles)
@@ -223,7 +253,7 @@ def test_fit_is_the_fastest_balanced_plan_within_its_lanes(lanes):
 
 def test_fit_gives_the_smallest_plan_where_none_is_as_small():
     plan = fit(LARGE, 1)
-    assert all(fold.lanes == 1 for fold in plan.foldings.values())
+    assert all(fold.lanes() == 1 for fold in plan.foldings.values())
 
 
 def test_plans_cannot_be_changed():
