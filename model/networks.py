@@ -98,3 +98,40 @@ def wide_resnet(
             t = layers[-1].infer(t)
     layers += [relu(), GlobalSum(), conv(t.channels, classes, 1)]
     return Net(input, Chain(tuple(layers)))
+
+
+def cnv(input: Tensor = CIFAR, classes: int = 10, bits: int = 4, seed: int = 0) -> Net:
+    """A network of the shape of FINN's CNV (arXiv 1612.07119, section 4.1), its weights random.
+
+    Unpadded 3x3 convolutions in pairs of 64, 128 and 256 channels, 2x2 pools (means here, maxima there)
+    after the first two pairs, and three dense layers; 59,461,376 products an image of 32x32x3.
+
+    Parameters
+    ----------
+    input : 32x32 pixels, else BadInput
+    bits : of an activation, 2 to 8; the codes span [-1, 3)
+    seed : the same seed gives the same network
+    """
+    if (input.height, input.width) != (32, 32):
+        raise BadInput(f"this network takes images of 32x32 pixels, not {input.height}x{input.width}")
+    rng = np.random.default_rng(seed)
+    middle = (input.lo + input.hi + 1) // 2
+    mean = np.full(input.channels, -middle, np.int64)
+    layers: list[Layer] = [Requantise(0, input.lo - middle, input.hi - middle, mean)]
+    t = layers[0].infer(input)
+    channels = (64, 64, 128, 128, 256, 256, 512, 512, classes)
+    for index, c_out in enumerate(channels):
+        kernel = 3 if index < 6 else 1
+        weights = rng.integers(0, 2, (c_out, kernel, kernel, t.channels), dtype=np.bool_)
+        conv = BinaryConv(weights, scale=weight_scale(kernel**2 * t.channels))
+        layers.append(conv)
+        if index == len(channels) - 1:
+            break
+        relu = shifted_relu(bits, t.frac + conv.scale, bits - 2)
+        layers.append(relu)
+        t = relu.infer(conv.infer(t))
+        if index in (1, 3):
+            pool = SumPool(2, 2, scale=2)
+            layers += [pool, shifted_relu(bits, t.frac + 2, bits - 2)]
+            t = layers[-1].infer(pool.infer(t))
+    return Net(input, Chain(tuple(layers)))

@@ -5,8 +5,8 @@ import pytest
 from strategies import images
 
 from bitfold.model.error import BadInput
-from bitfold.model.layers import Requantise, Residual, trace
-from bitfold.model.networks import wide_resnet
+from bitfold.model.layers import BinaryConv, Requantise, Residual, trace
+from bitfold.model.networks import cnv, wide_resnet
 from bitfold.model.tensor import Tensor
 
 
@@ -53,3 +53,20 @@ def test_refusals(depth, width, message):
     with pytest.raises(BadInput) as error:
         wide_resnet(depth, width)
     assert str(error.value) == message
+
+
+def test_cnv_has_its_shape_and_uses_its_range():
+    net = cnv()
+    assert net.weights == 1_542_848
+    products = 0
+    x = images(net, 1)
+    for _, layer, y in trace(net.body, x):
+        if isinstance(layer, BinaryConv):
+            products += y[0, ..., 0].size * layer.weights.size
+        if isinstance(layer, Requantise) and layer.hi - layer.lo == 15:
+            assert y.min() == layer.lo
+            assert y.max() > 0
+    assert products == 59_461_376
+    assert net.output.shape == (1, 1, 10)
+    with pytest.raises(BadInput, match=r"^this network takes images of 32x32 pixels, not 28x28$"):
+        cnv(Tensor(28, 28, 1, 0, 255, 6))
