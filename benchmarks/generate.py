@@ -28,7 +28,8 @@ def weights_alone(accelerator: Accelerator, path: Path) -> None:
     with path.open("w") as file:
         for _, stage in accelerator.pipeline.stages:
             if isinstance(stage, ConvStage):
-                for row in np.packbits(stage.weight_rows(), axis=1, bitorder="little"):
+                bits = np.concatenate(stage.weight_rows(), axis=1)
+                for row in np.packbits(bits, axis=1, bitorder="little"):
                     file.write(row[::-1].tobytes().hex() + "\n")
 
 

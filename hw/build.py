@@ -152,7 +152,7 @@ class Pipeline:
     def grow_conv(self, end: End, layer: BinaryConv, requantise: Requantise | None, path: str, name: str) -> End:
         folding = self.plan.foldings[path]
         end = self.convert(end, name, folding.simd)
-        return self.add(end, name, ConvStage(end.flow, layer, requantise, folding.pe))
+        return self.add(end, name, ConvStage(end.flow, layer, requantise, folding, self.plan.family))
 
     def grow_residual(self, end: End, layer: Residual, path: str, name: str) -> End:
         """Fork, body, skip queue, saturating add."""

@@ -1,26 +1,23 @@
-"""The multiply-accumulate array: multiplexers and adders, no multiplier.
+"""The multiply-accumulate array: multiplexers and adders, no multiplier and no sign.
 
-All PEs see the same SIMD activations. Each pair of activations a, b is added and subtracted once for all
-PEs, s = a + b and d = a - b; a PE then has +-s when its two weights agree and +-d when they differ, chosen
-by a multiplexer. It negates by inverting, -x = ~x + 1, and leaves the +1 of each negation to a constant:
-how many there are in a whole dot product depends on the weights alone, so `correction` counts them and
-the accumulator's initial value holds them.
+All PEs see the same SIMD activations. For each pair of codes a, b of A bits, two numbers of A + 1 bits are made once
+for all PEs: the sum s = a + b and the difference d = 2^A + a - b. A PE has +-s where its two weights agree and +-d
+where they differ; it negates by inverting, ~x = (2^(A+1) - 1) - x. So all terms are unsigned and as narrow as s, and
+what they are too large by depends on the weights alone: `correction` counts it for a whole dot product, and the
+accumulator's initial value holds it.
+
+The terms are added in *chains*, one pair after the other, each with a register: a 6-input LUT in front of a carry
+chooses and adds at once. A registered tree joins the chains. A pair at position k of its chain is added k cycles after
+the first: its codes are delayed here, once for all PEs, and its weights must come k cycles later.
 """
+
+from itertools import pairwise
 
 import numpy as np
 from amaranth import Cat, Const, Module, Mux, Signal, signed
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 from numpy.typing import NDArray
-
-
-def correction(weights: NDArray[np.bool_]) -> NDArray[np.int64]:
-    """The +1s that MacArray leaves out of each dot product.
-
-    weights: bool [..., SIMD], the weights in the order and words in which the array sees them.
-    Returns int64 [...]: the pairs whose first weight is -1.
-    """
-    return (~weights[..., 0::2]).sum(axis=-1)
 
 
 class MacArray(wiring.Component):
@@ -33,35 +30,45 @@ class MacArray(wiring.Component):
     simd, pe : inputs and outputs in parallel
     top : the largest code
     width : bits of the signed accumulators; the true results must fit, what they pass through need not
+    chain : most pairs added one after the other; 1 makes a tree of all pairs
 
     Members
     -------
     valid, first, last : In(1), a word is given; it is the first, the last of a dot product
     codes : In(simd codes)
-    weights : In(pe * simd), bit p * simd + s is the weight of input s for output p; 1 is +1
+    weights : In(pe * simd), the bits of `steering`, one position of the chains after the other
     initial : In(pe signed accumulators), taken with the first word where `starting` says so
     starting : Out(1), `initial` is taken
     done : Out(1), `results` are given for this cycle
     results : Out(pe signed accumulators)
 
+    Attributes
+    ----------
+    positions : for each position of the chains its range of inputs; it takes the bits pe * start to pe * stop
+        of `weights`
+
     Timing
     ------
-    `done` comes `latency` cycles after the cycle that has `last`.
+    The weights of position k come 1 + k cycles after the codes; `done` comes `latency` cycles after the cycle
+    that has `last`.
     """
 
-    def __init__(self, simd: int, pe: int, top: int, width: int):
+    def __init__(self, simd: int, pe: int, top: int, width: int, chain: int):
         # A constant input still has codes of one bit: Verilog has no signal of none.
-        self.simd, self.pe, self.top, self.width = simd, pe, max(1, top), width
+        self.simd, self.pe, self.bits, self.width = simd, pe, max(1, top.bit_length()), width
         pairs = -(-simd // 2)
-        self.levels = (pairs - 1).bit_length()
-        self.latency = 2 + self.levels + 1
+        self.chains = -(-pairs // chain)
+        edges = [*range(0, simd, 2 * self.chains), simd]
+        self.positions = tuple(range(start, stop) for start, stop in pairwise(edges))
+        self.levels = (self.chains - 1).bit_length()
+        self.latency = 1 + len(self.positions) + self.levels + 1
         accumulators = data.ArrayLayout(signed(width), pe)
         super().__init__(
             {
                 "valid": In(1),
                 "first": In(1),
                 "last": In(1),
-                "codes": In(simd * self.top.bit_length()),
+                "codes": In(simd * self.bits),
                 "weights": In(pe * simd),
                 "initial": In(accumulators),
                 "starting": Out(1),
@@ -70,56 +77,89 @@ class MacArray(wiring.Component):
             }
         )
 
+    def steering(self, weights: NDArray[np.bool_]) -> list[NDArray[np.bool_]]:
+        """What the array wants instead of the weights, for each position of the chains.
+
+        weights : bool [words, PE, SIMD], 1 is +1
+        Returns bool [words, PE * inputs of the position]: of each pair whether its term is inverted, and whether
+        it is the difference.
+        """
+        bits = ~weights
+        bits[..., 1::2] ^= bits[..., 0 : self.simd - 1 : 2]
+        return [bits[..., inputs.start : inputs.stop].reshape(len(bits), -1) for inputs in self.positions]
+
+    def correction(self, weights: NDArray[np.bool_]) -> NDArray[np.int64]:
+        """What must be added to each sum of terms to make it the dot product.
+
+        weights : bool [..., SIMD], in the words in which the array sees them
+        Returns int64 [...].
+        """
+        first, second = weights[..., 0 : self.simd - 1 : 2], weights[..., 1::2]
+        half = 2**self.bits
+        surplus = (2 * half - 1) * (~first).sum(axis=-1, dtype=np.int64)
+        surplus += half * ((first & ~second).sum(axis=-1, dtype=np.int64) - (~first & second).sum(axis=-1))
+        if self.simd % 2:
+            surplus += (half - 1) * ~weights[..., -1]
+        added_to_others = -(-self.simd // 2) - self.chains
+        return -surplus - added_to_others
+
     def elaborate(self, platform):
         m = Module()
-        bits = self.top.bit_length()
-        codes = [self.codes[lane * bits : (lane + 1) * bits] for lane in range(self.simd)]
-        later = Signal.like(self.weights)
-        m.d.sync += later.eq(self.weights)
 
-        def register(value, lo, hi, name):
-            held = Signal(range(lo, hi + 1), name=name, reset_less=True)
+        def register(value, limit, name):
+            held = Signal(range(limit + 1), name=name, reset_less=True)
             m.d.sync += held.eq(value)
-            return held
+            return held, limit
 
-        sums, differences = [], []
-        for k in range(0, self.simd, 2):
-            a, b = codes[k], codes[k + 1] if k + 1 < self.simd else Const(0, 1)
-            sums.append(register(a + b, 0, 2 * self.top, f"sum{k}"))
-            differences.append(register(a - b, -self.top, self.top, f"difference{k}"))
+        # sums[p][c] is chain c of output p so far, and the largest it can be.
+        sums: list[list] = [[None] * self.chains for _ in range(self.pe)]
+        codes = self.codes
+        for k, inputs in enumerate(self.positions):
+            if k:
+                # With a reset, lest synthesis spend LUTs on shift registers.
+                later = Signal((self.simd - inputs.start) * self.bits, name=f"codes{k}")
+                m.d.sync += later.eq(codes[-len(later) :])
+                codes = later
+            for chain in range(self.chains):
+                lanes = inputs[2 * chain : 2 * chain + 2]
+                name = f"{k}_{chain}"
+                if not lanes:
+                    for p in range(self.pe):
+                        sums[p][chain] = register(*sums[p][chain], f"partial{p}_{name}")
+                    continue
+                a, *b = (codes[self.bits * i :][: self.bits] for i in range(2 * chain, 2 * chain + len(lanes)))
+                limit = 2 ** (self.bits + len(b)) - 1
+                s, _ = register(a + b[0] if b else a, limit, f"sum{name}")
+                d, _ = register(Cat(a, Const(1)) - b[0], limit, f"difference{name}") if b else (s, limit)
+                for p in range(self.pe):
+                    at = self.pe * inputs.start + p * len(inputs) + 2 * chain
+                    chosen = Mux(self.weights[at + 1], d, s) if b else s
+                    term = chosen ^ self.weights[at].replicate(len(s))
+                    value, most = term, limit
+                    if k:
+                        # before + term + 1, written so that Yosys puts the choice of the term into the adder's LUTs.
+                        before, most = sums[p][chain]
+                        most += limit + 1
+                        value = before - ~Cat(term, Const(0, most.bit_length() - len(term)))
+                    sums[p][chain] = register(value, most, f"partial{p}_{name}")
 
-        totals = []
-        for p in range(self.pe):
-            terms = []
-            for k, (s, d) in enumerate(zip(sums, differences, strict=True)):
-                at = p * self.simd + 2 * k
-                positive = later[at]
-                other = later[at + 1] if 2 * k + 1 < self.simd else positive
-                chosen = Mux(positive == other, s, d)
-                term = Mux(positive, chosen, ~chosen)
-                terms.append((register(term, -2 * self.top - 1, 2 * self.top, f"term{p}_{k}"), 1))
-            level = 0
-            while len(terms) > 1:
-                joined = []
-                for k in range(0, len(terms), 2):
-                    parts = terms[k : k + 2]
-                    count = sum(n for _, n in parts)
-                    total = sum((value for value, _ in parts[1:]), parts[0][0])
-                    lo, hi = count * (-2 * self.top - 1), count * 2 * self.top
-                    joined.append((register(total, lo, hi, f"tree{p}_{level}_{k}"), count))
-                terms = joined
-                level += 1
-            totals.append(terms[0][0])
+        for level in range(self.levels):
+            for p, row in enumerate(sums):
+                joined = [row[c : c + 2] for c in range(0, len(row), 2)]
+                sums[p] = [
+                    register(sum(value for value, _ in pair), sum(most for _, most in pair), f"tree{p}_{level}_{c}")
+                    for c, pair in enumerate(joined)
+                ]
 
-        flags = Signal(3)
-        flags_in = Cat(self.valid, self.valid & self.first, self.valid & self.last)
-        for stage in range(2 + self.levels):
-            held = flags if stage == 1 + self.levels else Signal(3, name=f"flags{stage}")
-            m.d.sync += held.eq(flags_in)
-            flags_in = held
-        m.d.comb += self.starting.eq(flags[1])
-        m.d.sync += self.done.eq(flags[2])
-        with m.If(flags[0]):
-            for p, total in enumerate(totals):
-                m.d.sync += self.results[p].eq(Mux(flags[1], self.initial[p], self.results[p]) + total)
+        flags = Cat(self.valid, self.valid & self.first, self.valid & self.last)
+        for stage in range(self.latency - 1):
+            held = Signal(3, name=f"flags{stage}")
+            m.d.sync += held.eq(flags)
+            flags = held
+        valid, first, last = flags
+        m.d.comb += self.starting.eq(first)
+        m.d.sync += self.done.eq(last)
+        with m.If(valid):
+            for result, initial, [(total, _)] in zip(self.results, self.initial, sums, strict=True):
+                m.d.sync += result.eq(Mux(first, initial, result) + total)
         return m

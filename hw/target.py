@@ -27,7 +27,10 @@ class Target:
     blocks: Mapping[str, int]
 
 
-FAMILIES = {name: Family(name) for name in ("generic", "xc7", "ecp5", "ice40", "gowin")}
+FAMILIES = {
+    family.name: family
+    for family in (Family("generic"), Family("xc7", chain=8), Family("ecp5"), Family("ice40"), Family("gowin"))
+}
 
 TARGETS = {
     target.name: target

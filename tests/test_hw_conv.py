@@ -24,10 +24,13 @@ from bitfold.hw.accelerator import Accelerator
 from bitfold.hw.conv import ConvStage
 from bitfold.hw.plan import Folding, Plan
 from bitfold.hw.stream import Flow
+from bitfold.hw.target import FAMILIES
 from bitfold.hw.windowed import credits_for
 from bitfold.model.layers import BinaryConv, Chain, Requantise, shifted_relu
 from bitfold.model.net import Net
 from bitfold.model.tensor import Tensor
+
+GENERIC = FAMILIES["generic"]
 
 
 @st.composite
@@ -37,7 +40,8 @@ def conv_stages(draw: DrawFn, ops: int = 2000, side: int = 9) -> tuple[ConvStage
     layer = draw(binary_convs(t, ops))
     follows = draw(st.none() | requantises(layer.infer(t)))
     simd, pe = draw(st.sampled_from(conv_lanes(layer, t)))
-    stage = ConvStage(Flow(t, simd), layer, follows, pe)
+    folding, family = Folding(pe, simd), FAMILIES[draw(st.sampled_from(sorted(FAMILIES)))]
+    stage = ConvStage(Flow(t, simd), layer, follows, folding, family)
     return stage, Chain((layer, follows) if follows else (layer,))
 
 
@@ -93,7 +97,7 @@ def test_every_kernel_and_stride_on_an_oblong_map_with_uneven_padding(kernel, st
     pad = (kh - 1, max(0, kh - 2), kw // 3, kw - 1)
     t = Tensor(7, 5, 4, -3, 12)
     layer = BinaryConv(random_weights((4, *kernel, 4), 7), stride, pad)
-    stage = ConvStage(Flow(t, 4), layer, None, 4)
+    stage = ConvStage(Flow(t, 4), layer, None, Folding(4, 4), GENERIC)
     frames = random_frames(stage.source, 4)
     out = run_stage(stage, pack(stage.source, frames))
     np.testing.assert_array_equal(unpack(stage.sink, out.words), layer(frames))
@@ -118,7 +122,7 @@ def test_every_kind_of_result_and_input(follows, pe, lo, hi):
     """Padding adds real 0 also where the input's interval does not hold it."""
     t = Tensor(3, 3, 3, lo, hi, 2)
     layer = BinaryConv(random_weights((6, 3, 3, 3), 3), 1, (1, 1, 1, 1), 0)
-    stage = ConvStage(Flow(t, 3), layer, follows, pe)
+    stage = ConvStage(Flow(t, 3), layer, follows, Folding(pe, 3), GENERIC)
     frames = random_frames(stage.source, 2)
     expected = layer(frames) if follows is None else follows(layer(frames))
     np.testing.assert_array_equal(through(stage, frames), expected)
@@ -128,7 +132,7 @@ def test_16_to_16_channels_on_8x8_take_576_cycles_a_frame():
     t = Tensor(8, 8, 16, -16, 15, 4)
     layer = BinaryConv(random_weights((16, 3, 3, 16), 1), 1, (1, 1, 1, 1), 3)
     relu = shifted_relu(5, 7, 4)
-    stage = ConvStage(Flow(t, 16), layer, relu, 16)
+    stage = ConvStage(Flow(t, 16), layer, relu, Folding(16, 16), GENERIC)
     frames = random_frames(stage.source, 22)
     out = run_stage(stage, pack(stage.source, frames))
     np.testing.assert_array_equal(unpack(stage.sink, out.words), relu(layer(frames)))
@@ -141,7 +145,7 @@ def test_latency_counts_from_the_step_that_reads_the_last_tap(simd, pe, kernel):
     """Without padding the last tap is the last word that came, and it is read a cycle after it came."""
     t = Tensor(kernel, kernel, 8, 0, 3)
     layer = BinaryConv(random_weights((pe, kernel, kernel, 8), 2))
-    stage = ConvStage(Flow(t, simd), layer, None, pe)
+    stage = ConvStage(Flow(t, simd), layer, None, Folding(pe, simd), GENERIC)
     words = pack(stage.source, random_frames(stage.source, 1))
     last = 150
     out = run_stage(stage, words, at={"i": [*range(len(words) - 1), last]})
@@ -152,7 +156,7 @@ def test_credits_hide_the_latency_and_are_few():
     assert credits_for(1, 8) == 12
     assert credits_for(9, 8) == 4
     t = Tensor(8, 8, 2, 0, 3)
-    stage = ConvStage(Flow(t, 2), BinaryConv(random_weights((1, 1, 1, 2), 2)), None, 1)
+    stage = ConvStage(Flow(t, 2), BinaryConv(random_weights((1, 1, 1, 2), 2)), None, Folding(1, 2), GENERIC)
     out = run_stage(stage, pack(stage.source, random_frames(stage.source, 2)))
     assert set(np.diff(out.cycles)) == {1}
 

@@ -9,27 +9,31 @@ from hypothesis import given
 from hypothesis import strategies as st
 from machines import examples
 
-from bitfold.hw.mac import MacArray, correction
+from bitfold.hw.mac import MacArray
 
 LENGTHS = [1, 3, 1, 1, 2, 5]
 """Words of the dot products of a run."""
 
 
 def run_array(array, codes, weights, initial, idle, seed):
-    """Results of one dot product after the other; the cycles that `starting` and `done` took to come."""
+    """Results of one dot product after the other; the cycles from each one's last word to `done`."""
     rng = np.random.default_rng(seed)
-    bits = array.top.bit_length()
     schedule = []
     for length in LENGTHS:
         for k in range(length):
             while rng.random() < idle:
                 schedule.append(None)
             schedule.append((k == 0, k == length - 1))
+    schedule += [None] * (array.latency + 1)
     results, lags, taken = [], [], []
+    steering = [pack_bits(rows) for rows in array.steering(weights)]
+    shifts = [array.pe * inputs.start for inputs in array.positions]
+    # What each position is given, cycle by cycle: the weights of the word that came 1 + k cycles before.
+    given = [[0] * (1 + k) for k in range(len(steering))]
 
     async def bench(ctx):
         word = 0
-        for cycle, slot in enumerate(schedule + [None] * (array.latency + 1)):
+        for cycle, slot in enumerate(schedule):
             if ctx.get(array.done):
                 results.append([ctx.get(array.results[p]) for p in range(array.pe)])
                 lags.append(cycle - ends[len(results) - 1])
@@ -41,9 +45,11 @@ def run_array(array, codes, weights, initial, idle, seed):
             ctx.set(array.valid, slot is not None)
             ctx.set(array.first, slot[0] if slot else 1)
             ctx.set(array.last, slot[1] if slot else 1)
+            for feed, rows in zip(given, steering, strict=True):
+                feed.append(rows[word] if slot else 0)
+            ctx.set(array.weights, sum(feed[cycle] << shift for feed, shift in zip(given, shifts, strict=True)))
             if slot:
-                ctx.set(array.codes, sum(int(code) << k * bits for k, code in enumerate(codes[word])))
-                ctx.set(array.weights, sum(int(bit) << k for k, bit in enumerate(weights[word].ravel())))
+                ctx.set(array.codes, sum(int(code) << k * array.bits for k, code in enumerate(codes[word])))
                 word += 1
             await ctx.tick()
 
@@ -55,9 +61,20 @@ def run_array(array, codes, weights, initial, idle, seed):
     return results, lags
 
 
-@given(st.integers(1, 9), st.integers(1, 4), st.integers(1, 20), st.sampled_from([0.0, 0.5]), st.integers(0, 999))
-@examples(30)
-def test_array_sums_signed_codes_and_has_its_latency(simd, pe, top, idle, seed):
+def pack_bits(rows):
+    return [sum(int(bit) << k for k, bit in enumerate(row)) for row in rows]
+
+
+@given(
+    st.integers(1, 9) | st.sampled_from([16, 21]),
+    st.integers(1, 4),
+    st.integers(1, 20),
+    st.sampled_from([1, 2, 3, 8]),
+    st.sampled_from([0.0, 0.5]),
+    st.integers(0, 999),
+)
+@examples(40)
+def test_array_sums_signed_codes_and_has_its_latency(simd, pe, top, chain, idle, seed):
     rng = np.random.default_rng(seed)
     words = sum(LENGTHS)
     codes = rng.integers(0, top, (words, simd), endpoint=True)
@@ -68,19 +85,39 @@ def test_array_sums_signed_codes_and_has_its_latency(simd, pe, top, idle, seed):
     starts = np.cumsum([0, *LENGTHS[:-1]])
     products = (np.where(weights, 1, -1) * codes[:, None]).sum(axis=-1)
     expected = initial + np.add.reduceat(products, starts)
-    corrected = initial + np.add.reduceat(correction(weights), starts)
     width = int(max(abs(expected).max(), abs(products).max(), 64)).bit_length() + 1
-    array = MacArray(simd, pe, top, width)
+    array = MacArray(simd, pe, top, width, chain)
+    half = 1 << width - 1
+    corrected = initial + np.add.reduceat(array.correction(weights), starts)
+    corrected = (corrected + half) % (2 * half) - half
     results, lags = run_array(array, codes, weights, corrected, idle, seed)
     np.testing.assert_array_equal(results, expected)
     assert set(lags) == {array.latency}
 
 
-def test_correction_counts_the_pairs_whose_first_weight_is_minus_one():
-    weights = np.array([[0, 0, 1, 0, 0], [1, 1, 0, 1, 1]], np.bool_)
-    np.testing.assert_array_equal(correction(weights), [2, 1])
+def test_steering_inverts_where_the_first_weight_is_minus_one_and_takes_the_difference_where_two_differ():
+    weights = np.array([[[0, 0, 1, 0, 0]], [[1, 1, 0, 1, 1]]], np.bool_)
+    tree, chain = MacArray(5, 1, 3, 8, 1), MacArray(5, 1, 3, 8, 2)
+    expected = np.array([[1, 0, 0, 1, 1], [0, 0, 1, 1, 0]], np.bool_)
+    np.testing.assert_array_equal(np.concatenate(tree.steering(weights), axis=1), expected)
+    for rows, inputs in zip(chain.steering(weights), chain.positions, strict=True):
+        np.testing.assert_array_equal(rows, expected[:, inputs.start : inputs.stop])
 
 
-@pytest.mark.parametrize(("simd", "latency"), [(1, 3), (2, 3), (3, 4), (4, 4), (8, 5), (16, 6), (17, 7)])
-def test_latency_grows_by_a_register_a_level(simd, latency):
-    assert MacArray(simd, 1, 3, 8).latency == latency
+@pytest.mark.parametrize(("chain", "added"), [(1, 0), (2, 1), (8, 2)])
+def test_correction_takes_back_what_the_terms_are_too_large_by(chain, added):
+    """Codes of 2 bits: 7 for an inverted sum, 4 for a difference, 3 for an inverted one and for an inverted code."""
+    weights = np.array([[0, 0, 1, 1, 0], [1, 0, 0, 1, 1]], np.bool_)
+    array = MacArray(5, 1, 3, 8, chain)
+    np.testing.assert_array_equal(array.correction(weights), [-7 - 3 - added, -4 - 3 - added])
+
+
+@pytest.mark.parametrize(
+    ("simd", "chain", "latency"),
+    [
+        *[(1, 1, 3), (2, 1, 3), (3, 1, 4), (4, 1, 4), (8, 1, 5), (16, 1, 6), (17, 1, 7)],
+        *[(1, 8, 3), (4, 2, 4), (16, 8, 10), (16, 4, 7), (18, 8, 8)],
+    ],
+)
+def test_latency_grows_by_a_register_a_level_and_a_position(simd, chain, latency):
+    assert MacArray(simd, 1, 3, 8, chain).latency == latency

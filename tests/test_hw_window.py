@@ -12,7 +12,9 @@ from strategies import random_weights, sum_pools, tensors
 
 import bitfold.hw.conv
 from bitfold.hw.conv import ConvStage
+from bitfold.hw.plan import Folding
 from bitfold.hw.stream import Flow
+from bitfold.hw.target import FAMILIES
 from bitfold.hw.window import Geometry
 from bitfold.model.layers import BinaryConv
 from bitfold.model.tensor import Tensor
@@ -87,7 +89,8 @@ def even_run(layer, less, monkeypatch, frames=6):
     height, width, kernel, stride, padding, words, _ = layer
     monkeypatch.setattr(bitfold.hw.conv, "Geometry", lambda *args: Shallow(*args, less=less))
     t = Tensor(height, width, words, 0, 3)
-    stage = ConvStage(Flow(t, 1), BinaryConv(random_weights((1, *kernel, words), 1), stride, padding), None, 1)
+    conv = BinaryConv(random_weights((1, *kernel, words), 1), stride, padding)
+    stage = ConvStage(Flow(t, 1), conv, None, Folding(1, 1), FAMILIES["generic"])
     stream = pack(stage.source, random_frames(stage.source, frames))
     due = [k * stage.cycles // stage.source.frame_words for k in range(len(stream))]
     out = run_stage(stage, stream, at={"i": due})
