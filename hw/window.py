@@ -1,10 +1,11 @@
 """The window: a circular line buffer that the dot products read in place."""
 
+import math
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-from amaranth import Cat, Module, Mux, Signal, unsigned
+from amaranth import Cat, Const, Module, Mux, Signal, Value, unsigned
 from amaranth.lib import wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
@@ -81,6 +82,16 @@ class Geometry:
         return right, down, on
 
 
+@dataclass(frozen=True)
+class Loop:
+    """A loop over taps or windows: its rounds, and what a round moves the tap by: words, columns, rows."""
+
+    count: int
+    words: int
+    x: int
+    y: int
+
+
 class Window(wiring.Component):
     """Stores the pixels of a map and reads the taps of its windows, one word a cycle, in a fixed order.
 
@@ -118,14 +129,14 @@ class Window(wiring.Component):
         self.credits = credits
         self.size = geometry.depth * flow.words
         (kh, kw), f = geometry.kernel, flow.words
-        across, down = f, geometry.width * f
-        # (count, distance in words) of each loop, the innermost first; all but the last make a dot product.
-        if groups:
-            self.loops = ((f, 1), (kw, across), (kh, down), (groups, 0))
-        else:
-            self.loops = ((kw, across), (kh, down), (f, 1))
-        self.dot_loops = len(self.loops) - 1
-        self.taps = int(np.prod([count for count, _ in self.loops]))
+        word, kx, ky = Loop(f, 1, 0, 0), Loop(kw, f, 1, 0), Loop(kh, geometry.width * f, 0, 1)
+        column = Loop(geometry.out_width, geometry.stride * f, geometry.stride, 0)
+        row = Loop(geometry.out_height, geometry.stride * geometry.width * f, 0, geometry.stride)
+        # The innermost first: those of a dot product, one that repeats it, those over the windows.
+        dot, repeat = ((word, kx, ky), Loop(groups, 0, 0, 0)) if groups else ((kx, ky), word)
+        self.loops = (*dot, repeat, column, row)
+        self.dot_loops, self.tap_loops = len(dot), len(dot) + 1
+        self.taps = math.prod(loop.count for loop in self.loops[: self.tap_loops])
         super().__init__(
             {
                 "i": In(flow.signature),
@@ -139,112 +150,114 @@ class Window(wiring.Component):
             }
         )
 
+    def jumps(self) -> NDArray[np.int64]:
+        """int64 [loops + 1, 4]: from a tap to the next, when all loops inside this one end; the last row is the frame's.
+
+        How far the tap moves in words, in columns, in rows; and how many words the base leaves behind.
+        """
+        rounds = np.array([loop.count - 1 for loop in self.loops])
+        moves = np.array([*((loop.words, loop.x, loop.y) for loop in self.loops), (self.flow.frame_words, 0, 0)])
+        moves[1:] -= np.cumsum(rounds[:, None] * moves[:-1], axis=0)
+        freed = np.array([*[0] * self.tap_loops, *self.geometry.steps]) * self.flow.words
+        return np.column_stack([moves, freed])
+
     def elaborate(self, platform):
         m = Module()
-        g, size, words = self.geometry, self.size, self.flow.words
-        m.submodules.memory = memory = Memory(shape=unsigned(self.flow.bits), depth=size, init=[])
+        g, size = self.geometry, self.size
+        m.submodules.memory = memory = Memory(shape=unsigned(self.read_flow.bits), depth=size, init=[])
         write = memory.write_port()
         read = memory.read_port()
         step = self.step
-        right, down, on = (distance * words for distance in g.steps)
-
-        # Write: `fill` may be negative while a stride jumps ahead of what has come.
-        written = Signal(range(size))
-        fill = Signal(
-            range(-max(right, down, on, 1), size + max(0, -min(right, down, on)) + 1),
-            init=-int(g.bases[0]) * words,
-        )
+        move = Signal()
         take = Signal()
+        distances, across, down, freed = self.jumps().T.tolist()
+        start = int(g.bases[0]) * self.flow.words
+
+        # The tap after this one. Its loops count down past 0, so that a sign bit says which are in their last round.
+        ends = []
+        inner = move
+        for level, loop in enumerate(self.loops):
+            left = Signal(range(-1, max(1, loop.count - 1)), init=loop.count - 2, name=f"loop{level}")
+            with m.If(inner):
+                m.d.sync += left.eq(Mux(left[-1], loop.count - 2, left - 1))
+            ends.append(left[-1])
+            inner &= left[-1]
+
+        def jump(choices):
+            chosen = Const(choices[-1])
+            for end, choice in reversed(list(zip(ends, choices, strict=False))):
+                chosen = Mux(end, chosen, choice)
+            return chosen
+
+        inside = Const(1)
+        if any(g.padding):
+            (kh, kw), (top, _, left, _) = g.kernel, g.padding
+            x = Signal(range(-left, (g.out_width - 1) * g.stride + kw - left), init=-left)
+            y = Signal(range(-top, (g.out_height - 1) * g.stride + kh - top), init=-top)
+            inside = (x >= 0) & (x < g.width) & (y >= 0) & (y < g.height)
+            with m.If(move):
+                m.d.sync += [x.eq(x + jump(across)), y.eq(y + jump(down))]
+
+        # This tap, with all that decides whether it is read in registers of its own.
+        valid = Signal()
+        first = Signal()
+        last = Signal(init=1)
+        over = Signal()
+        waits = Signal()
+        address = Signal(range(size), init=start % size)
+        onward = Signal(range(size))
+        wrapped = Signal(range(-size, 0), init=-size)
+        behind = Signal(range(min(0, *(-d for d in distances)), max(0, *(-d for d in distances)) + 1))
+        given_up = Signal(range(min(0, *(-d for d in freed)), max(0, *(-d for d in freed)) + 1))
+        with m.If(move):
+            m.d.sync += [
+                valid.eq(1),
+                first.eq(last),
+                last.eq(Cat(ends[: self.dot_loops]).all()),
+                over.eq(Cat(ends[: self.tap_loops]).all()),
+                waits.eq(inside),
+                onward.eq(jump([distance % size for distance in distances])),
+                wrapped.eq(jump([distance % size - size for distance in distances])),
+                behind.eq(jump([-distance for distance in distances])),
+                given_up.eq(jump([-distance for distance in freed])),
+                address.eq(
+                    (address + onward)[: len(address)]
+                    if size & (size - 1) == 0
+                    else Mux((address + wrapped) < 0, address + onward, address + wrapped)
+                ),
+            ]
+
+        # Comparisons are sign bits too. `ahead`: words that have come, beyond this tap. `full`: words from the base on,
+        # less the memory's size; a stride may put the base ahead of what has come. `pending`: dot products under way,
+        # less the credits.
+        reach = max(1, sum((loop.count - 1) * loop.words for loop in self.loops[: self.tap_loops]))
+        low, high = -max(*freed, 1), size - min(freed)
+        ahead = Signal(range(low - reach - 1, high), init=-start - 1)
+        full = Signal(range(low - size, high - size + 1), init=-start - size)
+        pending = Signal(range(-self.credits, 1), init=-self.credits)
         m.d.comb += [
-            self.i.ready.eq(fill < size),
+            step.eq(valid & (~waits | ~ahead[-1]) & (~first | pending[-1])),
+            move.eq(step | ~valid),
             take.eq(self.i.valid & self.i.ready),
+            self.i.ready.eq(full[-1]),
+        ]
+        m.d.sync += [
+            ahead.eq(add(ahead, Mux(step, behind, 0), take)),
+            full.eq(add(full, Mux(step, given_up, 0), take)),
+            pending.eq(pending + (step & first) - self.returned),
+        ]
+        with m.If(step):
+            m.d.sync += self.index.eq(Mux(over, 0, self.index + 1))
+
+        written = Signal(range(size))
+        m.d.comb += [
             write.addr.eq(written),
-            write.data.eq(self.i.payload),
+            write.data.eq(self.flow.recode(self.i.payload, self.read_flow)),
             write.en.eq(take),
+            read.addr.eq(address),
         ]
         with m.If(take):
             m.d.sync += written.eq(wrap_add(written, 1, size))
-
-        # Read: nested counters; whoever wraps passes the step on to the next one out.
-        start = int(g.bases[0]) * words % size
-        base = Signal(range(size), init=start)
-        address = Signal(range(size), init=start)
-        reach = max(1, sum((count - 1) * distance for count, distance in self.loops))
-        offset = Signal(range(reach + 1))
-        counters, ends = [], []
-        for level, (count, _) in enumerate(self.loops):
-            counter = Signal(range(max(2, count)), name=f"loop{level}")
-            end = Signal(name=f"end{level}")
-            m.d.comb += end.eq(counter == count - 1)
-            counters.append(counter)
-            ends.append(end)
-
-        def advance(level):
-            """Step loop `level`; all loops inside have wrapped."""
-            if level == len(self.loops):
-                next_window()
-                return
-            _, distance = self.loops[level]
-            delta = distance - sum((count - 1) * inner for count, inner in self.loops[:level])
-            with m.If(ends[level]):
-                m.d.sync += counters[level].eq(0)
-                advance(level + 1)
-            with m.Else():
-                m.d.sync += [
-                    counters[level].eq(counters[level] + 1),
-                    address.eq(wrap_add(address, delta, size)),
-                    offset.eq(offset + delta),
-                ]
-
-        column = Signal(range(max(2, g.out_width)))
-        row = Signal(range(max(2, g.out_height)))
-        top, left = g.padding[0], g.padding[2]
-        y = Signal(range(-top - 1, g.height + g.stride + 1), init=-top)
-        x = Signal(range(-left - 1, g.width + g.stride + 1), init=-left)
-        freed = Signal(range(-max(0, -min(right, down, on)), max(right, down, on, 1) + 1))
-
-        def next_window():
-            def move(distance):
-                target = wrap_add(base, distance, size)
-                m.d.sync += [base.eq(target), address.eq(target), offset.eq(0)]
-                m.d.comb += freed.eq(distance)
-
-            m.d.sync += self.index.eq(0)
-            with m.If(column != g.out_width - 1):
-                move(right)
-                m.d.sync += [column.eq(column + 1), x.eq(x + g.stride)]
-            with m.Else():
-                m.d.sync += [column.eq(0), x.eq(-left)]
-                with m.If(row != g.out_height - 1):
-                    move(down)
-                    m.d.sync += [row.eq(row + 1), y.eq(y + g.stride)]
-                with m.Else():
-                    move(on)
-                    m.d.sync += [row.eq(0), y.eq(-top)]
-
-        with m.If(step):
-            m.d.sync += self.index.eq(self.index + 1)
-            advance(0)
-        m.d.sync += fill.eq(fill + take - freed)
-
-        kx, ky = (counters[1], counters[2]) if len(self.loops) == 4 else (counters[0], counters[1])
-        inside = Signal()
-        tap_x, tap_y = x + kx, y + ky
-        if any(g.padding):
-            m.d.comb += inside.eq((tap_x >= 0) & (tap_x < g.width) & (tap_y >= 0) & (tap_y < g.height))
-        else:
-            m.d.comb += inside.eq(1)
-
-        first = Signal()
-        last = Signal()
-        credit = Signal(range(self.credits + 1), init=self.credits)
-        m.d.comb += [
-            first.eq(~Cat(counters[: self.dot_loops]).any()),
-            last.eq(Cat(ends[: self.dot_loops]).all()),
-            step.eq((~inside | (offset < fill)) & (~first | (credit != 0))),
-            read.addr.eq(address),
-        ]
-        m.d.sync += credit.eq(credit + self.returned - (step & first))
 
         # The memory answers one cycle after the step, the padding is put in one later.
         valid1 = Signal()
@@ -255,10 +268,17 @@ class Window(wiring.Component):
             valid1.eq(step),
             first1.eq(first),
             last1.eq(last),
-            inside1.eq(inside),
+            inside1.eq(waits),
             self.valid.eq(valid1),
             self.first.eq(first1),
             self.last.eq(last1),
-            self.word.eq(Mux(inside1, self.flow.recode(read.data, self.read_flow), self.read_flow.zero())),
+            self.word.eq(Mux(inside1, read.data, self.read_flow.zero())),
         ]
         return m
+
+
+def add(total: Signal, change: Value, one: Value) -> Value:
+    """total + change + one, for signed values and a bit, in one carry chain."""
+    bits = len(total)
+    change = Cat(change, change[-1].replicate(bits))[:bits]
+    return (Cat(Const(1, 1), total) + Cat(one, change))[1 : bits + 1].as_signed()
