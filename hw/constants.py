@@ -40,12 +40,11 @@ class ConstantTable(wiring.Component):
         if len(set(self.words)) > 1:
             m.submodules.table = table = Memory(shape=unsigned(self.row_bits), depth=count, init=self.words)
             read = table.read_port(domain="comb")
-            index = Signal(range(count))
-            following = Signal(range(count))
-            m.d.comb += [
-                following.eq(Mux(index == count - 1, 0, index + 1)),
-                read.addr.eq(following),
-            ]
+            following = Signal(range(count), init=1)
+            m.d.comb += read.addr.eq(following)
             with m.If(self.next):
-                m.d.sync += [index.eq(following), self.row.as_value().eq(read.data)]
+                m.d.sync += [
+                    following.eq(Mux(following == count - 1, 0, following + 1)),
+                    self.row.as_value().eq(read.data),
+                ]
         return m

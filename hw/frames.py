@@ -6,7 +6,7 @@ frames: a frame that ends early is filled up, the rest of one that ends late is 
 it hands a verdict past the pipeline to FrameGate, which lets only good frames out.
 """
 
-from amaranth import Cat, Module, Mux, Signal, signed, unsigned
+from amaranth import Cat, Const, Module, Mux, Signal, signed, unsigned
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -171,41 +171,58 @@ class Classifier(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         t, lanes, words = self.source.tensor, self.source.lanes, self.source.words
-        codes = self.source.codes(self.i.payload)
-        word = Signal(range(max(2, words)))
-        left = Signal(range(max(2, t.pixels)))
-        best = Signal.like(self.o.payload.best, name="best")
-        top = Signal(t.bits)
         full = Signal()
-        take = Signal()
-
-        # A running knockout over the lanes, from the pixel's best so far; only a larger code wins.
-        leader, leading = best, top
-        for lane, code in enumerate(codes):
-            wins = Signal(name=f"wins{lane}")
-            first = (word == 0) if lane == 0 else 0
-            m.d.comb += wins.eq((code > leading) | first)
-            before, leader = leader, Signal.like(best, name=f"leader{lane}")
-            m.d.comb += leader.eq(Mux(wins, word * lanes + lane, before))
-            before, leading = leading, Signal.like(top, name=f"leading{lane}")
-            m.d.comb += leading.eq(Mux(wins, code, before))
-
-        held = Signal.like(self.o.payload, name="held")
+        move = Signal()
         m.d.comb += [
-            self.i.ready.eq(~full | self.o.ready),
-            take.eq(self.i.valid & self.i.ready),
+            move.eq(~full | self.o.ready),
+            self.i.ready.eq(move),
             self.o.valid.eq(full),
-            self.o.payload.eq(held),
         ]
-        with m.If(take):
-            m.d.sync += [full.eq(1), best.eq(leader), top.eq(leading), held.best.eq(leader)]
-            m.d.sync += [value.eq(code + t.lo) for value, code in zip(held.values, codes, strict=True)]
+
+        def register(value, name):
+            held = Signal.like(value, name=name)
+            with m.If(move):
+                m.d.sync += held.eq(value)
+            return held
+
+        # A knockout over the word's lanes, a register at every round; only a larger code beats a lower lane's.
+        word = register(self.i.payload, "word")
+        valid = register(self.i.valid, "valid")
+        contenders = [(code, Const(lane)) for lane, code in enumerate(self.source.codes(word))]
+        while len(contenders) > 1:
+            rounds = (len(contenders) - 1).bit_length()
+            winners = []
+            for k, ((a, lane_a), (b, lane_b)) in enumerate(zip(contenders[0::2], contenders[1::2], strict=False)):
+                wins = b > a
+                code = register(Mux(wins, b, a), f"code{rounds}_{k}")
+                winners.append((code, register(Mux(wins, lane_b, lane_a), f"lane{rounds}_{k}")))
+            if len(contenders) % 2:
+                winners.append(tuple(register(value, f"bye{rounds}") for value in contenders[-1]))
+            contenders = winners
+            word = register(word, f"word{rounds}")
+            valid = register(valid, f"valid{rounds}")
+
+        # The word's best against the pixel's best so far.
+        (code, lane) = contenders[0]
+        index = Signal(range(max(2, words)))
+        left = Signal(range(max(2, t.pixels)))
+        channel = Signal.like(self.o.payload.best, name="channel")
+        top = Signal(t.bits)
+        held = Signal.like(self.o.payload, name="held")
+        m.d.comb += self.o.payload.eq(held)
+        with m.If(move):
+            m.d.sync += full.eq(valid)
+        with m.If(move & valid):
+            with m.If((index == 0) | (code > top)):
+                m.d.sync += [held.best.eq(channel + lane), top.eq(code)]
             m.d.sync += [
-                held.last.eq((word == words - 1) & (left == t.pixels - 1)),
-                word.eq(Mux(word == words - 1, 0, word + 1)),
+                value.eq(code + t.lo) for value, code in zip(held.values, self.source.codes(word), strict=True)
             ]
-            with m.If(word == words - 1):
+            m.d.sync += [
+                held.last.eq((index == words - 1) & (left == t.pixels - 1)),
+                index.eq(Mux(index == words - 1, 0, index + 1)),
+                channel.eq(Mux(index == words - 1, 0, channel + lanes)),
+            ]
+            with m.If(index == words - 1):
                 m.d.sync += left.eq(Mux(left == t.pixels - 1, 0, left + 1))
-        with m.Elif(self.o.ready):
-            m.d.sync += full.eq(0)
         return m

@@ -1,3 +1,4 @@
+# amaranth: UnusedElaboratable=no
 """Rounding shift and shifted ReLU on codes.
 
 A Requantise is clip((q + addend) >> shift, lo, hi). With all constants moved before the shift, the value
@@ -8,11 +9,13 @@ from dataclasses import dataclass
 
 import numpy as np
 from amaranth import Cat, Const, Module, Mux, Signal, Value, signed
+from amaranth.lib import wiring
 from numpy.typing import NDArray
 
 from ..model.layers import Requantise
 from ..model.tensor import Tensor
 from .constants import ConstantTable
+from .results import ResultQueue
 from .stream import Flow, Stage
 
 
@@ -76,37 +79,34 @@ def clip_code(value: Value, lo: int, hi: int, top: int) -> Value:
 
 
 class RequantiseStage(Stage):
-    """A Requantise by itself, on every lane: one addition of a constant, then shift and clip."""
+    """A Requantise by itself, on every lane: one addition of a constant, then shift and clip; a word a cycle."""
+
+    latency = 2
 
     def __init__(self, source: Flow, layer: Requantise):
         self.layer = layer
         self.scaler = Scaler(source.tensor, layer)
         super().__init__(source, Flow(layer.infer(source.tensor), source.lanes))
+        self.results = ResultQueue(self.sink, self.latency)
+        self.storage = -(-self.results.credits // source.words)
 
     def elaborate(self, platform):
         m = Module()
         lanes, words, width = self.source.lanes, self.source.words, self.scaler.width
         addend = self.scaler.addend + self.source.tensor.lo
-        held = Signal(self.sink.bits)
-        full = Signal()
+        m.submodules.constants = constants = ConstantTable(addend.reshape(words, lanes), width)
+        m.submodules.results = results = self.results
         take = Signal()
         m.d.comb += [
-            self.i.ready.eq(~full | self.o.ready),
+            self.i.ready.eq(results.room),
             take.eq(self.i.valid & self.i.ready),
-            self.o.valid.eq(full),
-            self.o.payload.eq(held),
+            constants.next.eq(take),
+            results.enter.eq(take),
         ]
-        m.submodules.constants = constants = ConstantTable(addend.reshape(words, lanes), width)
-        m.d.comb += constants.next.eq(take)
-        codes = Signal(self.sink.bits)
+        wiring.connect(m, results.o, wiring.flipped(self.o))
+        m.d.sync += results.done.eq(take)
         for lane, (code, constant) in enumerate(zip(self.source.codes(self.i.payload), constants.row, strict=True)):
-            value = Signal(signed(width), name=f"value{lane}")
-            m.d.comb += [
-                value.eq(code + constant),
-                self.sink.codes(codes)[lane].eq(self.scaler.code(value)),
-            ]
-        with m.If(take):
-            m.d.sync += [full.eq(1), held.eq(codes)]
-        with m.Elif(self.o.ready):
-            m.d.sync += full.eq(0)
+            value = Signal(signed(width), name=f"value{lane}", reset_less=True)
+            m.d.sync += value.eq(code + constant)
+            m.d.comb += self.sink.codes(results.result)[lane].eq(self.scaler.code(value))
         return m

@@ -10,7 +10,7 @@ from .stream import Flow
 
 
 class SaturatingAdd(wiring.Component):
-    """clip(body + skip, lo, hi), a word a cycle.
+    """clip(body + skip, lo, hi), a word a cycle, offered two cycles after it is taken.
 
     Members
     -------
@@ -27,10 +27,13 @@ class SaturatingAdd(wiring.Component):
         m = Module()
         a, b, out = self.body_flow.tensor, self.skip_flow.tensor, self.sink.tensor
         lo, hi = a.lo + b.lo - out.lo, a.hi + b.hi - out.lo
+        added = Signal()
         full = Signal()
+        move = Signal()
         take = Signal()
         m.d.comb += [
-            take.eq(self.body.valid & self.skip.valid & (~full | self.o.ready)),
+            move.eq(~full | self.o.ready),
+            take.eq(self.body.valid & self.skip.valid & move),
             self.body.ready.eq(take),
             self.skip.ready.eq(take),
             self.o.valid.eq(full),
@@ -45,12 +48,9 @@ class SaturatingAdd(wiring.Component):
             strict=True,
         )
         for lane, (x, y, code) in enumerate(lanes):
-            total = Signal(signed(width), name=f"total{lane}")
-            m.d.comb += total.eq(x + y + lo)
-            with m.If(take):
-                m.d.sync += code.eq(clip_code(total, lo, hi, out.hi - out.lo))
-        with m.If(take):
-            m.d.sync += full.eq(1)
-        with m.Elif(self.o.ready):
-            m.d.sync += full.eq(0)
+            total = Signal(signed(width), name=f"total{lane}", reset_less=True)
+            with m.If(move):
+                m.d.sync += [total.eq(x + y + lo), code.eq(clip_code(total, lo, hi, out.hi - out.lo))]
+        with m.If(move):
+            m.d.sync += [added.eq(take), full.eq(added)]
         return m

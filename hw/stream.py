@@ -125,22 +125,40 @@ class Queue(Stage):
 
     def __init__(self, flow: Flow, depth: int):
         self.depth = depth
-        self.latency = 1 if depth <= 32 else 2
+        self.latency = 1 if depth <= 32 else 3
         self.storage = -(-depth // flow.words)
         super().__init__(flow, flow)
 
     def elaborate(self, platform):
         m = Module()
-        kind = SyncFIFO if self.depth <= 32 else SyncFIFOBuffered
-        m.submodules.fifo = fifo = kind(width=self.source.bits, depth=self.depth)
+        shallow = self.depth <= 32
+        width = self.source.bits
+        fifo = (
+            SyncFIFO(width=width, depth=self.depth) if shallow else SyncFIFOBuffered(width=width, depth=self.depth - 1)
+        )
+        m.submodules.fifo = fifo
         m.d.comb += [
             fifo.w_data.eq(self.i.payload),
             fifo.w_en.eq(self.i.valid),
             self.i.ready.eq(fifo.w_rdy),
-            self.o.payload.eq(fifo.r_data),
-            self.o.valid.eq(fifo.r_rdy),
-            fifo.r_en.eq(self.o.ready),
         ]
+        if shallow:
+            m.d.comb += [
+                self.o.payload.eq(fifo.r_data),
+                self.o.valid.eq(fifo.r_rdy),
+                fifo.r_en.eq(self.o.ready),
+            ]
+        else:
+            # A block RAM answers late: its word goes straight into a register, the queue's last place.
+            held = Signal(width, reset_less=True)
+            full = Signal()
+            m.d.comb += [
+                self.o.payload.eq(held),
+                self.o.valid.eq(full),
+                fifo.r_en.eq(~full | self.o.ready),
+            ]
+            with m.If(fifo.r_en):
+                m.d.sync += [held.eq(fifo.r_data), full.eq(fifo.r_rdy)]
         return m
 
 

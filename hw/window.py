@@ -175,13 +175,11 @@ class Window(wiring.Component):
 
         # The tap after this one. Its loops count down past 0, so that a sign bit says which are in their last round.
         ends = []
-        inner = move
         for level, loop in enumerate(self.loops):
             left = Signal(range(-1, max(1, loop.count - 1)), init=loop.count - 2, name=f"loop{level}")
-            with m.If(inner):
+            with m.If(move & Cat(ends).all()):
                 m.d.sync += left.eq(Mux(left[-1], loop.count - 2, left - 1))
             ends.append(left[-1])
-            inner &= left[-1]
 
         def jump(choices):
             chosen = Const(choices[-1])
