@@ -69,18 +69,19 @@ class FrameGuard(wiring.Component):
             clip_code((sample - t.lo).as_signed(), low - t.lo, high - t.lo, t.hi - t.lo)[: t.bits]
             for sample in self.i.payload.pixel
         )
-        index = Signal(range(max(2, t.pixels)))
+        # Counts down past 0: its sign is the frame's last pixel.
+        index = Signal(range(-1, max(1, t.pixels - 1)), init=t.pixels - 2)
         ending = Signal()
         passed = Signal()
         # Two places keep verdict.ready from reaching o.valid, and o.ready from reaching verdict.valid.
         m.submodules.verdicts = verdicts = Queue(VERDICT, 2)
         wiring.connect(m, verdicts.o, wiring.flipped(self.verdict))
         m.d.comb += [
-            ending.eq(index == t.pixels - 1),
+            ending.eq(index[-1]),
             verdicts.i.valid.eq(passed & ending),
         ]
         with m.If(passed):
-            m.d.sync += index.eq(Mux(ending, 0, index + 1))
+            m.d.sync += index.eq(Mux(ending, t.pixels - 2, index - 1))
 
         def count(counter):
             with m.If(counter != 2**COUNTER_BITS - 1):
@@ -135,11 +136,11 @@ class FrameGate(Stage):
     def elaborate(self, platform):
         m = Module()
         words = self.source.frame_words
-        index = Signal(range(max(2, words)))
+        index = Signal(range(-1, max(1, words - 1)), init=words - 2)
         ending = Signal()
         passed = Signal()
         m.d.comb += [
-            ending.eq(index == words - 1),
+            ending.eq(index[-1]),
             self.o.payload.eq(self.i.payload),
             self.o.valid.eq(self.i.valid & self.verdict.valid & self.verdict.payload),
             self.i.ready.eq(self.verdict.valid & (self.o.ready | ~self.verdict.payload)),
@@ -147,7 +148,7 @@ class FrameGate(Stage):
             self.verdict.ready.eq(passed & ending),
         ]
         with m.If(passed):
-            m.d.sync += index.eq(Mux(ending, 0, index + 1))
+            m.d.sync += index.eq(Mux(ending, words - 2, index - 1))
         return m
 
 
@@ -173,9 +174,12 @@ class Classifier(wiring.Component):
         t, lanes, words = self.source.tensor, self.source.lanes, self.source.words
         full = Signal()
         move = Signal()
+        # Two places keep o.ready from reaching i.ready.
+        m.submodules.queue = queue = Queue(self.source, 2)
+        wiring.connect(m, wiring.flipped(self.i), queue.i)
         m.d.comb += [
             move.eq(~full | self.o.ready),
-            self.i.ready.eq(move),
+            queue.o.ready.eq(move),
             self.o.valid.eq(full),
         ]
 
@@ -186,8 +190,7 @@ class Classifier(wiring.Component):
             return held
 
         # A knockout over the word's lanes, a register at every round; only a larger code beats a lower lane's.
-        word = register(self.i.payload, "word")
-        valid = register(self.i.valid, "valid")
+        word, valid = queue.o.payload, queue.o.valid
         contenders = [(code, Const(lane)) for lane, code in enumerate(self.source.codes(word))]
         while len(contenders) > 1:
             rounds = (len(contenders) - 1).bit_length()

@@ -1,3 +1,4 @@
+# amaranth: UnusedElaboratable=no
 """The saturating add that closes a residual."""
 
 from amaranth import Module, Signal, signed
@@ -6,6 +7,7 @@ from amaranth.lib.wiring import In, Out
 
 from ..model.layers import Residual
 from .requantise import clip_code
+from .results import ResultQueue
 from .stream import Flow
 
 
@@ -27,30 +29,25 @@ class SaturatingAdd(wiring.Component):
         m = Module()
         a, b, out = self.body_flow.tensor, self.skip_flow.tensor, self.sink.tensor
         lo, hi = a.lo + b.lo - out.lo, a.hi + b.hi - out.lo
-        added = Signal()
-        full = Signal()
-        move = Signal()
+        m.submodules.results = results = ResultQueue(self.sink, latency=2)
         take = Signal()
         m.d.comb += [
-            move.eq(~full | self.o.ready),
-            take.eq(self.body.valid & self.skip.valid & move),
+            take.eq(self.body.valid & self.skip.valid & results.room),
             self.body.ready.eq(take),
             self.skip.ready.eq(take),
-            self.o.valid.eq(full),
+            results.enter.eq(take),
         ]
-        held = Signal(self.sink.bits)
-        m.d.comb += self.o.payload.eq(held)
+        wiring.connect(m, results.o, wiring.flipped(self.o))
+        m.d.sync += results.done.eq(take)
         width = max(hi.bit_length(), (-lo).bit_length()) + 1
         lanes = zip(
             self.body_flow.codes(self.body.payload),
             self.skip_flow.codes(self.skip.payload),
-            self.sink.codes(held),
+            self.sink.codes(results.result),
             strict=True,
         )
         for lane, (x, y, code) in enumerate(lanes):
             total = Signal(signed(width), name=f"total{lane}", reset_less=True)
-            with m.If(move):
-                m.d.sync += [total.eq(x + y + lo), code.eq(clip_code(total, lo, hi, out.hi - out.lo))]
-        with m.If(move):
-            m.d.sync += [added.eq(take), full.eq(added)]
+            m.d.sync += total.eq(x + y + lo)
+            m.d.comb += code.eq(clip_code(total, lo, hi, out.hi - out.lo))
         return m
