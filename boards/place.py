@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +24,7 @@ class Placed:
     """What place and route found.
 
     fmax : MHz
-    path : the longest path, cell by cell with nanoseconds
+    path : the longest path from register to register: nanoseconds since the clock, and the signal reached
     used : cells used, by kind, of those the device has
     """
 
@@ -46,9 +49,24 @@ def place(netlist: Path, device: str, *, frequency: float, seed: int = 1) -> Pla
     )  # fmt: skip
     found: dict[str, Any] = json.loads((netlist.parent / report).read_text())
     clock = min(found["fmax"].values(), key=lambda entry: entry["achieved"])
-    path = next((path["path"] for path in found["critical_paths"] if path["from"] == path["to"]), [])
+    path = next((path["path"] for path in found["critical_paths"] if path["from"] == path["to"]), ())
     return Placed(
         clock["achieved"],
-        tuple(f"{step['delay']:.2f} ns {step['type']} {step['to']['cell']}" for step in path),
+        summary(path),
         {name: (entry["used"], entry["available"]) for name, entry in found["utilization"].items() if entry["used"]},
     )
+
+
+PRIMITIVE = re.compile(r"_(LUT4|CCU2C|PFUMX|L6MUX21|TRELLIS_\w+|DP16KD|SB_\w+|D[OI][AB]?\d*(_\d+)?(\[\d+\])?$).*|\$.*")
+"""What Yosys and nextpnr append to the name of a signal to name the cells around it."""
+
+
+def summary(path: Iterable[Mapping[str, Any]]) -> tuple[str, ...]:
+    """nextpnr's path, with cells named after the signals they make and cells of one name joined."""
+    reached, now = [], 0.0
+    for step in path:
+        now += step["delay"]
+        cell, net = step["to"]["cell"], step.get("net", "")
+        name = PRIMITIVE.sub("", net) or PRIMITIVE.sub("", cell) or cell
+        reached.append((now, name))
+    return tuple(f"{list(steps)[-1][0]:.2f} ns {name}" for name, steps in groupby(reached, key=lambda step: step[1]))

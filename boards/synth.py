@@ -85,9 +85,10 @@ def synthesise(verilog: Path, top: str, family: str, *, keep: str | None = None,
     """
     stem = f"{top}.{family}"
     kept = f"setattr -mod -set keep_hierarchy 1 {keep}; " if keep else ""
-    # Yosys' names of the parts of a payload collide with those that ABC makes: hence rename -hide.
+    # The names of an array's elements, row[0], collide with those that ABC makes: hence rename -hide. The others stay,
+    # so that place and route can say where the longest path is.
     script = (
-        f"read_verilog {verilog.name}; hierarchy -check -top {top}; {kept}proc; flatten; rename -hide; "
+        f"read_verilog {verilog.name}; hierarchy -check -top {top}; {kept}proc; flatten; rename -hide w:*\\[*; "
         f"{SCRIPTS[family]} -top {top}"
     )
     if netlist:

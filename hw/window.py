@@ -95,10 +95,10 @@ class Loop:
 class Window(wiring.Component):
     """Stores the pixels of a map and reads the taps of its windows, one word a cycle, in a fixed order.
 
-    The buffer is one circular memory of words. Words are addressed relative to the window's base, so a tap
-    is there when its distance from the base is below `fill`, the words that came since the base; and the
-    writer may go on while `fill` is below the memory's size. Nothing else ties the two: the next row or
-    frame comes in while this one is read. A tap in the padding is read as real 0 and waits for nothing.
+    The buffer is one circular memory of words. A tap is there when fewer words lie between it and the window's
+    base than have come since the base; and the writer may go on while those are fewer than the memory holds.
+    Nothing else ties the two: the next row or frame comes in while this one is read. A tap in the padding is
+    read as real 0 and waits for nothing.
 
     Parameters
     ----------
@@ -151,7 +151,7 @@ class Window(wiring.Component):
         )
 
     def jumps(self) -> NDArray[np.int64]:
-        """int64 [loops + 1, 4]: from a tap to the next, when all loops inside this one end; the last row is the frame's.
+        """int64 [loops + 1, 4]: from a tap to the next when all loops inside this one end; the last row is the frame's.
 
         How far the tap moves in words, in columns, in rows; and how many words the base leaves behind.
         """

@@ -1,0 +1,105 @@
+# amaranth: UnusedElaboratable=no
+"""The clock that whole networks reach after place and route, and the path that limits it.
+
+    python benchmarks/fmax.py [--json]
+
+The digits network at no more than 256 lanes on an ECP5-85 of speed grade 6, and a small network on an iCE40 UP5K;
+the best of three seeds of place and route, a minute or two each. A multiplier in a netlist is an error.
+"""
+
+import argparse
+import json
+import tempfile
+from pathlib import Path
+
+import numpy as np
+
+from bitfold.boards.place import Placed, place
+from bitfold.boards.synth import synthesise
+from bitfold.hw import verilog
+from bitfold.hw.plan import Plan, fit
+from bitfold.model import zoo
+from bitfold.model.layers import BinaryConv, Chain, GlobalSum, shifted_relu
+from bitfold.model.net import Net
+from bitfold.model.tensor import Tensor
+
+SEEDS = (1, 2, 3)
+
+FEW_PINS = """
+module few_pins(
+    input clk, rst, s_axis_tvalid, s_axis_tlast, m_axis_tready, input [7:0] s_axis_tdata,
+    output s_axis_tready, m_axis_tvalid, m_axis_tlast, output [15:0] m_axis_tdata, output [3:0] m_axis_tuser
+);
+    bitfold inner(
+        .clk(clk), .rst(rst), .s_axis_tvalid(s_axis_tvalid), .s_axis_tlast(s_axis_tlast), .s_axis_tdata(s_axis_tdata),
+        .s_axis_tready(s_axis_tready), .m_axis_tvalid(m_axis_tvalid), .m_axis_tlast(m_axis_tlast),
+        .m_axis_tdata(m_axis_tdata), .m_axis_tuser(m_axis_tuser), .m_axis_tready(m_axis_tready)
+    );
+endmodule
+"""
+"""The iCE40's package has 39 pins: the counters of bad frames are left out."""
+
+
+def small() -> Net:
+    """Three convolutions with random weights and a head on 8x8 pixels."""
+    rng = np.random.default_rng(0)
+    layers = []
+    t = Tensor(8, 8, 1, 0, 16, 3)
+    for channels, stride in ((8, 1), (16, 2), (16, 1)):
+        layers.append(BinaryConv(rng.random((channels, 3, 3, t.channels)) < 0.5, stride, (1, 1, 1, 1), 1))
+        layers.append(shifted_relu(4, layers[-1].infer(t).frac, 1))
+        t = layers[-1].infer(layers[-2].infer(t))
+    layers += [GlobalSum(), BinaryConv(rng.random((10, 1, 1, 16)) < 0.5)]
+    return Net(Tensor(8, 8, 1, 0, 16, 3), Chain(tuple(layers)))
+
+
+def measure(name: str, net: Net, plan: Plan, device: str, frequency: float, folder: Path) -> dict[str, object]:
+    """Synthesise, and place with every seed for a clock of `frequency` MHz."""
+    path = verilog.write(net, plan, folder)
+    family, _, _ = device.partition("-")
+    top = "bitfold"
+    if family == "ice40":
+        top = "few_pins"
+        with path.open("a") as file:
+            file.write(FEW_PINS)
+    netlist = synthesise(path, top, family, netlist=True)
+    if netlist.multipliers:
+        raise SystemExit(f"{name} on {device}: {netlist.multipliers} multipliers")
+    placed = [place(folder / f"{top}.{family}.json", device, frequency=frequency, seed=seed) for seed in SEEDS]
+    best: Placed = max(placed, key=lambda one: one.fmax)
+    return {
+        "network": name,
+        "device": device,
+        "lanes": plan.lanes(net),
+        "luts": netlist.luts,
+        "ffs": netlist.ffs,
+        "multipliers": netlist.multipliers,
+        "fmax_mhz": round(best.fmax, 1),
+        "fmax_of_seeds": [round(one.fmax, 1) for one in placed],
+        "path": best.path,
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--json", action="store_true", help="print the figures as JSON")
+    arguments = parser.parse_args()
+    digits, tiny = zoo.load("digits"), small()
+    cases = [("digits", digits, fit(digits, 256), "ecp5-85", 150.0), ("small", tiny, fit(tiny, 64), "ice40-up5k", 40.0)]
+    figures = []
+    for case in cases:
+        with tempfile.TemporaryDirectory() as folder:
+            figures.append(measure(*case, Path(folder)))
+    if arguments.json:
+        print(json.dumps(figures))
+        return
+    for f in figures:
+        print(
+            f"{f['network']} on {f['device']}, {f['lanes']} lanes: {f['fmax_mhz']} MHz (seeds {f['fmax_of_seeds']}), "
+            f"{f['luts']} LUTs, {f['ffs']} flip-flops, {f['multipliers']} multipliers; the longest path:"
+        )
+        print("\n".join(f"  {step}" for step in f["path"]))
+
+
+if __name__ == "__main__":
+    main()
