@@ -38,19 +38,19 @@ class Accelerator(wiring.Component):
     def __init__(self, net: Net, plan: Plan):
         plan.check(net)
         self.net, self.plan = net, plan
-        self._guard = FrameGuard(net.input)
+        self._guard = FrameGuard(net.input, plan.family)
         self.pipeline = pipeline = Pipeline(plan)
         end = pipeline.grow(pipeline.start(self._guard.sink, self._guard.o), net.body, "")
         end = pipeline.convert(end, "output", plan.output_lanes)
         if end.flow.tensor.pixels > 1:
             # The verdict on a frame comes with its last pixel; until then a map's first rows wait here.
-            end = pipeline.add(end, "output_frame", Queue(end.flow, end.flow.frame_words))
+            end = pipeline.add(end, "output_frame", Queue(end.flow, end.flow.frame_words, plan.family))
         self._gate = FrameGate(end.flow)
         end = pipeline.add(end, "output_gate", self._gate)
         self._classifier = Classifier(end.flow)
         pipeline.links.append((end.port, self._classifier.i))
         frames = sum(-(-stage.storage // stage.source.tensor.pixels) for _, stage in pipeline.stages)
-        self._verdicts = Queue(VERDICT, frames + 2)
+        self._verdicts = Queue(VERDICT, frames + 2, plan.family)
         super().__init__(
             {
                 "i": self._guard.signature.members["i"],

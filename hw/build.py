@@ -114,18 +114,18 @@ class Pipeline:
             case BinaryConv():
                 end = self.grow_conv(end, layer, None, path, name)
             case Requantise():
-                end = self.add(end, name, RequantiseStage(end.flow, layer))
+                end = self.add(end, name, RequantiseStage(end.flow, layer, self.plan.family))
             case Scale():
-                end = self.add(end, name, ScaleStage(end.flow, layer))
+                end = self.add(end, name, ScaleStage(end.flow, layer, self.plan.family))
             case SumPool():
                 end = self.convert(end, name, self.plan.foldings[path].pe)
-                end = self.add(end, name, SumPoolStage(end.flow, layer))
+                end = self.add(end, name, SumPoolStage(end.flow, layer, self.plan.family))
             case GlobalSum():
-                end = self.add(end, name, GlobalSumStage(end.flow, layer))
+                end = self.add(end, name, GlobalSumStage(end.flow, layer, self.plan.family))
             case PadChannels():
                 end = self.convert(end, name, gcd(end.flow.lanes, source.channels, layer.channels))
                 # While zeros go out, what comes in waits here instead of holding up its stage.
-                end = self.add(end, f"{name}_pixel", Queue(end.flow, end.flow.words))
+                end = self.add(end, f"{name}_pixel", Queue(end.flow, end.flow.words, self.plan.family))
                 end = self.add(end, name, PadChannelsStage(end.flow, layer))
             case _:
                 raise TypeError(f"no stage for a layer of kind {type(layer).__name__}")
@@ -165,9 +165,9 @@ class Pipeline:
         depth = skip_depth(body, skip)
         if skip.lead > body.lead or (skip.needs > body.needs).any():
             # The skip is the slower branch (or is at times): then the body's words have to wait as well.
-            body = self.add(body, f"{name}_body_queue", Queue(body.flow, skip_depth(skip, body)))
+            body = self.add(body, f"{name}_body_queue", Queue(body.flow, skip_depth(skip, body), self.plan.family))
         if depth:
-            skip = self.add(skip, f"{name}_queue", Queue(skip.flow, depth))
+            skip = self.add(skip, f"{name}_queue", Queue(skip.flow, depth, self.plan.family))
         add = self.units[f"{name}_add"] = SaturatingAdd(body.flow, skip.flow, layer)
         self.links += [(body.port, add.body), (skip.port, add.skip)]
         return replace(

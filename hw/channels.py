@@ -3,7 +3,9 @@
 from amaranth import Module, Mux, Signal
 
 from ..model.layers import PadChannels
+from .resources import Resources
 from .stream import Flow, Stage
+from .target import Family
 
 
 class PadChannelsStage(Stage):
@@ -11,6 +13,10 @@ class PadChannelsStage(Stage):
 
     def __init__(self, source: Flow, layer: PadChannels):
         super().__init__(source, Flow(layer.infer(source.tensor), source.lanes))
+
+    def resources(self, family: Family) -> Resources:
+        bits = (self.sink.words - 1).bit_length()
+        return Resources(self.sink.bits + 1 + bits, bits)
 
     def elaborate(self, platform):
         m = Module()

@@ -1,11 +1,14 @@
 """Rows of constants that come round in a fixed order: offsets, rounding, corrections."""
 
 import numpy as np
-from amaranth import Module, Mux, Signal, signed, unsigned
+from amaranth import Module, Mux, Signal, signed
 from amaranth.lib import data, wiring
-from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 from numpy.typing import NDArray
+
+from .memory import alike, memory, place, varying
+from .resources import Resources, counter, stored
+from .target import Family
 
 
 def pack_rows(rows: NDArray[np.int64], width: int) -> list[int]:
@@ -21,6 +24,7 @@ class ConstantTable(wiring.Component):
     ----------
     rows : int64 [rows, lanes]
     width : bits of each signed constant
+    family : of the device
 
     Members
     -------
@@ -28,17 +32,28 @@ class ConstantTable(wiring.Component):
     row : Out(lanes signed constants)
     """
 
-    def __init__(self, rows: NDArray[np.int64], width: int):
+    def __init__(self, rows: NDArray[np.int64], width: int, family: Family):
+        self.family = family
         self.words = pack_rows(rows, width)
         self.row_bits = width * rows.shape[1]
         row = data.ArrayLayout(signed(width), rows.shape[1])
         super().__init__({"next": In(1), "row": Out(row, init=row.from_bits(self.words[0]))})
 
+    def resources(self, family: Family) -> Resources:
+        """What it takes of a device of the family."""
+        bits, count = varying(self.words), len(self.words)
+        if not bits:
+            return Resources()
+        where = place(bits, count, family, rom=True)
+        # A block gives no first row by itself: a multiplexer does until the first is asked for.
+        row = Resources(bits, 1) if where.blocks else Resources(0, alike(bits, count))
+        return stored(where) + counter(count, family) + row
+
     def elaborate(self, platform):
         m = Module()
         count = len(self.words)
         if len(set(self.words)) > 1:
-            m.submodules.table = table = Memory(shape=unsigned(self.row_bits), depth=count, init=self.words)
+            m.submodules.table = table = memory(self.row_bits, count, self.family, self.words)
             read = table.read_port(domain="comb")
             following = Signal(range(count), init=1)
             m.d.comb += read.addr.eq(following)

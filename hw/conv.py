@@ -2,13 +2,13 @@
 """A binary convolution as a stage: window, weight memory, MAC array, requantise, result queue."""
 
 import numpy as np
-from amaranth import Cat, Module, Signal, unsigned
-from amaranth.lib.memory import Memory
+from amaranth import Cat, Module, Signal
 from numpy.typing import NDArray
 
 from ..model.layers import BinaryConv, Requantise
 from .constants import ConstantTable
 from .mac import MacArray
+from .memory import memory
 from .plan import Folding
 from .requantise import Scaler
 from .stream import Flow
@@ -29,7 +29,7 @@ class ConvStage(WindowedStage):
     layer : the convolution
     requantise : what follows it, or None for the exact sums
     folding : outputs in parallel, as many as the sink has lanes; inputs, as many as the source has
-    family : of the device, which decides the form of the array
+    family : of the device, which decides the form of the array and where memories lie
     """
 
     def __init__(
@@ -49,6 +49,7 @@ class ConvStage(WindowedStage):
             groups=sums.channels // self.pe,
             dot_cycles=layer.fan_in // self.simd,
             latency=self.array.latency + 2,
+            family=family,
         )
 
     def weight_rows(self) -> list[NDArray[np.bool_]]:
@@ -84,16 +85,17 @@ class ConvStage(WindowedStage):
             m.d.sync += later.eq(address)
             address = later
             rows = np.packbits(bits, axis=1, bitorder="little")
-            m.submodules[f"weights{k}"] = memory = Memory(
-                shape=unsigned(bits.shape[1]),
-                depth=max(2, len(rows)),  # an address of no bits is not Verilog
-                init=[int.from_bytes(row.tobytes(), "little") for row in rows],
+            m.submodules[f"weights{k}"] = stored = memory(
+                bits.shape[1],
+                max(2, len(rows)),  # an address of no bits is not Verilog
+                self.family,
+                [int.from_bytes(row.tobytes(), "little") for row in rows],
             )
-            read = memory.read_port()
+            read = stored.read_port()
             m.d.comb += read.addr.eq(address)
             weights.append(read.data)
         m.submodules.array = array = self.array
-        m.submodules.initial = initial = ConstantTable(self.initial_rows(), self.scaler.width)
+        m.submodules.initial = initial = ConstantTable(self.initial_rows(), self.scaler.width, self.family)
 
         m.d.comb += [
             array.valid.eq(window.valid),

@@ -13,6 +13,7 @@ from amaranth.lib.wiring import In, Out
 from ..model.tensor import Tensor
 from .requantise import clip_code
 from .stream import Flow, Queue, Stage
+from .target import Family
 
 COUNTER_BITS = 16
 """Width of the counters of bad frames; they stop at their largest value."""
@@ -47,8 +48,8 @@ class FrameGuard(wiring.Component):
     short_frames, long_frames : Out, frames that ended early, late
     """
 
-    def __init__(self, tensor: Tensor):
-        self.tensor = tensor
+    def __init__(self, tensor: Tensor, family: Family):
+        self.tensor, self.family = tensor, family
         self.sink = Flow(tensor, tensor.channels)
         pixel = data.ArrayLayout(sample_shape(tensor), tensor.channels)
         super().__init__(
@@ -74,7 +75,7 @@ class FrameGuard(wiring.Component):
         ending = Signal()
         passed = Signal()
         # Two places keep verdict.ready from reaching o.valid, and o.ready from reaching verdict.valid.
-        m.submodules.verdicts = verdicts = Queue(VERDICT, 2)
+        m.submodules.verdicts = verdicts = Queue(VERDICT, 2, self.family)
         wiring.connect(m, verdicts.o, wiring.flipped(self.verdict))
         m.d.comb += [
             ending.eq(index[-1]),

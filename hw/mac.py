@@ -19,6 +19,9 @@ from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 from numpy.typing import NDArray
 
+from .resources import Resources, adder
+from .target import Family
+
 
 class MacArray(wiring.Component):
     """PE dot products of SIMD unsigned codes and +-1 a cycle, accumulated from `first` to `last`.
@@ -102,6 +105,37 @@ class MacArray(wiring.Component):
             surplus += (half - 1) * ~weights[..., -1]
         added_to_others = -(-self.simd // 2) - self.chains
         return -surplus - added_to_others
+
+    def resources(self, family: Family) -> Resources:
+        """What it takes of a device of the family."""
+        pairs, odd = divmod(self.simd, 2)
+        wide = self.bits + 1
+        luts = pairs * 2 * adder(self.bits, family)
+        ffs = (pairs * 2 * wide + odd * self.bits) + 3 * (self.latency - 1) + 1
+        ffs += sum((self.simd - inputs.start) * self.bits for inputs in self.positions[1:])
+        # The largest value of each chain so far, one output's.
+        most = [0] * self.chains
+        each_luts = each_ffs = 0
+        for inputs in self.positions:
+            for chain in range(self.chains):
+                lanes = len(inputs[2 * chain : 2 * chain + 2])
+                bits = self.bits + max(0, lanes - 1)
+                if lanes and most[chain]:
+                    each_luts += adder(max(bits, most[chain].bit_length()), family)
+                    each_luts += bits if family.inputs == 4 else 0
+                    most[chain] += 2**bits
+                elif lanes:
+                    each_luts += bits
+                    most[chain] = 2**bits - 1
+                each_ffs += most[chain].bit_length()
+        while len(most) > 1:
+            pairs = [most[k : k + 2] for k in range(0, len(most), 2)]
+            each_luts += sum(adder(max(pair).bit_length(), family) for pair in pairs if len(pair) == 2)
+            most = [sum(pair) for pair in pairs]
+            each_ffs += sum(value.bit_length() for value in most)
+        each_luts += self.width if family.inputs == 6 else 2 * self.width
+        each_ffs += self.width
+        return Resources(luts + self.pe * each_luts + 1, ffs + self.pe * each_ffs)
 
     def elaborate(self, platform):
         m = Module()

@@ -1,12 +1,14 @@
 """Sums over windows and over whole maps, channel by channel."""
 
 import numpy as np
-from amaranth import Cat, Module, Mux, Signal, unsigned
-from amaranth.lib.memory import Memory
+from amaranth import Cat, Module, Mux, Signal
 from numpy.typing import NDArray
 
 from ..model.layers import GlobalSum, SumPool
+from .memory import memory, place
+from .resources import Resources, adder, counter, stored
 from .stream import Flow, Stage
+from .target import Family
 from .window import Geometry
 from .windowed import WindowedStage
 
@@ -14,7 +16,7 @@ from .windowed import WindowedStage
 class SumPoolStage(WindowedStage):
     """SumPool on `lanes` channels at once: kernel area * C / lanes cycles a pixel, without a gap."""
 
-    def __init__(self, source: Flow, layer: SumPool):
+    def __init__(self, source: Flow, layer: SumPool, family: Family):
         kernel = (layer.kernel, layer.kernel)
         super().__init__(
             source,
@@ -23,6 +25,7 @@ class SumPoolStage(WindowedStage):
             groups=0,
             dot_cycles=layer.kernel**2,
             latency=2,
+            family=family,
         )
 
     def elaborate(self, platform):
@@ -44,7 +47,8 @@ class SumPoolStage(WindowedStage):
 class GlobalSumStage(Stage):
     """GlobalSum: one partial sum a channel in a small memory, a word of them a cycle."""
 
-    def __init__(self, source: Flow, layer: GlobalSum):
+    def __init__(self, source: Flow, layer: GlobalSum, family: Family):
+        self.family = family
         super().__init__(source, Flow(layer.infer(source.tensor), source.lanes))
 
     @property
@@ -55,12 +59,19 @@ class GlobalSumStage(Stage):
     def lead(self) -> int:
         return self.source.tensor.pixels
 
+    def resources(self, family: Family) -> Resources:
+        words, bits = self.source.words, self.sink.tensor.bits
+        where = place(self.sink.bits, words, family)
+        kept = stored(where) if words > 1 else Resources()
+        if not where.blocks:
+            kept += Resources(0, self.sink.bits)  # what the read port gave
+        added = Resources(self.source.lanes * (bits if family.inputs == 6 else adder(bits - 1, family) + bits))
+        counters = counter(words, family) + counter(self.source.tensor.pixels, family)
+        return kept + added + counters + Resources(5, self.sink.bits + 1)
+
     def elaborate(self, platform):
         m = Module()
         words, pixels = self.source.words, self.source.tensor.pixels
-        m.submodules.memory = memory = Memory(shape=unsigned(self.sink.bits), depth=max(2, words), init=[])
-        write = memory.write_port()
-        read = memory.read_port(domain="comb")
         word = Signal(range(max(2, words)))
         pixel = Signal(range(max(2, pixels)))
         last_word = Signal()
@@ -69,9 +80,29 @@ class GlobalSumStage(Stage):
         full = Signal()
         sums = Signal(self.sink.bits)
         held = Signal(self.sink.bits)
+        partial = Signal(self.sink.bits)
+        if words == 1:
+            with m.If(take):
+                m.d.sync += partial.eq(sums)
+        else:
+            # The next word's sum is asked for while this one's is written: never one and the same.
+            following = Signal.like(word)
+            m.submodules.memory = partials = memory(self.sink.bits, words, self.family)
+            write = partials.write_port()
+            read = partials.read_port()
+            m.d.comb += [
+                following.eq(Mux(last_word, 0, word + 1)),
+                read.addr.eq(Mux(take, following, word)),
+                partial.eq(read.data),
+                write.addr.eq(word),
+                write.data.eq(sums),
+                write.en.eq(take),
+            ]
+            with m.If(take):
+                m.d.sync += word.eq(following)
         # The code of a sum is the sum of the codes: both intervals grow by the number of pixels.
         for total, code, old in zip(
-            self.sink.codes(sums), self.source.codes(self.i.payload), self.sink.codes(read.data), strict=True
+            self.sink.codes(sums), self.source.codes(self.i.payload), self.sink.codes(partial), strict=True
         ):
             m.d.comb += total.eq(Mux(pixel == 0, 0, old) + code)
         m.d.comb += [
@@ -79,17 +110,11 @@ class GlobalSumStage(Stage):
             last_pixel.eq(pixel == pixels - 1),
             self.i.ready.eq(~last_pixel | ~full | self.o.ready),
             take.eq(self.i.valid & self.i.ready),
-            read.addr.eq(word),
-            write.addr.eq(word),
-            write.data.eq(sums),
-            write.en.eq(take),
             self.o.payload.eq(held),
             self.o.valid.eq(full),
         ]
-        with m.If(take):
-            m.d.sync += word.eq(Mux(last_word, 0, word + 1))
-            with m.If(last_word):
-                m.d.sync += pixel.eq(Mux(last_pixel, 0, pixel + 1))
+        with m.If(take & last_word):
+            m.d.sync += pixel.eq(Mux(last_pixel, 0, pixel + 1))
         with m.If(take & last_pixel):
             m.d.sync += [full.eq(1), held.eq(sums)]
         with m.Elif(self.o.ready):

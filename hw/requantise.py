@@ -17,6 +17,7 @@ from ..model.tensor import Tensor
 from .constants import ConstantTable
 from .results import ResultQueue
 from .stream import Flow, Stage
+from .target import Family
 
 
 @dataclass(frozen=True)
@@ -83,8 +84,8 @@ class RequantiseStage(Stage):
 
     latency = 2
 
-    def __init__(self, source: Flow, layer: Requantise):
-        self.layer = layer
+    def __init__(self, source: Flow, layer: Requantise, family: Family):
+        self.layer, self.family = layer, family
         self.scaler = Scaler(source.tensor, layer)
         super().__init__(source, Flow(layer.infer(source.tensor), source.lanes))
         self.results = ResultQueue(self.sink, self.latency)
@@ -94,7 +95,7 @@ class RequantiseStage(Stage):
         m = Module()
         lanes, words, width = self.source.lanes, self.source.words, self.scaler.width
         addend = self.scaler.addend + self.source.tensor.lo
-        m.submodules.constants = constants = ConstantTable(addend.reshape(words, lanes), width)
+        m.submodules.constants = constants = ConstantTable(addend.reshape(words, lanes), width, self.family)
         m.submodules.results = results = self.results
         take = Signal()
         m.d.comb += [

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from ..model.layers import Scale
 from .constants import ConstantTable
 from .stream import Flow, Stage
+from .target import Family
 
 
 class ScaleStage(Stage):
@@ -32,7 +33,8 @@ class ScaleStage(Stage):
     A word is offered ``latency = levels + 1`` cycles after it is taken.
     """
 
-    def __init__(self, source: Flow, layer: Scale):
+    def __init__(self, source: Flow, layer: Scale, family: Family):
+        self.family = family
         super().__init__(source, Flow(layer.infer(source.tensor), source.lanes))
         self.factors = layer.factors.reshape(source.words, source.lanes)
         self.size_bits = max(map(abs, layer.extremes)).bit_length()
@@ -61,8 +63,8 @@ class ScaleStage(Stage):
     def elaborate(self, platform):
         m = Module()
         width = self.sink.tensor.bits
-        m.submodules.factors = factors = ConstantTable(self.factor_rows(), self.size_bits + 1)
-        m.submodules.constants = constants = ConstantTable(self.constants, width)
+        m.submodules.factors = factors = ConstantTable(self.factor_rows(), self.size_bits + 1, self.family)
+        m.submodules.constants = constants = ConstantTable(self.constants, width, self.family)
         m.submodules.queue = queue = SyncFIFO(width=self.sink.bits, depth=self.credits)
         free = Signal(range(self.credits + 1), init=self.credits)
         take = Signal()

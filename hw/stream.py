@@ -14,11 +14,14 @@ from math import lcm
 import numpy as np
 from amaranth import Cat, Const, Module, Mux, Signal, Value, unsigned
 from amaranth.lib import stream, wiring
-from amaranth.lib.fifo import SyncFIFO, SyncFIFOBuffered
+from amaranth.lib.fifo import SyncFIFO
 from amaranth.lib.wiring import In, Out
 from numpy.typing import NDArray
 
 from ..model.tensor import Tensor
+from .memory import memory, place
+from .resources import Resources, counter, fifo, level, stored
+from .target import Family
 
 
 @dataclass(frozen=True)
@@ -111,54 +114,88 @@ class Stage(wiring.Component):
         """For each output pixel of a frame, how many input pixels must have come before it can leave."""
         return np.arange(1, self.sink.tensor.pixels + 1)
 
+    def resources(self, family: Family) -> Resources:
+        """What it takes of a device of the family."""
+        raise NotImplementedError(f"{type(self).__name__} does not say what it takes of a device")
+
 
 def wrap_add(value: Value, step: int, size: int) -> Value:
     """(value + step) mod size for a value in [0, size)."""
     step %= size
     if size & (size - 1) == 0:
         return (value + step)[: max(1, (size - 1).bit_length())]
+    if step == 1:
+        return Mux(value == size - 1, 0, value + 1)
     return Mux(value >= size - step, value - (size - step), value + step)
 
 
 class Queue(Stage):
-    """First in, first out, `depth` words exactly; in LUT RAM when shallow, in block RAM when deep."""
+    """First in, first out, `depth` words exactly; in LUT RAM when shallow, in block RAM when deep.
 
-    def __init__(self, flow: Flow, depth: int):
-        self.depth = depth
-        self.latency = 1 if depth <= 32 else 3
+    Attributes
+    ----------
+    placement : where its memory lies
+    deep : the last two words lie in registers, because a block answers a cycle later, and late in that cycle
+    """
+
+    def __init__(self, flow: Flow, depth: int, family: Family):
+        self.depth, self.family = depth, family
+        self.placement = place(flow.bits, max(1, depth - 2), family)
+        self.deep = bool(self.placement.blocks) or (not family.blocks and depth > 32)
+        if not self.deep:
+            self.placement = place(flow.bits, depth, family, clocked=False)
+        self.latency = 3 if self.deep else 1
         self.storage = -(-depth // flow.words)
         super().__init__(flow, flow)
 
+    def resources(self, family: Family) -> Resources:
+        if not self.deep:
+            return fifo(self.source.bits, self.depth, family)
+        size = self.depth - 2
+        registers = Resources(6, 2 + self.source.bits)
+        return stored(self.placement) + counter(size, family) * 2 + level(size, family) + registers
+
     def elaborate(self, platform):
         m = Module()
-        shallow = self.depth <= 32
-        width = self.source.bits
-        fifo = (
-            SyncFIFO(width=width, depth=self.depth) if shallow else SyncFIFOBuffered(width=width, depth=self.depth - 1)
-        )
-        m.submodules.fifo = fifo
-        m.d.comb += [
-            fifo.w_data.eq(self.i.payload),
-            fifo.w_en.eq(self.i.valid),
-            self.i.ready.eq(fifo.w_rdy),
-        ]
-        if shallow:
+        if not self.deep:
+            m.submodules.fifo = fifo = SyncFIFO(width=self.source.bits, depth=self.depth)
             m.d.comb += [
+                fifo.w_data.eq(self.i.payload),
+                fifo.w_en.eq(self.i.valid),
+                self.i.ready.eq(fifo.w_rdy),
                 self.o.payload.eq(fifo.r_data),
                 self.o.valid.eq(fifo.r_rdy),
                 fifo.r_en.eq(self.o.ready),
             ]
-        else:
-            # A block RAM answers late: its word goes straight into a register, the queue's last place.
-            held = Signal(width, reset_less=True)
-            full = Signal()
-            m.d.comb += [
-                self.o.payload.eq(held),
-                self.o.valid.eq(full),
-                fifo.r_en.eq(~full | self.o.ready),
-            ]
-            with m.If(fifo.r_en):
-                m.d.sync += [held.eq(fifo.r_data), full.eq(fifo.r_rdy)]
+            return m
+        size = self.depth - 2
+        m.submodules.memory = words = memory(self.source.bits, size, self.family)
+        write = words.write_port()
+        read = words.read_port()
+        level = Signal(range(size + 1))
+        asked = Signal()
+        full = Signal()
+        held = Signal(self.source.bits, reset_less=True)
+        move = Signal()
+        m.d.comb += [
+            self.i.ready.eq(level != size),
+            write.data.eq(self.i.payload),
+            write.en.eq(self.i.valid & self.i.ready),
+            move.eq(~full | self.o.ready),
+            read.en.eq((level != 0) & (~asked | move)),
+            self.o.payload.eq(held),
+            self.o.valid.eq(full),
+        ]
+        m.d.sync += level.eq(level + write.en - read.en)
+        for port in (write, read):
+            with m.If(port.en):
+                m.d.sync += port.addr.eq(wrap_add(port.addr, 1, size))
+        with m.If(read.en):
+            m.d.sync += asked.eq(1)
+        with m.Elif(move):
+            m.d.sync += asked.eq(0)
+        with m.If(move):
+            m.d.sync += [held.eq(read.data), full.eq(asked)]
         return m
 
 
@@ -167,6 +204,10 @@ class Widen(Stage):
 
     def __init__(self, flow: Flow, lanes: int):
         super().__init__(flow, flow.over(lanes))
+
+    def resources(self, family: Family) -> Resources:
+        bits = (self.sink.lanes // self.source.lanes - 1).bit_length()
+        return Resources(3 + bits, self.sink.bits - self.source.bits + bits)
 
     def elaborate(self, platform):
         m = Module()
@@ -192,6 +233,10 @@ class Narrow(Stage):
 
     def __init__(self, flow: Flow, lanes: int):
         super().__init__(flow, flow.over(lanes))
+
+    def resources(self, family: Family) -> Resources:
+        bits = (self.source.lanes // self.sink.lanes).bit_length()
+        return Resources(self.source.bits + 4 + bits, self.source.bits + bits)
 
     def elaborate(self, platform):
         m = Module()
@@ -232,6 +277,10 @@ class Fork(wiring.Component):
 
     def __init__(self, flow: Flow):
         super().__init__({"i": In(flow.signature), "o0": Out(flow.signature), "o1": Out(flow.signature)})
+
+    def resources(self, family: Family) -> Resources:
+        """What it takes of a device of the family."""
+        return Resources(6, 2)
 
     def elaborate(self, platform):
         m = Module()

@@ -3,7 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from types import MappingProxyType
+
+
+@dataclass(frozen=True)
+class Ram:
+    """A memory of the family, as Yosys uses it for one write and one read port.
+
+    kind : the resource it takes, as in ``Target.blocks``; "LUT" for one made of look-up tables
+    units : how many of them
+    shapes : depth for each width
+    byte : a word that is written takes a multiple of so many bits, or of the width where that is less
+    cost, scale : by which Yosys chooses: of one, and the share of it that unused width saves
+    """
+
+    kind: str
+    units: int
+    shapes: Mapping[int, int]
+    cost: int
+    byte: int = 9
+    scale: int = 0
+
+    @property
+    def bits(self) -> int:
+        """Bits of the largest shape."""
+        return max(width * depth for width, depth in self.shapes.items())
 
 
 @dataclass(frozen=True)
@@ -11,10 +36,20 @@ class Family:
     """What the devices of a family have in common.
 
     chain : pairs of activations that the array adds one after the other before a tree joins the sums: 1 is a tree
+    inputs : of a look-up table
+    joins : look-up tables that fixed multiplexers join to one of more inputs, at no cost in look-up tables
+    blocks : its memory blocks for one write and one read port, or initialised and read only
+    lut_rams : memories of look-up tables, with a read port without a clock
+    worth : look-up tables that a block is worth: a memory that takes fewer lies in them
     """
 
     name: str
     chain: int = 1
+    inputs: int = 6
+    joins: int = 1
+    blocks: tuple[Ram, ...] = ()
+    lut_rams: tuple[Ram, ...] = ()
+    worth: int = 0
 
 
 @dataclass(frozen=True)
@@ -24,19 +59,70 @@ class Target:
     name: str
     family: Family
     luts: int
-    blocks: Mapping[str, int]
+    blocks: Mapping[str, int] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "blocks", MappingProxyType(dict(self.blocks)))
+
+
+def _shapes(address_bits: int, *widths: int) -> Mapping[int, int]:
+    """Each width twice (or a parity bit more than twice) the one before, and half as deep."""
+    return MappingProxyType({width: 1 << address_bits - k for k, width in enumerate(widths)})
 
 
 FAMILIES = {
     family.name: family
-    for family in (Family("generic"), Family("xc7", chain=8), Family("ecp5"), Family("ice40"), Family("gowin"))
+    for family in (
+        Family("generic"),
+        Family(
+            "xc7",
+            chain=8,
+            inputs=6,
+            joins=4,
+            blocks=(
+                Ram("RAMB18", 1, _shapes(14, 1, 2, 4, 9, 18, 36), cost=129),
+                Ram("RAMB18", 2, _shapes(15, 1, 2, 4, 9, 18, 36, 72), cost=257),  # a RAMB36
+                Ram("RAMB18", 4, _shapes(16, 1, 2, 4, 9), cost=513),  # two of them, cascaded
+            ),
+            lut_rams=(
+                Ram("LUT", 4, _shapes(5, 6), cost=8, scale=7),
+                Ram("LUT", 4, _shapes(6, 3), cost=8, scale=7),
+            ),
+            worth=64,
+        ),
+        Family(
+            "ecp5",
+            inputs=4,
+            joins=8,
+            blocks=(Ram("DP16KD", 1, _shapes(14, 1, 2, 4, 9, 18, 36), cost=128),),
+            lut_rams=(Ram("LUT", 6, _shapes(4, 4), cost=4, byte=0),),
+            worth=128,
+        ),
+        # SPRAM is not among the blocks: it has one port, and every memory here reads while it writes.
+        Family("ice40", inputs=4, blocks=(Ram("EBR", 1, _shapes(11, 2, 4, 8, 16), cost=64, byte=1),), worth=64),
+        Family(
+            "gowin",
+            inputs=4,
+            joins=8,
+            blocks=(Ram("BSRAM", 1, _shapes(14, 1, 2, 4, 9, 18, 36), cost=128),),
+            lut_rams=(Ram("LUT", 4, _shapes(4, 4), cost=4, scale=4),),
+            worth=128,
+        ),
+    )
 }
 
 TARGETS = {
     target.name: target
     for target in (
+        Target("ice40-hx8k", FAMILIES["ice40"], 7680, {"EBR": 32}),
         Target("ice40-up5k", FAMILIES["ice40"], 5280, {"EBR": 30, "SPRAM": 4}),
+        Target("ecp5-25", FAMILIES["ecp5"], 24288, {"DP16KD": 56}),
+        Target("ecp5-45", FAMILIES["ecp5"], 43848, {"DP16KD": 108}),
         Target("ecp5-85", FAMILIES["ecp5"], 83640, {"DP16KD": 208}),
         Target("xc7a35t", FAMILIES["xc7"], 20800, {"RAMB18": 100}),
+        Target("xc7a100t", FAMILIES["xc7"], 63400, {"RAMB18": 270}),
+        Target("xc7z020", FAMILIES["xc7"], 53200, {"RAMB18": 280}),
+        Target("gw1nr-9", FAMILIES["gowin"], 8640, {"BSRAM": 26}),
+        Target("gw2a-18", FAMILIES["gowin"], 20736, {"BSRAM": 46}),
     )
 }

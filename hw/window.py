@@ -5,13 +5,14 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-from amaranth import Cat, Const, Module, Mux, Signal, Value, unsigned
+from amaranth import Cat, Const, Module, Mux, Signal, Value
 from amaranth.lib import wiring
-from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 from numpy.typing import NDArray
 
+from .memory import memory
 from .stream import Flow, wrap_add
+from .target import Family
 
 
 @dataclass(frozen=True)
@@ -107,6 +108,7 @@ class Window(wiring.Component):
     groups : 0 for a pool, which reads one word of all taps before the next word (kx, ky, word); a
         convolution reads all words of all taps (word, kx, ky) `groups` times over
     credits : dot products that may be under way: read here and not yet `returned`
+    family : of the device
 
     Members
     -------
@@ -122,8 +124,8 @@ class Window(wiring.Component):
     read_flow : what `word` carries: as `flow`, but 0 lies in the interval where there is padding
     """
 
-    def __init__(self, flow: Flow, geometry: Geometry, *, groups: int, credits: int):
-        self.flow = flow
+    def __init__(self, flow: Flow, geometry: Geometry, *, groups: int, credits: int, family: Family):
+        self.flow, self.family = flow, family
         self.read_flow = flow.with_zero() if any(geometry.padding) else flow
         self.geometry = geometry
         self.credits = credits
@@ -164,9 +166,9 @@ class Window(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         g, size = self.geometry, self.size
-        m.submodules.memory = memory = Memory(shape=unsigned(self.read_flow.bits), depth=size, init=[])
-        write = memory.write_port()
-        read = memory.read_port()
+        m.submodules.memory = buffer = memory(self.read_flow.bits, size, self.family)
+        write = buffer.write_port()
+        read = buffer.read_port()
         step = self.step
         move = Signal()
         take = Signal()

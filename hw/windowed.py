@@ -5,6 +5,7 @@ from amaranth.lib.fifo import SyncFIFO
 from numpy.typing import NDArray
 
 from .stream import Flow, Stage
+from .target import Family
 from .window import Geometry, Window
 
 WINDOW_LATENCY = 2
@@ -28,9 +29,21 @@ class WindowedStage(Stage):
     groups : as Window's
     dot_cycles : words of the window in one dot product
     latency : cycles from the last of them, as the window gives it, to the result's being in the queue
+    family : of the device
     """
 
-    def __init__(self, source: Flow, sink: Flow, geometry: Geometry, *, groups: int, dot_cycles: int, latency: int):
+    def __init__(
+        self,
+        source: Flow,
+        sink: Flow,
+        geometry: Geometry,
+        *,
+        groups: int,
+        dot_cycles: int,
+        latency: int,
+        family: Family,
+    ):
+        self.family = family
         self.geometry, self.groups, self.dot_cycles = geometry, groups, dot_cycles
         self.latency = WINDOW_LATENCY + latency
         self.credits = credits_for(dot_cycles, self.latency)
@@ -52,7 +65,9 @@ class WindowedStage(Stage):
 
     def frame(self, m: Module) -> tuple[Window, SyncFIFO]:
         """Add the window at the way in and the queue at the way out; the caller joins them."""
-        m.submodules.window = window = Window(self.source, self.geometry, groups=self.groups, credits=self.credits)
+        m.submodules.window = window = Window(
+            self.source, self.geometry, groups=self.groups, credits=self.credits, family=self.family
+        )
         m.submodules.queue = queue = SyncFIFO(width=self.sink.bits, depth=self.credits)
         m.d.comb += [
             window.i.payload.eq(self.i.payload),

@@ -16,6 +16,7 @@ from bitfold.hw.accelerator import Accelerator
 from bitfold.hw.build import Pipeline
 from bitfold.hw.plan import Folding, Plan, balance
 from bitfold.hw.stream import Flow, Queue, Stage
+from bitfold.hw.target import FAMILIES
 from bitfold.model.layers import (
     KINDS,
     BinaryConv,
@@ -73,7 +74,7 @@ def test_an_unknown_kind_is_named():
     pipeline = Pipeline(Plan({}))
     flow = Flow(SOURCE, 4)
     with pytest.raises(TypeError, match=r"^no stage for a layer of kind Softmax$"):
-        pipeline.grow(pipeline.start(flow, Queue(flow, 1).o), Softmax(), "3")
+        pipeline.grow(pipeline.start(flow, Queue(flow, 1, FAMILIES["generic"]).o), Softmax(), "3")
 
 
 EVERYTHING = Net(

@@ -7,6 +7,7 @@ from amaranth import ClockDomain, Module
 from amaranth.sim import Simulator
 
 from bitfold.hw.constants import ConstantTable, pack_rows
+from bitfold.hw.target import FAMILIES
 
 
 def test_rows_pack_lane_0_lowest_in_twos_complement():
@@ -19,7 +20,7 @@ def test_rows_come_round_and_round(count, same):
     rows = np.array([[-5, 3], [1, -2], [0, 0], [7, -8], [-1, 1]])[:count]
     if same:
         rows[:] = rows[0]
-    table = ConstantTable(rows, 4)
+    table = ConstantTable(rows, 4, FAMILIES["generic"])
     step = np.random.default_rng(count).random(25) < 0.6
     seen = []
 

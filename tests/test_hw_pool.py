@@ -21,6 +21,7 @@ from strategies import pauses, sum_pools, tensors
 from bitfold.hw.plan import divisors
 from bitfold.hw.pool import GlobalSumStage, SumPoolStage
 from bitfold.hw.stream import Flow, Stage
+from bitfold.hw.target import FAMILIES
 from bitfold.model.layers import GlobalSum, Layer, SumPool
 from bitfold.model.tensor import Tensor
 
@@ -29,9 +30,10 @@ from bitfold.model.tensor import Tensor
 def pool_stages(draw: DrawFn, side: int = 6) -> tuple[Stage, Layer]:
     """A stage and its layer, with lanes that make it fast enough."""
     t = draw(tensors(side))
+    family = draw(st.sampled_from(list(FAMILIES.values())))
     layer, kind = draw(st.just((GlobalSum(), GlobalSumStage)) | sum_pools(t).map(lambda pool: (pool, SumPoolStage)))
-    lanes = [lanes for lanes in divisors(t.channels) if kind(Flow(t, lanes), layer).cycles <= 400]
-    return kind(Flow(t, draw(st.sampled_from(lanes or [t.channels]))), layer), layer
+    lanes = [lanes for lanes in divisors(t.channels) if kind(Flow(t, lanes), layer, family).cycles <= 400]
+    return kind(Flow(t, draw(st.sampled_from(lanes or [t.channels]))), layer, family), layer
 
 
 @given(pool_stages(), pauses, pauses, st.integers(0, 99))
@@ -68,14 +70,14 @@ def test_figures_are_as_declared_at_length(drawn):
 
 @pytest.mark.parametrize(("lo", "hi"), [(-4, 3), (0, 15), (5, 8), (-9, -2)])
 def test_padding_is_real_0_also_outside_the_interval(lo, hi):
-    stage = SumPoolStage(Flow(Tensor(3, 4, 2, lo, hi), 1), layer := SumPool(3, 1, (1, 1, 2, 0)))
+    stage = SumPoolStage(Flow(Tensor(3, 4, 2, lo, hi), 1), layer := SumPool(3, 1, (1, 1, 2, 0)), FAMILIES["generic"])
     frames = random_frames(stage.source, 2)
     np.testing.assert_array_equal(through(stage, frames), layer(frames))
 
 
 @pytest.mark.parametrize("lanes", [1, 2])
 def test_pool_latency_counts_from_the_step_that_reads_the_last_tap(lanes):
-    stage = SumPoolStage(Flow(Tensor(2, 2, 2, 0, 3), lanes), SumPool(2, 2))
+    stage = SumPoolStage(Flow(Tensor(2, 2, 2, 0, 3), lanes), SumPool(2, 2), FAMILIES["generic"])
     words = pack(stage.source, random_frames(stage.source, 1))
     last = 100
     out = run_stage(stage, words, at={"i": [*range(len(words) - 1), last]})
@@ -83,7 +85,7 @@ def test_pool_latency_counts_from_the_step_that_reads_the_last_tap(lanes):
 
 
 def test_global_sum_comes_with_the_last_pixel_and_takes_a_cycle_a_word():
-    stage = GlobalSumStage(Flow(Tensor(3, 2, 4, -3, 3), 2), GlobalSum())
+    stage = GlobalSumStage(Flow(Tensor(3, 2, 4, -3, 3), 2), GlobalSum(), FAMILIES["generic"])
     out = run_stage(stage, pack(stage.source, random_frames(stage.source, 3)))
     assert out.cycles == [start + stage.latency for start in (10, 11, 22, 23, 34, 35)]
     assert (stage.cycles, stage.lead) == (12, 6)

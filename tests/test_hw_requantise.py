@@ -11,6 +11,7 @@ from strategies import pauses, requantises, tensors
 from bitfold.hw.plan import divisors
 from bitfold.hw.requantise import RequantiseStage, Scaler, clip_code
 from bitfold.hw.stream import Flow
+from bitfold.hw.target import FAMILIES
 from bitfold.model.layers import Requantise, shifted_relu
 from bitfold.model.tensor import Tensor
 
@@ -60,6 +61,6 @@ def test_width_is_the_least_that_holds_the_sum():
 def test_stage_is_the_layer(data, idle, stall):
     t = data.draw(tensors(side=3))
     layer = data.draw(requantises(t))
-    stage = RequantiseStage(Flow(t, data.draw(st.sampled_from(divisors(t.channels)))), layer)
+    stage = RequantiseStage(Flow(t, data.draw(st.sampled_from(divisors(t.channels)))), layer, FAMILIES["generic"])
     frames = random_frames(stage.source, 3, data.draw(st.integers(0, 99)))
     np.testing.assert_array_equal(through(stage, frames, idle=idle, stall=stall), layer(frames))

@@ -32,6 +32,7 @@ from bitfold.hw.conv import ConvStage
 from bitfold.hw.plan import balance, divisors
 from bitfold.hw.scale import ScaleStage
 from bitfold.hw.stream import Flow, Stage
+from bitfold.hw.target import FAMILIES
 from bitfold.model.layers import BinaryConv, Chain, GlobalSum, Requantise, Scale
 from bitfold.model.net import Net
 from bitfold.model.tensor import Tensor
@@ -40,7 +41,7 @@ from bitfold.model.tensor import Tensor
 @st.composite
 def scale_stages(draw: DrawFn) -> ScaleStage:
     t = draw(tensors(side=3))
-    return ScaleStage(Flow(t, draw(st.sampled_from(divisors(t.channels)))), draw(scales(t)))
+    return ScaleStage(Flow(t, draw(st.sampled_from(divisors(t.channels)))), draw(scales(t)), FAMILIES["generic"])
 
 
 def layer_of(stage: ScaleStage) -> Scale:
@@ -61,7 +62,7 @@ SPECIAL = [0, 1, -1, 2, -2, 7, -7, 8, -8, 85, -86, 2**24, -(2**24), 2**24 - 1, 1
 @pytest.mark.parametrize("lanes", [1, 4, 16])
 @pytest.mark.parametrize(("lo", "hi"), [(-5, 7), (0, 15), (3, 9), (-12, -2), (-9, 0), (6, 6), (-(2**38), 2**38 + 5)])
 def test_special_factors_on_every_kind_of_interval(lo, hi, lanes):
-    stage = ScaleStage(Flow(Tensor(2, 2, 16, lo, hi), lanes), layer := Scale(np.array(SPECIAL)))
+    stage = ScaleStage(Flow(Tensor(2, 2, 16, lo, hi), lanes), layer := Scale(np.array(SPECIAL)), FAMILIES["generic"])
     frames = random_frames(stage.source, 4)
     np.testing.assert_array_equal(through(stage, frames, idle=0.2, stall=0.2), layer(frames))
 
@@ -69,7 +70,7 @@ def test_special_factors_on_every_kind_of_interval(lo, hi, lanes):
 @pytest.mark.parametrize("factor", SPECIAL)
 def test_a_factor_by_itself_on_every_value(factor):
     t = Tensor(1, 30, 1, -17, 12)
-    stage = ScaleStage(Flow(t, 1), layer := Scale(np.array([factor])))
+    stage = ScaleStage(Flow(t, 1), layer := Scale(np.array([factor])), FAMILIES["generic"])
     frames = np.arange(t.lo, t.hi + 1).reshape(1, 1, 30, 1)
     np.testing.assert_array_equal(through(stage, frames), layer(frames))
 
@@ -104,12 +105,12 @@ def test_figures_are_as_declared(stage):
     ],
 )
 def test_latency_is_a_register_a_level_of_the_terms(lo, factors, latency):
-    assert ScaleStage(Flow(Tensor(1, 1, 2, lo, 7), 1), Scale(np.array(factors))).latency == latency
+    assert ScaleStage(Flow(Tensor(1, 1, 2, lo, 7), 1), Scale(np.array(factors)), FAMILIES["generic"]).latency == latency
 
 
 def test_no_word_enters_without_a_place():
     """With the way out shut the stage takes what it declares to hold and no more."""
-    stage = ScaleStage(Flow(Tensor(1, 40, 1, 0, 9), 1), Scale(np.array([77])))
+    stage = ScaleStage(Flow(Tensor(1, 40, 1, 0, 9), 1), Scale(np.array([77])), FAMILIES["generic"])
     with pytest.raises(HangError) as error:
         drive(stage, {"i": pack(stage.source, random_frames(stage.source, 1))}, {"o": 40}, stall=1.0)
     assert len(error.value.seen["i"].words) == stage.storage == stage.latency + 1
@@ -159,6 +160,6 @@ def test_synthesis_finds_no_multiplier(synth, tmp_path):
     flow = Flow(Tensor(4, 4, 8, -5000, 5000), 2)
     assert any(name in cells(Multiplier(flow, flow), synth, tmp_path) for name in ("DSP48E1", "MULT18X18D"))
     for factors in ([181] * 8, [200, -171, 33, 0, 90, 90, -2, 127]):
-        found = cells(ScaleStage(flow, Scale(np.array(factors))), synth, tmp_path)
+        found = cells(ScaleStage(flow, Scale(np.array(factors)), FAMILIES["generic"]), synth, tmp_path)
         assert "FDRE" in found or "TRELLIS_FF" in found
         assert not [name for name in ("DSP", "MULT", "$mul", "$macc") if name in found]

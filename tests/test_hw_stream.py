@@ -21,6 +21,7 @@ from machines import (
 
 from bitfold.hw.plan import divisors
 from bitfold.hw.stream import Flow, Fork, Narrow, Queue, Widen, converters, wrap_add
+from bitfold.hw.target import FAMILIES
 from bitfold.model.tensor import Tensor
 
 TWELVE = Tensor(2, 3, 12, -5, 9)
@@ -73,25 +74,26 @@ def test_converters_move_a_narrow_word_a_cycle(stage):
     assert out.cycles[0] <= distance - 1 + stage.latency
 
 
+@pytest.mark.parametrize("family", ["generic", "ecp5", "ice40"])
 @pytest.mark.parametrize("depth", [1, 2, 3, 31, 32, 33, 40])
-def test_queue_holds_its_depth_exactly_and_has_its_latency(depth):
+def test_queue_holds_its_depth_exactly_and_has_its_latency(depth, family):
     words = list(range(100))
     flow = Flow(Tensor(10, 10, 1, 0, 127), 1)
     with pytest.raises(HangError) as hang:
-        drive(Queue(flow, depth), {"i": words}, {"o": 100}, stall=1.0)
+        drive(Queue(flow, depth, FAMILIES[family]), {"i": words}, {"o": 100}, stall=1.0)
     assert len(hang.value.seen["i"].words) == depth
-    out = run_stage(queue := Queue(flow, depth), words)
+    out = run_stage(queue := Queue(flow, depth, FAMILIES[family]), words)
     assert out.words == words
     assert out.cycles[0] == queue.latency
     if depth > 1:
         assert set(np.diff(out.cycles)) == {1}
 
 
-@given(st.integers(1, 40), pauses, pauses, st.integers(0, 9))
-@examples(12)
-def test_queue_keeps_the_order(depth, idle, stall, seed):
+@given(st.integers(1, 40), st.sampled_from(list(FAMILIES.values())), pauses, pauses, st.integers(0, 9))
+@examples(20)
+def test_queue_keeps_the_order(depth, family, idle, stall, seed):
     words = list(range(100))
-    queue = Queue(Flow(Tensor(10, 10, 1, 0, 127), 1), depth)
+    queue = Queue(Flow(Tensor(10, 10, 1, 0, 127), 1), depth, family)
     assert run_stage(queue, words, idle=idle, stall=stall, seed=seed).words == words
 
 
