@@ -187,13 +187,17 @@ class MacArray(wiring.Component):
 
         flags = Cat(self.valid, self.valid & self.first, self.valid & self.last)
         for stage in range(self.latency - 1):
-            held = Signal(3, name=f"flags{stage}")
-            m.d.sync += held.eq(flags)
-            flags = held
+            before, flags = flags, Signal(3, name=f"flags{stage}")
+            m.d.sync += flags.eq(before)
         valid, first, last = flags
+        # One flag for the multiplexers of all accumulators would be the slowest path. Their initial value, which means
+        # nothing while `valid` is 0, and their reset keep synthesis from making one register of these four.
+        firsts = [Signal(name=f"first{k}", init=k % 2, reset_less=k < 2) for k in range(4)]
+        m.d.sync += [copy.eq(before[1]) for copy in firsts]
         m.d.comb += self.starting.eq(first)
         m.d.sync += self.done.eq(last)
         with m.If(valid):
-            for result, initial, [(total, _)] in zip(self.results, self.initial, sums, strict=True):
-                m.d.sync += result.eq(Mux(first, initial, result) + total)
+            for p, [(total, _)] in enumerate(sums):
+                start = Mux(firsts[p % len(firsts)], self.initial[p], self.results[p])
+                m.d.sync += self.results[p].eq(start + total)
         return m
