@@ -1,0 +1,171 @@
+# amaranth: UnusedElaboratable=no
+"""Wired weights: dot products with weights that are constants, as one graph of shared sums.
+
+Nothing in the graph has a sign. A node is an unsigned number u = +-value + bias, and a difference becomes a sum with
+the inverted subtrahend, x + ~y = x - y + 2^bits - 1, so that the upper bits of a long operand beside a short one
+need no adder's look-up table. Which sign a node has is free: it is the one for which the shorter operand is
+inverted. All biases are known, so each result's goes into the one constant that its initial value needs anyway.
+Where an adder's block inverts by itself (ecp5, gowin), the difference stays one, of an operand with a bit set above it.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from amaranth import Cat, Const, Module, Signal, Value, signed
+from amaranth.lib import data, wiring
+from amaranth.lib.wiring import In, Out
+from numpy.typing import NDArray
+
+from .sums import share
+from .target import FAMILIES, Family
+
+SUBTRACTING = ("ecp5", "gowin")
+"""Families whose adders invert an operand without a look-up table, but only all of its bits."""
+
+
+@dataclass(frozen=True)
+class Node:
+    """A node's number u = (-value if negative else value) + bias, in lo to hi, and how it is made.
+
+    left, right : the nodes added, none for an input
+    up : left shift of the right one
+    difference : the right one is subtracted
+    """
+
+    negative: bool
+    bias: int
+    lo: int
+    hi: int
+    left: int = -1
+    right: int = -1
+    up: int = 0
+    difference: bool = False
+
+    @property
+    def bits(self) -> int:
+        return self.hi.bit_length()
+
+
+class WiredArray(wiring.Component):
+    """All dot products of a window of unsigned codes with constant weights of +-1, a window a cycle.
+
+    It is a plain pipeline without back-pressure: whoever gives a window has a place for its results.
+
+    Parameters
+    ----------
+    weights : bool [C_out, K], True is +1
+    top : the largest code
+    initial : int [C_out], added to each dot product
+    width : bits of the signed results, which must fit
+    family : for which the adders are written
+
+    Attributes
+    ----------
+    adder_bits : of all adders' sums
+    register_bits : of all registers: the adders' own, those that delay their operands, and the results
+
+    Members
+    -------
+    valid : In(1), a window is given
+    codes : In(K codes)
+    done : Out(1), `results` are given for this cycle
+    results : Out(C_out signed numbers)
+
+    Timing
+    ------
+    `done` comes `latency` cycles after `valid`: one for each adder on the longest way, one for the constants.
+    """
+
+    def __init__(
+        self,
+        weights: NDArray[np.bool_],
+        top: int,
+        initial: NDArray[np.int64],
+        width: int,
+        family: Family = FAMILIES["generic"],
+    ):
+        # A constant input still has codes of one bit: Verilog has no signal of none.
+        self.top, self.width, self.family = max(1, top), width, family
+        self.initial = [int(value) for value in initial]
+        # Yosys computes bit 0 of a difference twice on xc7, unless a bit below it takes the carry away.
+        self.borrow = int(family.name == "xc7")
+        self.sums = share(weights, self.top)
+        self.nodes = self._represent()
+        self.latency = 1 + max(self.sums.levels)
+        super().__init__(
+            {
+                "valid": In(1),
+                "codes": In(self.sums.inputs * self.top.bit_length()),
+                "done": Out(1),
+                "results": Out(data.ArrayLayout(signed(width), len(weights))),
+            }
+        )
+
+    def _represent(self) -> list[Node]:
+        """The nodes, inputs first."""
+        sums = self.sums
+        values = [(self.top * int(c[c < 0].sum()), self.top * int(c[c > 0].sum())) for c in sums.coefficients]
+        nodes = [Node(False, 0, 0, self.top) for _ in range(sums.inputs)]
+        for (a, b), (lo, hi) in zip(sums.adders, values[sums.inputs :], strict=True):
+            # The right operand is the shifted or the shorter one.
+            if a.shift or not b.shift and nodes[a.node].bits < nodes[b.node].bits:
+                a, b = b, a
+            x, y = nodes[a.node], nodes[b.node]
+            negative = a.negative ^ x.negative
+            difference = negative != b.negative ^ y.negative
+            bias = x.bias + (((1 << y.bits) - self.borrow - y.bias if difference else y.bias) << b.shift)
+            if negative:
+                lo, hi = -hi, -lo
+            nodes.append(Node(negative, bias, lo + bias, hi + bias, a.node, b.node, b.shift, difference))
+        return nodes
+
+    @property
+    def adder_bits(self) -> int:
+        return sum(node.bits for node in self.nodes[self.sums.inputs :])
+
+    def elaborate(self, platform):
+        m = Module()
+        held: dict[tuple[int, int], Value] = {}
+
+        def register(value, bits, name):
+            kept = Signal(bits, name=name, reset_less=True)
+            m.d.sync += kept.eq(value)
+            return kept
+
+        def at(node, cycle):
+            """The node's value in a cycle, delayed by registers."""
+            if (node, cycle) not in held:
+                earlier = at(node, cycle - 1)
+                held[node, cycle] = register(earlier, len(earlier), f"node{node}_{cycle}")
+            return held[node, cycle]
+
+        bits = self.top.bit_length()
+        for k in range(self.sums.inputs):
+            held[k, 0] = self.codes[k * bits : (k + 1) * bits]
+        for k, node in enumerate(self.nodes[self.sums.inputs :], self.sums.inputs):
+            cycle = self.sums.levels[k]
+            x, y = at(node.left, cycle - 1), at(node.right, cycle - 1)
+            x = Cat(x, Const(0, max(0, node.up - len(x))))
+            low, high, size = x[: node.up], x[node.up :], node.bits - node.up
+            if node.difference:
+                ones = Const(-1, max(0, size - len(y)))
+                total = (Cat(Const(0, self.borrow), high) - Cat(Const(1, self.borrow), y, ones))[self.borrow :]
+            else:
+                total = high + y
+            held[k, cycle] = register(Cat(low, total[:size]), node.bits, f"node{k}_{cycle}")
+
+        for p, (term, initial) in enumerate(zip(self.sums.outputs, self.initial, strict=True)):
+            node = self.nodes[term.node]
+            negative = term.negative ^ node.negative
+            value = at(term.node, self.latency - 1) << term.shift
+            bias = node.bias << term.shift
+            result = initial + bias - value if negative else value + (initial - bias)
+            m.d.comb += self.results[p].eq(register(result, signed(self.width), f"result{p}"))
+
+        flag = self.valid
+        for cycle in range(1, self.latency + 1):
+            later = Signal(name=f"valid{cycle}")
+            m.d.sync += later.eq(flag)
+            flag = later
+        m.d.comb += self.done.eq(flag)
+        return m
