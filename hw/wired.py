@@ -1,14 +1,14 @@
 # amaranth: UnusedElaboratable=no
 """Wired weights: dot products with weights that are constants, as one graph of shared sums.
 
-Nothing in the graph has a sign. A node is an unsigned number u = +-value + bias, and a difference becomes a sum with
-the inverted subtrahend, x + ~y = x - y + 2^bits - 1, so that the upper bits of a long operand beside a short one
-need no adder's look-up table. Which sign a node has is free: it is the one for which the shorter operand is
-inverted. All biases are known, so each result's goes into the one constant that its initial value needs anyway.
-Where an adder's block inverts by itself (ecp5, gowin), the difference stays one, of an operand with a bit set above it.
+Nothing in the graph has a sign. A node is an unsigned number u = +-value + bias, and a difference is taken with ones
+above its subtrahend: x - (ones, y) = x + ~y + 1 = x - y + 2^bits. So the upper bits of a long operand beside a short one
+meet a constant, and are no more than the carry's way. A node has the sign of its left operand, the longer one. All biases are
+known: each result's joins its initial value in the one constant that is added last.
 """
 
 from dataclasses import dataclass
+from math import log2
 
 import numpy as np
 from amaranth import Cat, Const, Module, Signal, Value, signed
@@ -18,9 +18,6 @@ from numpy.typing import NDArray
 
 from .sums import share
 from .target import FAMILIES, Family
-
-SUBTRACTING = ("ecp5", "gowin")
-"""Families whose adders invert an operand without a look-up table, but only all of its bits."""
 
 
 @dataclass(frozen=True)
@@ -61,8 +58,7 @@ class WiredArray(wiring.Component):
 
     Attributes
     ----------
-    adder_bits : of all adders' sums
-    register_bits : of all registers: the adders' own, those that delay their operands, and the results
+    latency : cycles from `valid` to `done`
 
     Members
     -------
@@ -74,6 +70,7 @@ class WiredArray(wiring.Component):
     Timing
     ------
     `done` comes `latency` cycles after `valid`: one for each adder on the longest way, one for the constants.
+    Each adder has a register, and so has each cycle that an operand waits.
     """
 
     def __init__(
@@ -121,7 +118,23 @@ class WiredArray(wiring.Component):
 
     @property
     def adder_bits(self) -> int:
-        return sum(node.bits for node in self.nodes[self.sums.inputs :])
+        """Bits of all sums, results included."""
+        return sum(node.bits for node in self.nodes[self.sums.inputs :]) + len(self.initial) * self.width
+
+    @property
+    def register_bits(self) -> int:
+        """Bits of all registers: a sum's own, those in which it or a code waits, the results, the flags."""
+        last = list(self.sums.levels)
+        for node, (a, b) in enumerate(self.sums.adders, self.sums.inputs):
+            for operand in (a.node, b.node):
+                last[operand] = max(last[operand], self.sums.levels[node] - 1)
+        for term in self.sums.outputs:
+            last[term.node] = self.latency - 1
+        held = sum(
+            node.bits * (until - level + (level > 0))
+            for node, level, until in zip(self.nodes, self.sums.levels, last, strict=True)
+        )
+        return held + len(self.initial) * self.width + self.latency
 
     def elaborate(self, platform):
         m = Module()
@@ -169,3 +182,13 @@ class WiredArray(wiring.Component):
             flag = later
         m.d.comb += self.done.eq(flag)
         return m
+
+
+def wired_adder_bits(inputs: int, outputs: int, top: int, width: int) -> int:
+    """What WiredArray's `adder_bits` will be for random weights, without looking for the sums.
+
+    Fitted to 16 and more inputs, 8 and more outputs, at most 9,216 weights: within a tenth.
+    """
+    k, c = log2(inputs), log2(outputs)
+    pairs = inputs * outputs / (k + c + 5)
+    return round(pairs * (3.43 * log2(top + 1) + 11.5) - 0.53 * outputs * k - 0.25 * inputs * k) + outputs * width
