@@ -3,9 +3,10 @@
 
     python benchmarks/wired.py [--family xc7 ...] [--json]
 
-Both go through the same Yosys in the same run, with a register behind every adder; the array's results are compared with
-numpy's before. The array adds a constant to each output and carries `valid`, da4ml does neither. Its rows are left out
-where it is missing (`pip install da4ml`). Inverters that Yosys leaves as INV cells on xc7 count as look-up tables here.
+Both go through the same Yosys in the same run, with a register behind every adder; the array's results are compared
+with numpy's before. The array adds a constant to each output and carries `valid`, da4ml does neither. Its rows are left
+out where it is missing (`pip install da4ml`). Inverters that Yosys leaves as INV cells on xc7 count as look-up tables
+here, on both sides.
 """
 
 import argparse

@@ -20,7 +20,7 @@ from .sums import share
 from .target import FAMILIES, Family
 
 LUTS_PER_ADDER_BIT = {"xc7": 0.82, "ecp5": 1.05, "ice40": 1.29}
-"""Look-up tables that Yosys makes of a bit of `WiredArray.adder_bits`: within 5 % from 36 x 8 to 144 x 16 weights."""
+"""Look-up tables that Yosys makes of a bit of `WiredArray.adder_bits`: within 5 % from 27 x 16 weights on."""
 
 
 @dataclass(frozen=True)
