@@ -47,7 +47,7 @@ class Accelerator(wiring.Component):
             end = pipeline.add(end, "output_frame", Queue(end.flow, end.flow.frame_words, plan.family))
         self._gate = FrameGate(end.flow)
         end = pipeline.add(end, "output_gate", self._gate)
-        self._classifier = Classifier(end.flow)
+        self._classifier = Classifier(end.flow, plan.family)
         pipeline.links.append((end.port, self._classifier.i))
         frames = sum(-(-stage.storage // stage.source.tensor.pixels) for _, stage in pipeline.stages)
         self._verdicts = Queue(VERDICT, frames + 2, plan.family)

@@ -163,8 +163,8 @@ class Classifier(wiring.Component):
         payload.last (the frame's last word)
     """
 
-    def __init__(self, source: Flow):
-        self.source = source
+    def __init__(self, source: Flow, family: Family):
+        self.source, self.family = source, family
         values = data.ArrayLayout(value_shape(source.tensor), source.lanes)
         best = unsigned(max(1, (source.tensor.channels - 1).bit_length()))
         payload = data.StructLayout({"values": values, "best": best, "last": 1})
@@ -176,7 +176,7 @@ class Classifier(wiring.Component):
         full = Signal()
         move = Signal()
         # Two places keep o.ready from reaching i.ready.
-        m.submodules.queue = queue = Queue(self.source, 2)
+        m.submodules.queue = queue = Queue(self.source, 2, self.family)
         wiring.connect(m, wiring.flipped(self.i), queue.i)
         m.d.comb += [
             move.eq(~full | self.o.ready),

@@ -195,7 +195,7 @@ def test_gate_lets_only_good_frames_pass(verdicts, pausing, seed):
 def test_class_is_the_lowest_index_of_the_largest(lanes, span, pausing, seed):
     """Values of so few kinds that most pixels have ties."""
     t = Tensor(3, 2, 6, -2, -2 + span)
-    classifier = Classifier(Flow(t, lanes))
+    classifier = Classifier(Flow(t, lanes), FAMILIES["generic"])
     frames = random_frames(classifier.source, 4, seed)
     words = pack(classifier.source, frames)
     out = drive(classifier, {"i": words}, {"o": len(words)}, idle=pausing, stall=pausing, seed=seed)["o"]

@@ -9,9 +9,9 @@ import pytest
 from amaranth import Elaboratable, Module, Signal
 from amaranth.back import verilog
 
-from bitfold.boards.synth import luts, synthesise
-from bitfold.hw.memory import memory, place, varying
-from bitfold.hw.target import FAMILIES, TARGETS
+from bitfold.boards.synth import synthesise
+from bitfold.hw.memory import memory, place
+from bitfold.hw.target import FAMILIES
 
 DEVICES = [family for family in FAMILIES.values() if family.blocks]
 
