@@ -10,6 +10,7 @@ multiplexed +-a. Then a whole layer: 3x3, 16 -> 16 channels on an 8x8 map, 4 bit
 
 import argparse
 import json
+import re
 import tempfile
 from dataclasses import replace
 from pathlib import Path
@@ -33,6 +34,8 @@ SIMD = PE = WIDTH = 16
 LIMITS = {("xc7", 4): 4.5, ("xc7", 8): 7.0, ("ecp5", 4): 9.0, ("ecp5", 8): 13.0, ("ice40", 4): 10.0, ("ice40", 8): 16.0}
 """LUTs a lane asked for, by family and bits of a code."""
 TARGETS = {"xc7": "xc7a35t", "ecp5": "ecp5-85", "ice40": "ice40-up5k", "gowin": "generic"}
+MEMORY = re.compile("RAM|ROM|DPR16|DP16K|SDPB")
+"""Cells that store words, in any family."""
 FMAX = 200.0
 """MHz asked for on the ECP5."""
 
@@ -178,7 +181,7 @@ def layer_figures(family: str, folder: Path) -> dict[str, object]:
         "luts": found.luts,
         "ffs": found.ffs,
         "multipliers": found.multipliers,
-        "rams": {name: count for name, count in found.cells.items() if "RAM" in name or name == "DP16KD"},
+        "rams": {name: count for name, count in found.cells.items() if MEMORY.search(name)},
         "cycles_per_frame": report.run.cycles_per_frame,
         "ideal": stage.cycles,
         "mismatches": report.mismatching_logits,
