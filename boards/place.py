@@ -62,11 +62,11 @@ PRIMITIVE = re.compile(r"_(LUT4|CCU2C|PFUMX|L6MUX21|TRELLIS_\w+|DP16KD|SB_\w+|D[
 
 
 def summary(path: Iterable[Mapping[str, Any]]) -> tuple[str, ...]:
-    """nextpnr's path, with cells named after the signals they make and cells of one name joined."""
-    reached, now = [], 0.0
+    """nextpnr's path, with cells named after the signals they make; those without a name belong to the one before."""
+    reached, now, name = [], 0.0, "?"
     for step in path:
         now += step["delay"]
-        cell, net = step["to"]["cell"], step.get("net", "")
-        name = PRIMITIVE.sub("", net) or PRIMITIVE.sub("", cell) or cell
+        names = (PRIMITIVE.sub("", found).rstrip(".") for found in (step.get("net", ""), step["to"]["cell"]))
+        name = next(filter(None, names), name)
         reached.append((now, name))
     return tuple(f"{list(steps)[-1][0]:.2f} ns {name}" for name, steps in groupby(reached, key=lambda step: step[1]))

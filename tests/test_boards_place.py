@@ -19,6 +19,7 @@ def test_a_path_is_named_after_its_signals():
     assert summary(path) == ("1.50 ns a.window.valid", "2.75 ns a.window.move", "3.50 ns a.window.y[3]")
 
 
-def test_what_has_no_name_keeps_its_cells():
-    assert summary([step(0.5, "$auto$7"), step(0.5, "b_SB_DFF_Q")]) == ("0.50 ns $auto$7", "1.00 ns b")
+def test_what_has_no_name_belongs_to_the_one_before():
+    path = [step(0.5, "b_SB_DFF_Q"), step(0.5, "$nextpnr_LC_1"), step(0.5, "c_SB_LUT4_O", "c.$12")]
+    assert summary(path) == ("1.00 ns b", "1.50 ns c")
     assert summary([]) == ()
