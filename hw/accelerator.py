@@ -22,9 +22,9 @@ class Accelerator(wiring.Component):
 
     Members
     -------
-    i : In, a pixel a transfer in raster order: payload.pixel, an array of C samples (see
+    i : In, plan.input_pixels a transfer in raster order: payload.pixel, an array of C samples of each (see
         ``frames.sample_shape``; a sample outside the input's interval becomes the nearest inside), and
-        payload.last with a frame's last pixel
+        payload.last with a frame's last pixels
     o : Out, plan.output_lanes values a transfer: payload.values, signed, channel after channel, pixel after
         pixel; payload.best, the index of the pixel's largest value so far: with the pixel's last word its
         class; payload.last with a frame's last word
@@ -38,7 +38,7 @@ class Accelerator(wiring.Component):
     def __init__(self, net: Net, plan: Plan):
         plan.check(net)
         self.net, self.plan = net, plan
-        self._guard = FrameGuard(net.input, plan.family)
+        self._guard = FrameGuard(net.input, plan.input_pixels, plan.family)
         self.pipeline = pipeline = Pipeline(plan)
         end = pipeline.grow(pipeline.start(self._guard.sink, self._guard.o), net.body, "")
         end = pipeline.convert(end, "output", plan.output_lanes)
@@ -68,7 +68,7 @@ class Accelerator(wiring.Component):
     @property
     def cycles(self) -> int:
         """Cycles a frame takes in steady state: those of the slowest stage."""
-        return max(self.net.input.pixels, *(stage.cycles for _, stage in self.pipeline.stages))
+        return max(self._guard.sink.frame_words, *(stage.cycles for _, stage in self.pipeline.stages))
 
     def elaborate(self, platform):
         m = Module()

@@ -25,11 +25,12 @@ from ..model.tensor import Tensor
 from .channels import PadChannelsStage
 from .conv import ConvStage
 from .plan import Plan
-from .pool import GlobalSumStage, SumPoolStage
+from .pool import GlobalSumStage, PixelSumStage, SlidingPoolStage, SumPoolStage
 from .requantise import RequantiseStage
 from .residual import SaturatingAdd
 from .scale import ScaleStage
 from .stream import Flow, Fork, Queue, Stage, converters
+from .windowed import WindowedStage
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,9 @@ class End:
     """The open end of a growing pipeline, and how it lags behind the fork (or input) that feeds it.
 
     flow, port : what comes out, and where
-    needs : for each pixel here, how many pixels must have entered at the fork: int64 [pixels]
+    needs : for each pixel here, how many pixels must have entered at the fork: int64 [pixels]; those beyond a
+        frame are the next one's
+    early : the same where no next frame begins, which lets a sliding window go on without it
     lead : the same for an even flow, in pixels at the fork beyond the even share
     rate : pixels at the fork for each pixel here
     """
@@ -58,8 +61,19 @@ class End:
     flow: Flow
     port: wiring.PureInterface
     needs: NDArray[np.int64]
+    early: NDArray[np.int64]
     lead: Fraction = Fraction(0)
     rate: Fraction = Fraction(1)
+
+    def after(self, pixels: NDArray[np.int64]) -> NDArray[np.int64]:
+        """How many pixels must have entered at the fork before so many are here, of this frame and those after it."""
+        frames, last = np.divmod(pixels - 1, len(self.needs))
+        return self.needs[last] + frames * int(self.rate * len(self.needs))
+
+    def before(self, pixels: NDArray[np.int64]) -> NDArray[np.int64]:
+        """How many pixels may be here when so many have entered at the fork."""
+        frames, within = np.divmod(pixels, int(self.rate * len(self.needs)))
+        return frames * len(self.needs) + np.searchsorted(self.early, within, side="right")
 
 
 @dataclass
@@ -78,19 +92,24 @@ class Pipeline:
 
     def start(self, flow: Flow, port: wiring.PureInterface) -> End:
         """The end from which a pipeline, or the branch of a residual, grows."""
-        return End(flow, port, np.arange(1, flow.tensor.pixels + 1))
+        needs = flow.whole(np.arange(1, flow.tensor.pixels + 1))
+        return End(flow, port, needs, needs)
 
     def add(self, end: End, name: str, stage: Stage) -> End:
         """Append a stage."""
         self.units[name] = stage
         self.links.append((end.port, stage.i))
-        slowest = max(1, stage.cycles // stage.sink.tensor.pixels)
-        late = Fraction(stage.latency, slowest) + 1
+        # A pixel, or a word of several, at a time.
+        pixels = stage.sink.pixels
+        slowest = max(1, stage.cycles * pixels // stage.sink.tensor.pixels)
+        late = (Fraction(stage.latency, slowest) + 1) * pixels
         growth = Fraction(stage.source.tensor.pixels, stage.sink.tensor.pixels)
+        own = np.minimum(stage.needs, stage.source.tensor.pixels)
         return End(
             stage.sink,
             stage.o,
-            end.needs[stage.needs - 1],
+            end.after(stage.needs),
+            end.early[own - 1],
             end.lead + end.rate * (stage.lead + growth * late),
             end.rate * growth,
         )
@@ -118,14 +137,23 @@ class Pipeline:
             case Scale():
                 end = self.add(end, name, ScaleStage(end.flow, layer, self.plan.family))
             case SumPool():
-                end = self.convert(end, name, self.plan.foldings[path].pe)
-                end = self.add(end, name, SumPoolStage(end.flow, layer, self.plan.family))
+                folding = self.plan.foldings[path]
+                if folding.slides(1):
+                    end = self.convert(end, name, folding.pixels * source.channels)
+                    end = self.add_windowed(end, name, SlidingPoolStage(end.flow, layer, self.plan.family))
+                else:
+                    end = self.convert(end, name, folding.pe)
+                    end = self.add_windowed(end, name, SumPoolStage(end.flow, layer, self.plan.family))
             case GlobalSum():
+                while (pixels := end.flow.pixels) > 1:
+                    count = next(k for k in range(2, pixels + 1) if pixels % k == 0)
+                    end = self.add(end, f"{name}_pixels{pixels}", PixelSumStage(end.flow, count))
                 end = self.add(end, name, GlobalSumStage(end.flow, layer, self.plan.family))
             case PadChannels():
-                end = self.convert(end, name, gcd(end.flow.lanes, source.channels, layer.channels))
-                # While zeros go out, what comes in waits here instead of holding up its stage.
-                end = self.add(end, f"{name}_pixel", Queue(end.flow, end.flow.words, self.plan.family))
+                if end.flow.lanes % source.channels:
+                    end = self.convert(end, name, gcd(end.flow.lanes, source.channels, layer.channels))
+                    # While zeros go out, what comes in waits here instead of holding up its stage.
+                    end = self.add(end, f"{name}_pixel", Queue(end.flow, end.flow.words, self.plan.family))
                 end = self.add(end, name, PadChannelsStage(end.flow, layer))
             case _:
                 raise TypeError(f"no stage for a layer of kind {type(layer).__name__}")
@@ -150,9 +178,18 @@ class Pipeline:
         return end
 
     def grow_conv(self, end: End, layer: BinaryConv, requantise: Requantise | None, path: str, name: str) -> End:
-        folding = self.plan.foldings[path]
-        end = self.convert(end, name, folding.simd)
-        return self.add(end, name, ConvStage(end.flow, layer, requantise, folding, self.plan.family))
+        folding, channels = self.plan.foldings[path], end.flow.tensor.channels
+        end = self.convert(end, name, folding.pixels * channels if folding.slides(channels) else folding.simd)
+        return self.add_windowed(end, name, ConvStage(end.flow, layer, requantise, folding, self.plan.family))
+
+    def add_windowed(self, end: End, name: str, stage: WindowedStage) -> End:
+        """Append a stage between queues that make its flows even, where they are not."""
+        if stage.uneven_source > 1:
+            end = self.add(end, f"{name}_before", Queue(stage.source, stage.uneven_source, self.plan.family))
+        end = self.add(end, name, stage)
+        if stage.uneven_sink > 1:
+            end = self.add(end, f"{name}_after", Queue(stage.sink, stage.uneven_sink, self.plan.family))
+        return end
 
     def grow_residual(self, end: End, layer: Residual, path: str, name: str) -> End:
         """Fork, body, skip queue, saturating add."""
@@ -163,7 +200,7 @@ class Pipeline:
         skip = self.grow(self.start(end.flow, fork.o1), layer.skip, dot + "skip")
         skip = self.convert(skip, f"{name}_skip", body.flow.lanes)
         depth = skip_depth(body, skip)
-        if skip.lead > body.lead or (skip.needs > body.needs).any():
+        if skip.lead > body.lead or (skip.needs > body.early).any():
             # The skip is the slower branch (or is at times): then the body's words have to wait as well.
             body = self.add(body, f"{name}_body_queue", Queue(body.flow, skip_depth(skip, body), self.plan.family))
         if depth:
@@ -174,7 +211,8 @@ class Pipeline:
             end,
             flow=add.sink,
             port=add.o,
-            needs=end.needs[np.maximum(body.needs, skip.needs) - 1],
+            needs=end.after(np.maximum(body.needs, skip.needs)),
+            early=end.early[np.maximum(body.early, skip.early) - 1],
             lead=end.lead + end.rate * max(body.lead, skip.lead),
             rate=end.rate * body.rate,
         )
@@ -186,12 +224,17 @@ def least_skip_depth(body: End, skip: End) -> int:
     Before word n leaves the body, needs[n] pixels have gone into it, and the skip has turned them into as
     many of its own pixels as they allow; those from n on must wait. The fork may be one word ahead.
     """
-    arrived = np.searchsorted(skip.needs, body.needs, side="right")
+    arrived = skip.before(body.needs)
     waiting = int((arrived - np.arange(len(arrived))).max())
-    return max(0, waiting * body.flow.words - 1)
+    return max(0, _words(waiting, body.flow) - 1)
 
 
 def skip_depth(body: End, skip: End) -> int:
     """Words of a skip queue that neither hangs nor ever makes the fork wait for the body's latency."""
     even = ceil(body.lead / body.rate) + 1
-    return max(least_skip_depth(body, skip), even * body.flow.words)
+    return max(least_skip_depth(body, skip), _words(even, body.flow))
+
+
+def _words(pixels: int, flow: Flow) -> int:
+    """Words that hold so many pixels."""
+    return -(-pixels * flow.tensor.channels // flow.lanes)

@@ -1,6 +1,6 @@
 """PadChannels: zero channels appended to every pixel."""
 
-from amaranth import Module, Mux, Signal
+from amaranth import Cat, Module, Mux, Signal
 
 from ..model.layers import PadChannels
 from .resources import Resources
@@ -9,10 +9,15 @@ from .target import Family
 
 
 class PadChannelsStage(Stage):
-    """Passes the words of a pixel, then words of real 0. The source's lanes divide the added channels."""
+    """Words of whole pixels get the zeros at once; else a pixel's words pass, then words of real 0.
+
+    In the second case the source's lanes divide the added channels.
+    """
 
     def __init__(self, source: Flow, layer: PadChannels):
-        super().__init__(source, Flow(layer.infer(source.tensor), source.lanes))
+        padded = layer.infer(source.tensor)
+        self.whole = source.lanes % source.tensor.channels == 0
+        super().__init__(source, Flow(padded, source.pixels * padded.channels if self.whole else source.lanes))
 
     def resources(self, family: Family) -> Resources:
         bits = (self.sink.words - 1).bit_length()
@@ -20,6 +25,18 @@ class PadChannelsStage(Stage):
 
     def elaborate(self, platform):
         m = Module()
+        if self.whole:
+            t, sink = self.source.tensor, self.sink.tensor
+            pixels = self.source.recode(self.i.payload, self.sink)
+            zeros = Flow(sink, sink.channels).zero()[t.channels * sink.bits :]
+            m.d.comb += [
+                self.o.payload.eq(
+                    Cat((pixels.word_select(k, t.channels * sink.bits), zeros) for k in range(self.source.pixels))
+                ),
+                self.o.valid.eq(self.i.valid),
+                self.i.ready.eq(self.o.ready),
+            ]
+            return m
         word = Signal(range(self.sink.words))
         padding = Signal()
         m.d.comb += [

@@ -2,7 +2,7 @@
 """A binary convolution as a stage: window, weight memory, MAC array, requantise, result queue."""
 
 import numpy as np
-from amaranth import Cat, Module, Signal
+from amaranth import Cat, Const, Module, Signal, Value
 from numpy.typing import NDArray
 
 from ..model.layers import BinaryConv, Requantise
@@ -11,6 +11,7 @@ from .mac import MacArray
 from .memory import memory
 from .plan import Folding
 from .requantise import Scaler
+from .slide import Sweep
 from .stream import Flow
 from .target import Family
 from .window import Geometry
@@ -21,14 +22,15 @@ class ConvStage(WindowedStage):
     """BinaryConv, fused with the Requantise that follows it.
 
     It takes (kernel area * C_in / simd) * (C_out / pe) cycles a pixel, without a gap between pixels,
-    rows or frames.
+    rows or frames. A sliding window takes at least a cycle for each of its steps; each window of a step has
+    an array of its own, and all share the weights.
 
     Parameters
     ----------
-    source : Flow of `simd` lanes
+    source : Flow of `simd` lanes, or of `pixels` whole pixels for a window that slides
     layer : the convolution
     requantise : what follows it, or None for the exact sums
-    folding : outputs in parallel, as many as the sink has lanes; inputs, as many as the source has
+    folding : the sink has `pe` lanes for each window of a step
     family : of the device, which decides the form of the array and where memories lie
     """
 
@@ -37,18 +39,23 @@ class ConvStage(WindowedStage):
     ):
         sums = layer.infer(source.tensor)
         self.layer = layer
-        self.simd, self.pe = source.lanes, folding.pe
+        self.simd, self.pe = folding.simd, folding.pe
         self.scaler = Scaler(sums, requantise or Requantise(0, sums.lo, sums.hi))
         self.taken = (source.with_zero() if any(layer.padding) else source).tensor
         top = self.taken.hi - self.taken.lo
-        self.array = MacArray(self.simd, self.pe, top, self.scaler.width, family.chain)
+        geometry = Geometry(source.tensor.height, source.tensor.width, layer.kernel, layer.stride, layer.padding)
+        sweep = Sweep(geometry, folding.pixels) if folding.slides(source.tensor.channels) else None
+        self.arrays = [
+            MacArray(self.simd, self.pe, top, self.scaler.width, family.chain)
+            for _ in range(sweep.windows if sweep else 1)
+        ]
         super().__init__(
             source,
-            Flow(requantise.infer(sums) if requantise else sums, self.pe),
-            Geometry(source.tensor.height, source.tensor.width, layer.kernel, layer.stride, layer.padding),
+            Flow(requantise.infer(sums) if requantise else sums, self.pe * len(self.arrays)),
+            sweep or geometry,
             groups=sums.channels // self.pe,
             dot_cycles=layer.fan_in // self.simd,
-            latency=self.array.latency + 2,
+            latency=self.arrays[0].latency + 2,
             family=family,
         )
 
@@ -57,9 +64,8 @@ class ConvStage(WindowedStage):
 
         Each bool [words, bits], in the order in which the window reads its taps.
         """
-        kh, kw = self.layer.kernel
-        folded = self.layer.weights.reshape(self.groups, self.pe, kh, kw, self.source.words, self.simd)
-        return self.array.steering(folded.transpose(0, 2, 3, 4, 1, 5).reshape(-1, self.pe, self.simd))
+        folded = self.layer.weights.reshape(self.groups, self.pe, -1, self.simd)
+        return self.arrays[0].steering(folded.transpose(0, 2, 1, 3).reshape(-1, self.pe, self.simd))
 
     def initial_rows(self) -> NDArray[np.int64]:
         """int64 [groups, pe]: what each accumulator starts from.
@@ -69,7 +75,7 @@ class ConvStage(WindowedStage):
         """
         channels = self.scaler.source.channels
         words = self.layer.weights.reshape(channels, -1, self.simd)
-        correction = self.array.correction(words).sum(axis=-1)
+        correction = self.arrays[0].correction(words).sum(axis=-1)
         total = 2 * self.layer.weights.sum(axis=(1, 2, 3), dtype=np.int64) - self.layer.fan_in
         rows = self.scaler.addend + correction + self.taken.lo * total
         return rows.reshape(self.groups, self.pe)
@@ -77,9 +83,36 @@ class ConvStage(WindowedStage):
     def elaborate(self, platform):
         m = Module()
         window, queue = self.frame(m)
-        weights = []
-        address = window.index
-        for k, bits in enumerate(self.weight_rows()):
+        m.submodules.initial = initial = ConstantTable(self.initial_rows(), self.scaler.width, self.family)
+        weights = self.weights(m, window.index)
+        for k, array in enumerate(self.arrays):
+            m.submodules[f"array{k}"] = array
+            m.d.comb += [
+                array.valid.eq(window.valid),
+                array.first.eq(window.first),
+                array.last.eq(window.last),
+                array.codes.eq(window.word.word_select(k, len(array.codes))),
+                array.weights.eq(weights),
+                array.initial.eq(initial.row),
+            ]
+        m.d.comb += initial.next.eq(self.arrays[0].starting)
+
+        done = Signal()
+        codes = Signal(self.sink.bits)
+        results = (value for array in self.arrays for value in array.results)
+        m.d.sync += [done.eq(self.arrays[0].done), codes.eq(Cat(self.scaler.code(value) for value in results))]
+        m.d.comb += [queue.w_data.eq(codes), queue.w_en.eq(done)]
+        return m
+
+    def weights(self, m: Module, index: Value) -> Value:
+        """What steers the arrays, three cycles after its place among the words, `index`; k more for position k."""
+        positions = self.weight_rows()
+        if len(positions[0]) == 1:
+            bits = np.concatenate(positions, axis=1)[0]
+            return Const(sum(int(bit) << place for place, bit in enumerate(bits)), len(bits))
+        read_data = []
+        address = index
+        for k, bits in enumerate(positions):
             # The array wants position k's weights k cycles later: its memory is asked later.
             later = Signal.like(address, name=f"address{k}")
             m.d.sync += later.eq(address)
@@ -87,28 +120,13 @@ class ConvStage(WindowedStage):
             rows = np.packbits(bits, axis=1, bitorder="little")
             m.submodules[f"weights{k}"] = stored = memory(
                 bits.shape[1],
-                max(2, len(rows)),  # an address of no bits is not Verilog
+                len(rows),
                 self.family,
                 [int.from_bytes(row.tobytes(), "little") for row in rows],
             )
             read = stored.read_port()
             m.d.comb += read.addr.eq(address)
-            weights.append(read.data)
-        m.submodules.array = array = self.array
-        m.submodules.initial = initial = ConstantTable(self.initial_rows(), self.scaler.width, self.family)
-
-        m.d.comb += [
-            array.valid.eq(window.valid),
-            array.first.eq(window.first),
-            array.last.eq(window.last),
-            array.codes.eq(window.word),
-            array.initial.eq(initial.row),
-            initial.next.eq(array.starting),
-        ]
-        m.d.sync += array.weights.eq(Cat(weights))
-
-        done = Signal()
-        codes = Signal(self.sink.bits)
-        m.d.sync += [done.eq(array.done), codes.eq(Cat(self.scaler.code(value) for value in array.results))]
-        m.d.comb += [queue.w_data.eq(codes), queue.w_en.eq(done)]
-        return m
+            read_data.append(read.data)
+        weights = Signal(self.pe * self.simd)
+        m.d.sync += weights.eq(Cat(read_data))
+        return weights

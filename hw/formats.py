@@ -34,8 +34,8 @@ def formats(net: Net, plan: Plan) -> Formats:
     return Formats(
         in_bytes=sample.width // 8,
         in_signed=sample.signed,
-        in_lanes=net.input.channels,
-        in_beats=net.input.pixels,
+        in_lanes=plan.input_pixels * net.input.channels,
+        in_beats=net.input.pixels // plan.input_pixels,
         out_bytes=value.width // 8,
         out_lanes=plan.output_lanes,
         out_beats=net.output.pixels * net.output.channels // plan.output_lanes,

@@ -40,18 +40,23 @@ class FrameGuard(wiring.Component):
 
     A sample outside the tensor's interval becomes the nearest value inside.
 
+    Parameters
+    ----------
+    tensor : the input's type
+    pixels : adjacent pixels of a beat; a divisor of the width
+
     Members
     -------
-    i : In, payload.pixel (C samples) and payload.last (the frame's last pixel)
-    o : Out(Flow(tensor, C).signature)
-    verdict : Out, payload 1 for a good frame; given once the frame's last pixel has passed
+    i : In, payload.pixel (C samples of each pixel) and payload.last (the frame's last beat)
+    o : Out(Flow(tensor, pixels * C).signature)
+    verdict : Out, payload 1 for a good frame; given once the frame's last beat has passed
     short_frames, long_frames : Out, frames that ended early, late
     """
 
-    def __init__(self, tensor: Tensor, family: Family):
+    def __init__(self, tensor: Tensor, pixels: int, family: Family):
         self.tensor, self.family = tensor, family
-        self.sink = Flow(tensor, tensor.channels)
-        pixel = data.ArrayLayout(sample_shape(tensor), tensor.channels)
+        self.sink = Flow(tensor, pixels * tensor.channels)
+        pixel = data.ArrayLayout(sample_shape(tensor), self.sink.lanes)
         super().__init__(
             {
                 "i": In(stream.Signature(data.StructLayout({"pixel": pixel, "last": 1}))),
@@ -70,8 +75,9 @@ class FrameGuard(wiring.Component):
             clip_code((sample - t.lo).as_signed(), low - t.lo, high - t.lo, t.hi - t.lo)[: t.bits]
             for sample in self.i.payload.pixel
         )
-        # Counts down past 0: its sign is the frame's last pixel.
-        index = Signal(range(-1, max(1, t.pixels - 1)), init=t.pixels - 2)
+        words = self.sink.frame_words
+        # Counts down past 0: its sign is the frame's last word.
+        index = Signal(range(-1, max(1, words - 1)), init=words - 2)
         ending = Signal()
         passed = Signal()
         # Two places keep verdict.ready from reaching o.valid, and o.ready from reaching verdict.valid.
@@ -82,7 +88,7 @@ class FrameGuard(wiring.Component):
             verdicts.i.valid.eq(passed & ending),
         ]
         with m.If(passed):
-            m.d.sync += index.eq(Mux(ending, t.pixels - 2, index - 1))
+            m.d.sync += index.eq(Mux(ending, words - 2, index - 1))
 
         def count(counter):
             with m.If(counter != 2**COUNTER_BITS - 1):

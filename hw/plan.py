@@ -15,7 +15,9 @@ from ..model.layers import BinaryConv, Layer, SumPool, walk
 from ..model.net import Net
 from ..model.tensor import Tensor
 from ..model.write import write_beside
+from .slide import Sweep
 from .target import FAMILIES, TARGETS, Family
+from .window import Geometry
 
 VERSION = 1
 
@@ -43,6 +45,10 @@ class Folding:
         """An inline table of TOML; what is not said is as by default."""
         pixels = f", pixels = {self.pixels}" if self.pixels != 1 else ""
         return f"{{ pe = {self.pe}, simd = {self.simd}{pixels}{', wired = true' if self.wired else ''} }}"
+
+    def slides(self, channels: int) -> bool:
+        """Whether the layer's window slides over the map, all its taps at once; `channels` as a tap has, a pool's 1."""
+        return self.pixels > 1 or self.simd > channels
 
     @classmethod
     def read(cls, entry: object, where: str) -> Folding:
@@ -87,16 +93,15 @@ class Plan:
             folding = self.foldings.get(path)
             if folding is None:
                 raise BadInput(f'the plan has no line for layer "{path}" ({type(layer).__name__})')
-            sides = [("pe", folding.pe, layer.infer(t).channels)]
-            sides.append(("simd", folding.simd, t.channels if isinstance(layer, BinaryConv) else 1))
-            for name, lanes, channels in sides:
-                if lanes < 1 or channels % lanes:
-                    raise BadInput(f'the plan\'s layer "{path}": {name} = {lanes} must divide {channels}')
+            if wrong := problem(folding, layer, t):
+                raise BadInput(f'the plan\'s layer "{path}": {wrong}')
         for path in self.foldings:
             if path not in expected:
                 raise BadInput(f'the plan names layer "{path}", which this network does not fold')
         if self.output_lanes < 1 or net.output.channels % self.output_lanes:
             raise BadInput(f"the plan's output_lanes = {self.output_lanes} must divide {net.output.channels}")
+        if self.input_pixels < 1 or net.input.width % self.input_pixels:
+            raise BadInput(f"the plan's input_pixels = {self.input_pixels} must divide the width {net.input.width}")
 
     def lanes(self, net: Net) -> int:
         """One-bit products a cycle, over all convolutions."""
@@ -152,6 +157,37 @@ def _folded(net: Net) -> Iterator[tuple[str, BinaryConv | SumPool, Tensor]]:
 
     walk(net.body, net.input, visit)
     yield from found
+
+
+def problem(folding: Folding, layer: BinaryConv | SumPool, t: Tensor) -> str | None:
+    """Why a layer cannot be folded so on this input, or None."""
+    outs = layer.infer(t).channels
+    if isinstance(layer, BinaryConv):
+        kernel, channels = layer.kernel, t.channels
+    else:
+        kernel, channels = (layer.kernel, layer.kernel), 1
+    area = kernel[0] * kernel[1]
+    pe, simd, pixels = folding.pe, folding.simd, folding.pixels
+    if pe < 1 or outs % pe:
+        return f"pe = {pe} must divide {outs}"
+    if simd < 1 or (simd <= channels and channels % simd):
+        return f"simd = {simd} must divide {channels}"
+    if simd > channels and (simd % channels or area % (simd // channels)):
+        return f"simd = {simd} must divide {channels}, or be {channels} times a divisor of the kernel's area {area}"
+    if pixels < 1:
+        return f"pixels = {pixels} must be at least 1"
+    if isinstance(layer, SumPool):
+        if folding.wired:
+            return "a pool has no weights to be wired"
+        if folding.slides(1) and (pe, simd) != (outs, area):
+            return f"with simd > 1 or pixels > 1 a pool needs pe = {outs} and simd = {area}"
+    elif (pixels > 1 or folding.wired) and (pe, simd) != (outs, channels * area):
+        reason = f"pixels = {pixels}" if pixels > 1 else "wired = true"
+        return f"{reason} needs pe = {outs} and simd = {channels * area}"
+    if folding.slides(channels):
+        wrong = Sweep(Geometry(t.height, t.width, kernel, layer.stride, layer.padding), pixels).problem()
+        return f"{wrong}; simd <= {channels} and pixels = 1 suit every map" if wrong else None
+    return None
 
 
 def divisors(n: int) -> list[int]:

@@ -1,27 +1,35 @@
+# amaranth: UnusedElaboratable=no
 """Sums over windows and over whole maps, channel by channel."""
 
+from dataclasses import replace
+
 import numpy as np
-from amaranth import Cat, Module, Mux, Signal
+from amaranth import Cat, Const, Module, Mux, Signal
 from numpy.typing import NDArray
 
 from ..model.layers import GlobalSum, SumPool
 from .memory import memory, place
 from .resources import Resources, adder, counter, stored
+from .slide import Sweep
 from .stream import Flow, Stage
 from .target import Family
 from .window import Geometry
 from .windowed import WindowedStage
 
 
+def _geometry(source: Flow, layer: SumPool) -> Geometry:
+    kernel = (layer.kernel, layer.kernel)
+    return Geometry(source.tensor.height, source.tensor.width, kernel, layer.stride, layer.padding)
+
+
 class SumPoolStage(WindowedStage):
     """SumPool on `lanes` channels at once: kernel area * C / lanes cycles a pixel, without a gap."""
 
     def __init__(self, source: Flow, layer: SumPool, family: Family):
-        kernel = (layer.kernel, layer.kernel)
         super().__init__(
             source,
             Flow(layer.infer(source.tensor), source.lanes),
-            Geometry(source.tensor.height, source.tensor.width, kernel, layer.stride, layer.padding),
+            _geometry(source, layer),
             groups=0,
             dot_cycles=layer.kernel**2,
             latency=2,
@@ -44,8 +52,100 @@ class SumPoolStage(WindowedStage):
         return m
 
 
+class SlidingPoolStage(WindowedStage):
+    """SumPool on all taps and channels at once, of the windows that a word of whole pixels completes: a word a cycle.
+
+    The taps of a sum are added in a tree, registered at every level.
+    """
+
+    def __init__(self, source: Flow, layer: SumPool, family: Family):
+        sweep = Sweep(_geometry(source, layer), source.pixels)
+        self.levels = (layer.kernel**2 - 1).bit_length()
+        self.area = layer.kernel**2
+        super().__init__(
+            source,
+            Flow(layer.infer(source.tensor), sweep.windows * source.tensor.channels),
+            sweep,
+            groups=1,
+            dot_cycles=1,
+            latency=self.levels + 1,
+            family=family,
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        window, queue = self.frame(m)
+        channels = self.source.tensor.channels
+        width = window.read_flow.tensor.bits
+        codes = [window.word[start : start + width] for start in range(0, len(window.word), width)]
+        sums = []
+        for lane in range(self.sink.lanes):
+            # The code of a sum is the sum of the codes: both intervals grow by the area.
+            at, channel = divmod(lane, channels)
+            terms = codes[at * self.area * channels + channel : (at + 1) * self.area * channels : channels]
+            for level in range(self.levels):
+                joined = []
+                for k in range(0, len(terms), 2):
+                    total = sum(terms[k + 1 : k + 2], terms[k])
+                    held = Signal(min(len(total), self.sink.tensor.bits), name=f"sum{lane}_{level}_{k}")
+                    m.d.sync += held.eq(total)
+                    joined.append(held)
+                terms = joined
+            sums.append(Cat(terms[0], Const(0, self.sink.tensor.bits))[: self.sink.tensor.bits])
+        done = window.valid
+        for level in range(self.levels):
+            held = Signal(name=f"valid{level}")
+            m.d.sync += held.eq(done)
+            done = held
+        m.d.comb += [queue.w_data.eq(Cat(sums)), queue.w_en.eq(done)]
+        return m
+
+
+class PixelSumStage(Stage):
+    """The sum of each `count` adjacent pixels of a word of several."""
+
+    def __init__(self, source: Flow, count: int):
+        t = source.tensor
+        summed = replace(t, width=t.width // count, lo=t.lo * count, hi=t.hi * count)
+        self.count = count
+        super().__init__(source, Flow(summed, source.lanes // count))
+
+    @property
+    def needs(self) -> NDArray[np.int64]:
+        return self.source.whole(self.sink.whole(np.arange(1, self.sink.tensor.pixels + 1)) * self.count)
+
+    @property
+    def lead(self) -> int:
+        return self.source.pixels
+
+    def elaborate(self, platform):
+        m = Module()
+        channels = self.source.tensor.channels
+        full = Signal()
+        held = Signal(self.sink.bits)
+        take = Signal()
+        m.d.comb += [
+            self.i.ready.eq(~full | self.o.ready),
+            take.eq(self.i.valid & self.i.ready),
+            self.o.valid.eq(full),
+            self.o.payload.eq(held),
+        ]
+        codes = self.source.codes(self.i.payload)
+        for lane, total in enumerate(self.sink.codes(held)):
+            pixel, channel = divmod(lane, channels)
+            first = pixel * self.count * channels + channel
+            # The code of a sum is the sum of the codes: both intervals grow by the count.
+            with m.If(take):
+                m.d.sync += total.eq(sum(codes[first + k * channels] for k in range(self.count)))
+        with m.If(take):
+            m.d.sync += full.eq(1)
+        with m.Elif(self.o.ready):
+            m.d.sync += full.eq(0)
+        return m
+
+
 class GlobalSumStage(Stage):
-    """GlobalSum: one partial sum a channel in a small memory, a word of them a cycle."""
+    """GlobalSum: one partial sum a channel in a small memory, a word of them a cycle; words of one pixel at most."""
 
     def __init__(self, source: Flow, layer: GlobalSum, family: Family):
         self.family = family

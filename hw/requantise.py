@@ -89,13 +89,13 @@ class RequantiseStage(Stage):
         self.scaler = Scaler(source.tensor, layer)
         super().__init__(source, Flow(layer.infer(source.tensor), source.lanes))
         self.results = ResultQueue(self.sink, self.latency)
-        self.storage = -(-self.results.credits // source.words)
+        self.storage = source.held(self.results.credits)
 
     def elaborate(self, platform):
         m = Module()
-        lanes, words, width = self.source.lanes, self.source.words, self.scaler.width
+        width = self.scaler.width
         addend = self.scaler.addend + self.source.tensor.lo
-        m.submodules.constants = constants = ConstantTable(addend.reshape(words, lanes), width, self.family)
+        m.submodules.constants = constants = ConstantTable(self.source.rows(addend), width, self.family)
         m.submodules.results = results = self.results
         take = Signal()
         m.d.comb += [

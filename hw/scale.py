@@ -36,7 +36,7 @@ class ScaleStage(Stage):
     def __init__(self, source: Flow, layer: Scale, family: Family):
         self.family = family
         super().__init__(source, Flow(layer.infer(source.tensor), source.lanes))
-        self.factors = layer.factors.reshape(source.words, source.lanes)
+        self.factors = source.rows(layer.factors)
         self.size_bits = max(map(abs, layer.extremes)).bit_length()
         self.constants = self.constant_rows()
         sizes = np.abs(self.factors)
@@ -47,7 +47,7 @@ class ScaleStage(Stage):
         self.latency = self.levels + 1
         # A word's place is free again a cycle after the word has left.
         self.credits = self.latency + 1
-        self.storage = -(-self.credits // source.words)
+        self.storage = source.held(self.credits)
 
     def constant_rows(self) -> NDArray[np.object_]:
         """[words, lanes]: what is added to each product, modulo the width of the output's codes."""

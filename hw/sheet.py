@@ -14,6 +14,8 @@ def interface_sheet(accelerator: Accelerator, name: str) -> str:
     in_bits, out_bits = 8 * f.in_bytes, 8 * f.out_bytes
     kind = "two's complement" if f.in_signed else "unsigned"
     in_width, out_width = in_bits * f.in_lanes, out_bits * f.out_lanes
+    pixels = plan.input_pixels
+    beat = "one pixel" if pixels == 1 else f"{pixels} pixels"
     lines = [
         f"# Module `{name}`",
         "",
@@ -29,9 +31,9 @@ def interface_sheet(accelerator: Accelerator, name: str) -> str:
         "|---|---|---|---|",
         "| `clk` | in | 1 | everything happens at its rising edge |",
         "| `rst` | in | 1 | synchronous, active high; in mid-frame too: the rest of that frame counts as short |",
-        f"| `s_axis_tdata` | in | {in_width} | one pixel: {f.in_lanes} x {in_bits}-bit sample |",
-        "| `s_axis_tvalid`, `s_axis_tready` | in, out | 1 | a pixel is transferred when both are high |",
-        "| `s_axis_tlast` | in | 1 | the frame's last pixel |",
+        f"| `s_axis_tdata` | in | {in_width} | {beat}: {f.in_lanes} x {in_bits}-bit sample |",
+        f"| `s_axis_tvalid`, `s_axis_tready` | in, out | 1 | {beat} transferred when both are high |",
+        "| `s_axis_tlast` | in | 1 | the frame's last beat |",
         f"| `m_axis_tdata` | out | {out_width} | {f.out_lanes} x {out_bits}-bit output value |",
         "| `m_axis_tvalid`, `m_axis_tready` | out, in | 1 | values are transferred when both are high |",
         "| `m_axis_tlast` | out | 1 | the frame's last values |",
@@ -42,9 +44,11 @@ def interface_sheet(accelerator: Accelerator, name: str) -> str:
         "",
         "## Pixels in",
         "",
-        f"- A frame is {f.in_beats} beats, a beat a pixel, in raster order from the top left; `tlast` with the last.",
-        f"- Channel c is bits {in_bits}c to {in_bits}c + {in_bits - 1} of `tdata`, {kind}, from {t.lo} to {t.hi}. "
-        "A sample outside becomes the nearest value inside.",
+        f"- A frame is {f.in_beats} beats of {beat}, in raster order from the top left; `tlast` with the last.",
+        f"- Channel c of {'the' if pixels == 1 else 'the first'} pixel is bits {in_bits}c to {in_bits}c + {in_bits - 1} "
+        f"of `tdata`, {kind}, from {t.lo} to {t.hi}"
+        + (f"; the next pixel is {in_bits * t.channels} bits above. " if pixels > 1 else ". ")
+        + "A sample outside becomes the nearest value inside.",
         f"- A sample q stands for the real value q * 2^{-t.frac}."
         + (f" Preprocessing: {net.preprocessing}" if net.preprocessing else ""),
         "- A frame that ends early or late is counted and dropped; the following frame is right.",
@@ -63,8 +67,8 @@ def interface_sheet(accelerator: Accelerator, name: str) -> str:
         "",
         "## Stages",
         "",
-        "| layer | kind | output | PE | SIMD | cycles a frame |",
-        "|---|---|---|---|---|---|",
+        "| layer | kind | output | PE | SIMD | pixels | cycles a frame |",
+        "|---|---|---|---|---|---|---|",
     ]
     stages = dict(accelerator.pipeline.stages)
 
@@ -73,11 +77,11 @@ def interface_sheet(accelerator: Accelerator, name: str) -> str:
         if stage is None:
             return
         folding = plan.foldings[path] if isinstance(layer, BinaryConv | SumPool) else None
-        pe, simd = (folding.pe, folding.simd) if folding else ("", "")
+        folds = f"{folding.pe} | {folding.simd} | {folding.pixels}" if folding else " | | "
         o = stage.sink.tensor
         lines.append(
             f"| {path} | {type(layer).__name__} | {o.height}x{o.width}x{o.channels}, {o.bits} bits "
-            f"| {pe} | {simd} | {stage.cycles:,} |"
+            f"| {folds} | {stage.cycles:,} |"
         )
 
     walk(net.body, t, row)

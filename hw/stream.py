@@ -1,10 +1,10 @@
 # amaranth: UnusedElaboratable=no
 """How pixels travel between stages: words of channel codes on Amaranth streams.
 
-A *code* is q - lo of a tensor, unsigned in ``tensor.bits`` bits, so that no stage needs a sign. A *word*
-holds `lanes` codes of one pixel, the lowest channel in the lowest bits; a pixel is channels / lanes words,
-a frame its pixels in raster order, and frames follow each other without a gap or a marker: each stage
-counts for itself. Every stream keeps Amaranth's rules (lib.stream): valid never waits for ready, and a
+A *code* is q - lo of a tensor, unsigned in ``tensor.bits`` bits, so that no stage needs a sign. A frame is its
+codes in raster order, channel after channel, a *word* the next `lanes` of them, the first in the lowest bits:
+an even part of a pixel, or several whole pixels of one row. Frames follow each other without a gap or a marker:
+each stage counts for itself. Every stream keeps Amaranth's rules (lib.stream): valid never waits for ready, and a
 payload stays until it is taken.
 """
 
@@ -16,7 +16,7 @@ from amaranth import Cat, Const, Module, Mux, Signal, Value, unsigned
 from amaranth.lib import stream, wiring
 from amaranth.lib.fifo import SyncFIFO
 from amaranth.lib.wiring import In, Out
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from ..model.tensor import Tensor
 from .memory import memory, place
@@ -26,24 +26,44 @@ from .target import Family
 
 @dataclass(frozen=True)
 class Flow:
-    """What a stream carries: a tensor, `lanes` channels a word."""
+    """What a stream carries: a tensor, `lanes` codes a word, a divisor or a multiple of its channels."""
 
     tensor: Tensor
     lanes: int
 
     def __post_init__(self):
-        if self.lanes < 1 or self.tensor.channels % self.lanes:
-            raise ValueError(f"{self.lanes} lanes do not divide {self.tensor.channels} channels")
+        channels, width = self.tensor.channels, self.tensor.width
+        if self.lanes < 1 or (channels % self.lanes and self.lanes % channels):
+            raise ValueError(f"{self.lanes} lanes do not divide {channels} channels")
+        if width % self.pixels:
+            raise ValueError(f"{self.pixels} pixels a word do not divide a row of {width}")
+
+    @property
+    def pixels(self) -> int:
+        """Pixels of one word; 1 where it is a part of one."""
+        return max(1, self.lanes // self.tensor.channels)
 
     @property
     def words(self) -> int:
-        """Words of one pixel."""
-        return self.tensor.channels // self.lanes
+        """Words of one pixel; 1 where a word has several."""
+        return max(1, self.tensor.channels // self.lanes)
 
     @property
     def frame_words(self) -> int:
         """Words of one frame: the cycles a frame takes at one word a cycle."""
-        return self.tensor.pixels * self.words
+        return self.tensor.pixels * self.tensor.channels // self.lanes
+
+    def held(self, words: int) -> int:
+        """The pixels of which `words` words may hold a part."""
+        return -(-words * self.lanes // self.tensor.channels)
+
+    def whole(self, pixels: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Numbers of pixels, rounded up to whole words."""
+        return -(-pixels // self.pixels) * self.pixels
+
+    def rows(self, values: ArrayLike) -> NDArray:
+        """[words, lanes]: what belongs to each channel, [channels], as words meet it, round and round."""
+        return np.tile(values, self.pixels).reshape(-1, self.lanes)
 
     @property
     def bits(self) -> int:
@@ -55,7 +75,7 @@ class Flow:
         return stream.Signature(unsigned(self.bits))
 
     def codes(self, word: Value) -> list[Value]:
-        """The word's codes, channel by channel."""
+        """The word's codes, channel by channel, pixel by pixel."""
         width = self.tensor.bits
         return [word[lane * width : (lane + 1) * width] for lane in range(self.lanes)]
 
@@ -111,8 +131,11 @@ class Stage(wiring.Component):
 
     @property
     def needs(self) -> NDArray[np.int64]:
-        """For each output pixel of a frame, how many input pixels must have come before it can leave."""
-        return np.arange(1, self.sink.tensor.pixels + 1)
+        """For each output pixel of a frame, how many input pixels must have come before it can leave.
+
+        More than the frame has are pixels of the next one; it waits for those only where the first of them has come.
+        """
+        return self.source.whole(self.sink.whole(np.arange(1, self.sink.tensor.pixels + 1)))
 
     def resources(self, family: Family) -> Resources:
         """What it takes of a device of the family."""
@@ -145,7 +168,7 @@ class Queue(Stage):
         if not self.deep:
             self.placement = place(flow.bits, depth, family, clocked=False)
         self.latency = 3 if self.deep else 1
-        self.storage = -(-depth // flow.words)
+        self.storage = flow.held(depth)
         super().__init__(flow, flow)
 
     def resources(self, family: Family) -> Resources:

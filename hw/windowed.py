@@ -4,6 +4,7 @@ from amaranth import Module
 from amaranth.lib.fifo import SyncFIFO
 from numpy.typing import NDArray
 
+from .slide import SLIDE_LATENCY, SlidingWindow, Sweep
 from .stream import Flow, Stage
 from .target import Family
 from .window import Geometry, Window
@@ -18,25 +19,31 @@ def credits_for(dot_cycles: int, latency: int) -> int:
 
 
 class WindowedStage(Stage):
-    """A stage whose every output word is a dot product over a window, `dot_cycles` long.
+    """A stage whose every output word is a dot product over a window, `dot_cycles` long, or those of adjacent windows.
 
     A dot product starts only when its result has a place in the queue, so what lies between needs no stall.
 
     Parameters
     ----------
     source, sink : Flow in and out
-    geometry : where the windows lie
-    groups : as Window's
+    geometry : where the windows lie; or how they slide, where words are whole taps or more
+    groups : as the window's
     dot_cycles : words of the window in one dot product
     latency : cycles from the last of them, as the window gives it, to the result's being in the queue
     family : of the device
+
+    Attributes
+    ----------
+    uneven_source, uneven_sink : words by which input and output deviate from an even flow, at the most
     """
+
+    uneven_source = uneven_sink = 0
 
     def __init__(
         self,
         source: Flow,
         sink: Flow,
-        geometry: Geometry,
+        geometry: Geometry | Sweep,
         *,
         groups: int,
         dot_cycles: int,
@@ -45,14 +52,24 @@ class WindowedStage(Stage):
     ):
         self.family = family
         self.geometry, self.groups, self.dot_cycles = geometry, groups, dot_cycles
-        self.latency = WINDOW_LATENCY + latency
-        self.credits = credits_for(dot_cycles, self.latency)
-        results = -(-self.credits // sink.words)
-        self.storage = geometry.depth + -(-results * source.tensor.pixels // sink.tensor.pixels)
+        if isinstance(geometry, Sweep):
+            self.latency = SLIDE_LATENCY + dot_cycles - 1 + latency
+            # The results of all groups get their places at once.
+            self.credits = credits_for(dot_cycles, self.latency) + groups - 1
+            self.uneven_source, outward = geometry.uneven(dot_cycles * groups)
+            self.uneven_sink = outward * groups
+            kept = geometry.lead
+        else:
+            self.latency = WINDOW_LATENCY + latency
+            self.credits = credits_for(dot_cycles, self.latency)
+            kept = geometry.depth
+        self.storage = kept + -(-sink.held(self.credits) * source.tensor.pixels // sink.tensor.pixels)
         super().__init__(source, sink)
 
     @property
     def cycles(self) -> int:
+        if isinstance(self.geometry, Sweep):
+            return int(self.geometry.costs(self.dot_cycles * self.groups).sum())
         return max(self.source.frame_words, self.sink.frame_words * self.dot_cycles)
 
     @property
@@ -63,11 +80,21 @@ class WindowedStage(Stage):
     def lead(self) -> int:
         return self.geometry.lead
 
-    def frame(self, m: Module) -> tuple[Window, SyncFIFO]:
+    def frame(self, m: Module) -> tuple[Window | SlidingWindow, SyncFIFO]:
         """Add the window at the way in and the queue at the way out; the caller joins them."""
-        m.submodules.window = window = Window(
-            self.source, self.geometry, groups=self.groups, credits=self.credits, family=self.family
-        )
+        window: Window | SlidingWindow
+        if isinstance(self.geometry, Sweep):
+            window = SlidingWindow(
+                self.source,
+                self.geometry,
+                parts=self.dot_cycles,
+                groups=self.groups,
+                credits=self.credits,
+                family=self.family,
+            )
+        else:
+            window = Window(self.source, self.geometry, groups=self.groups, credits=self.credits, family=self.family)
+        m.submodules.window = window
         m.submodules.queue = queue = SyncFIFO(width=self.sink.bits, depth=self.credits)
         m.d.comb += [
             window.i.payload.eq(self.i.payload),

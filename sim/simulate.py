@@ -113,9 +113,13 @@ class _Machine:
         return sum(len(frame) == self.net.input.pixels for frame in frames)
 
     def stimulus(self, frames: Sequence[NDArray[np.integer]], pauses: float, seed: int) -> Stimulus:
-        """Frames [pixels, channels] of any length."""
+        """Frames [pixels, channels] of any length in whole beats."""
         if not frames:
             raise BadInput("there are no images to simulate")
+        lanes = self.formats.in_lanes
+        for frame in frames:
+            if frame.size % lanes:
+                raise BadInput(f"a frame of {len(frame)} pixels is not beats of {lanes // frame.shape[1]}")
         if not 0 <= pauses < 1:
             raise BadInput(f"pauses is a probability below 1, not {pauses}")
         stages = [stage for _, stage in self.accelerator.pipeline.stages]
@@ -123,7 +127,7 @@ class _Machine:
         good, f = self.good(frames), self.formats
         watchdog = 1_000 + int(once_through / (1 - pauses))
         return Stimulus(
-            frame_beats(frames, f.in_bytes),
+            frame_beats([frame.reshape(-1, lanes) for frame in frames], f.in_bytes),
             good * f.out_beats,
             f.out_lanes * f.out_bytes,
             pauses,

@@ -101,7 +101,7 @@ def unpack(data: NDArray[np.uint8], width: int) -> NDArray[np.int64]:
 
 
 def frame_beats(frames: Sequence[NDArray[np.integer]], width: int) -> NDArray[np.void]:
-    """The beats of frames [pixels, channels] of any length, `width` bytes a sample."""
+    """The beats of frames [beats, samples] of any length, `width` bytes a sample."""
     beats = np.zeros(sum(map(len, frames)), in_dtype(frames[0].shape[1] * width))
     beats["data"] = np.concatenate([pack(frame, width) for frame in frames])
     beats["last"][np.cumsum([len(frame) for frame in frames]) - 1] = 1

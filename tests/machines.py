@@ -24,9 +24,11 @@ from hypothesis import strategies as st
 from hypothesis.strategies import DrawFn
 
 from bitfold.hw.accelerator import Accelerator
-from bitfold.hw.plan import Folding, Plan, divisors
+from bitfold.hw.conv import ConvStage
+from bitfold.hw.plan import Folding, Plan, divisors, problem
 from bitfold.hw.stream import Flow, Stage
-from bitfold.model.layers import BinaryConv, Layer, SumPool, walk
+from bitfold.hw.target import FAMILIES, Family
+from bitfold.model.layers import BinaryConv, Layer, Requantise, SumPool, walk
 from bitfold.model.net import Net
 from bitfold.model.tensor import Ints, Tensor
 from bitfold.sim.pysim import roomy
@@ -255,13 +257,32 @@ def frame_distances(cycles: Sequence[int], frame_words: int) -> list[int]:
     return np.diff(cycles[frame_words - 1 :: frame_words]).tolist()
 
 
-def conv_lanes(layer: BinaryConv, t: Tensor, *, lanes: int = 256, cycles: int = 500) -> list[tuple[int, int]]:
-    """Legal foldings (simd, pe) that a simulator can bear, the smallest first."""
+def conv_foldings(layer: BinaryConv, t: Tensor, *, lanes: int = 256, cycles: int = 500) -> list[Folding]:
+    """Legal foldings that a simulator can bear, the smallest first, those of a sliding window among them."""
     pixels = layer.infer(t).pixels
-    pairs = [(simd, pe) for simd in divisors(t.channels) for pe in divisors(len(layer.weights))]
-    pairs = sorted((pair for pair in pairs if pair[0] * pair[1] <= lanes), key=lambda pair: pair[0] * pair[1])
+    area, outs = layer.kernel[0] * layer.kernel[1], len(layer.weights)
+    folds = [Folding(pe, simd) for simd in divisors(t.channels) for pe in divisors(outs)]
+    folds += [Folding(pe, t.channels * taps) for taps in divisors(area)[1:] for pe in divisors(outs)]
+    folds += [Folding(outs, t.channels * area, at_once) for at_once in divisors(t.width)[1:]]
+    folds = [fold for fold in folds if fold.lanes(layer.stride) <= lanes and not problem(fold, layer, t)]
+    folds.sort(key=lambda fold: fold.lanes(layer.stride))
     work = pixels * layer.weights.size
-    return [pair for pair in pairs if work // (pair[0] * pair[1]) <= cycles] or pairs[-1:]
+    return [fold for fold in folds if work // fold.lanes(layer.stride) <= cycles] or folds[-1:]
+
+
+def conv_stage(
+    t: Tensor, layer: BinaryConv, follows: Requantise | None, folding: Folding, family: Family = FAMILIES["generic"]
+) -> ConvStage:
+    """The stage of a folding, with the words that it takes."""
+    lanes = folding.pixels * t.channels if folding.slides(t.channels) else folding.simd
+    return ConvStage(Flow(t, lanes), layer, follows, folding, family)
+
+
+def pool_foldings(layer: SumPool, t: Tensor, *, lanes: int = 512) -> list[Folding]:
+    """Legal foldings, the smallest first, those of a sliding window among them where a simulator can bear them."""
+    slides = [Folding(t.channels, layer.kernel**2, at_once) for at_once in divisors(t.width)]
+    slides = [fold for fold in slides if fold.lanes(layer.stride) <= lanes and not problem(fold, layer, t)]
+    return [*map(Folding, divisors(t.channels)), *slides]
 
 
 @st.composite
@@ -271,18 +292,20 @@ def plans(draw: DrawFn, net: Net) -> Plan:
 
     def visit(path: str, layer: Layer, t: Tensor) -> None:
         if isinstance(layer, BinaryConv):
-            simd, pe = draw(st.sampled_from(conv_lanes(layer, t)))
-            foldings[path] = Folding(pe, simd)
+            foldings[path] = draw(st.sampled_from(conv_foldings(layer, t)))
         elif isinstance(layer, SumPool):
-            foldings[path] = Folding(draw(st.sampled_from(divisors(t.channels))))
+            foldings[path] = draw(st.sampled_from(pool_foldings(layer, t)))
 
     walk(net.body, net.input, visit)
-    return Plan(foldings, draw(st.sampled_from(divisors(net.output.channels))))
+    at_once = [pixels for pixels in divisors(net.input.width) if pixels * net.input.channels <= 64]
+    lanes = draw(st.sampled_from(divisors(net.output.channels)))
+    return Plan(foldings, lanes, draw(st.sampled_from(at_once or [1])))
 
 
 def coming_after(stage: Stage, pixels: int) -> int:
-    """How many words come out of a fresh stage after `pixels` pixels and no more."""
-    words = pack(stage.source, random_frames(stage.source, 1))[: pixels * stage.source.words]
+    """How many words come out of a fresh stage after the words of `pixels` pixels and no more."""
+    words = pack(stage.source, random_frames(stage.source, 1))
+    words = words[: pixels * stage.source.frame_words // stage.source.tensor.pixels]
     patience = 60 + stage.cycles + stage.latency
     return len(drive(stage, {"i": words}, {"o": None}, patience=patience)["o"].words)
 
@@ -293,9 +316,10 @@ def beats(accelerator: Accelerator, frames: Sequence[Ints]) -> list[int]:
     sample = payload.shape()["pixel"].shape.elem_shape.width
     words = []
     for frame in frames:
-        for index, pixel in enumerate(frame.tolist()):
-            word = sum((value & (1 << sample) - 1) << lane * sample for lane, value in enumerate(pixel))
-            words.append(word | (index == len(frame) - 1) << len(pixel) * sample)
+        beats = frame.reshape(-1, payload.shape()["pixel"].shape.length).tolist()
+        for index, beat in enumerate(beats):
+            word = sum((value & (1 << sample) - 1) << lane * sample for lane, value in enumerate(beat))
+            words.append(word | (index == len(beats) - 1) << len(beat) * sample)
     return words
 
 

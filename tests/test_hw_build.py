@@ -52,6 +52,14 @@ def missing(kinds, cases):
     return sorted(kind.__name__ for kind in kinds if kind not in cases)
 
 
+def test_every_stage_takes_several_pixels_at_once():
+    batch = images(EVERYTHING, 12)
+    run = run_accelerator(machine := Accelerator(EVERYTHING, SLIDING), batch)
+    np.testing.assert_array_equal(run.logits, EVERYTHING(batch))
+    assert machine.cycles == 4
+    assert set(np.diff(run.cycles[2::3])[6:]) == {4}
+
+
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
 def test_every_kind_has_a_stage_that_is_the_layer(kind):
     """A kind fails here by name until hw/build.py has a case for it and this file an example."""
@@ -97,16 +105,19 @@ EVERYTHING = Net(
 )
 FOLDINGS = {"0": (2, 2), "3.body.0": (4, 1), "3.body.1": (2, 1), "3.skip.0": (4, 1), "6": (3, 3)}
 EVERYWHERE = Plan({path: Folding(*fold) for path, fold in FOLDINGS.items()}, 2)
+SLIDES = {"0": (4, 36, 4), "3.body.0": (4, 9, 4), "3.body.1": (6, 4, 4), "3.skip.0": (4, 4, 4), "6": (3, 3)}
+SLIDING = Plan({path: Folding(*fold) for path, fold in SLIDES.items()}, 2, 4)
 MAP = Net(SOURCE, Chain((CONV,)))
 
 
 def units():
     """One of each unit of the machine, from networks that have them all."""
     found = {}
-    for net, plan in ((EVERYTHING, EVERYWHERE), (MAP, balance(MAP, 10**6))):
+    for net, plan in ((EVERYTHING, EVERYWHERE), (EVERYTHING, SLIDING), (MAP, balance(MAP, 10**6))):
         machine = Accelerator(net, plan)
         for unit in (machine, machine._guard, machine._classifier, *machine.pipeline.units.values()):
-            found[type(unit).__name__, unit.depth > 32 if isinstance(unit, Queue) else False] = unit
+            deep = isinstance(unit, Queue) and unit.depth > 32
+            found[type(unit).__name__, deep, plan.input_pixels] = unit
     return found
 
 
@@ -116,6 +127,8 @@ def test_no_ready_reaches_an_offer():
     assert {name: paths for name, unit in found.items() if (paths := ready_to_valid(unit))} == {}
     streams = {"Accelerator", "FrameGuard", "FrameGate", "Classifier", "ConvStage", "SumPoolStage", "GlobalSumStage"}
     streams |= {
+        "SlidingPoolStage",
+        "PixelSumStage",
         "PadChannelsStage",
         "RequantiseStage",
         "ScaleStage",
@@ -125,11 +138,14 @@ def test_no_ready_reaches_an_offer():
         "Narrow",
         "Fork",
     }
-    assert {name for name, _ in found} == streams
+    assert {name for name, *_ in found} == streams
     assert streams == {kind for kind in components() if kind not in NO_STREAMS}
 
 
-NO_STREAMS = {"WindowedStage", "ResultQueue", "ConstantTable", "MacArray", "Window", "Stage", "AxiStreamTop"}
+NO_STREAMS = {
+    "WindowedStage", "ResultQueue", "ConstantTable", "MacArray", "WiredArray", "Window", "SlidingWindow", "Stage",
+    "AxiStreamTop",
+}  # fmt: skip
 """Parts of units; and AxiStreamTop renames the Accelerator's ports."""
 
 

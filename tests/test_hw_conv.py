@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from hypothesis.strategies import DrawFn
 from machines import (
     coming_after,
-    conv_lanes,
+    conv_foldings,
+    conv_stage,
     examples,
     frame_distances,
     pack,
@@ -39,9 +40,8 @@ def conv_stages(draw: DrawFn, ops: int = 2000, side: int = 9) -> tuple[ConvStage
     t = draw(tensors(side))
     layer = draw(binary_convs(t, ops))
     follows = draw(st.none() | requantises(layer.infer(t)))
-    simd, pe = draw(st.sampled_from(conv_lanes(layer, t)))
-    folding, family = Folding(pe, simd), FAMILIES[draw(st.sampled_from(sorted(FAMILIES)))]
-    stage = ConvStage(Flow(t, simd), layer, follows, folding, family)
+    family = FAMILIES[draw(st.sampled_from(sorted(FAMILIES)))]
+    stage = conv_stage(t, layer, follows, draw(st.sampled_from(conv_foldings(layer, t))), family)
     return stage, Chain((layer, follows) if follows else (layer,))
 
 
@@ -71,7 +71,8 @@ def check_figures(stage, layers):
     np.testing.assert_array_equal(unpack(stage.sink, out.words), layers(frames))
     assert set(frame_distances(out.cycles, stage.sink.frame_words)[3:]) == {stage.cycles}
     for pixels in np.unique(np.r_[stage.needs, stage.needs - 1]):
-        assert coming_after(stage, pixels) == (stage.needs <= pixels).sum() * stage.sink.words
+        come = (np.minimum(stage.needs, stage.source.tensor.pixels) <= pixels).sum()
+        assert coming_after(stage, pixels) == come * stage.sink.frame_words // stage.sink.tensor.pixels
 
 
 @given(conv_stages(ops=500, side=6))

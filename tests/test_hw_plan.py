@@ -140,7 +140,34 @@ BAD_PLANS = [
     ({**PLAN.foldings, "0": Folding(0, 2)}, 2, 'the plan\'s layer "0": pe = 0 must divide 6'),
     ({**PLAN.foldings, "3": Folding(4, 4)}, 2, 'the plan\'s layer "3": simd = 4 must divide 6'),
     ({**PLAN.foldings, "3": Folding(4, -1)}, 2, 'the plan\'s layer "3": simd = -1 must divide 6'),
-    ({**PLAN.foldings, "2": Folding(6, 2)}, 2, 'the plan\'s layer "2": simd = 2 must divide 1'),
+    (
+        {**PLAN.foldings, "0": Folding(3, 8)},
+        2,
+        "the plan's layer \"0\": simd = 8 must divide 2, or be 2 times a divisor of the kernel's area 9",
+    ),
+    (
+        {**PLAN.foldings, "2": Folding(6, 2)},
+        2,
+        'the plan\'s layer "2": with simd > 1 or pixels > 1 a pool needs pe = 6 and simd = 4',
+    ),
+    (
+        {**PLAN.foldings, "2": Folding(6, 3)},
+        2,
+        "the plan's layer \"2\": simd = 3 must divide 1, or be 1 times a divisor of the kernel's area 4",
+    ),
+    (
+        {**PLAN.foldings, "2": Folding(6, 4, 3)},
+        2,
+        "the plan's layer \"2\": pixels = 3 must divide the map's width 4; simd <= 1 and pixels = 1 suit every map",
+    ),
+    ({**PLAN.foldings, "2": Folding(6, 1, 1, True)}, 2, 'the plan\'s layer "2": a pool has no weights to be wired'),
+    ({**PLAN.foldings, "0": Folding(3, 18, 2)}, 2, 'the plan\'s layer "0": pixels = 2 needs pe = 6 and simd = 18'),
+    (
+        {**PLAN.foldings, "0": Folding(6, 2, 1, True)},
+        2,
+        'the plan\'s layer "0": wired = true needs pe = 6 and simd = 18',
+    ),
+    ({**PLAN.foldings, "0": Folding(6, 18, 0)}, 2, 'the plan\'s layer "0": pixels = 0 must be at least 1'),
     ({**PLAN.foldings, "1": Folding(1)}, 2, 'the plan names layer "1", which this network does not fold'),
     (PLAN.foldings, 3, "the plan's output_lanes = 3 must divide 4"),
     (PLAN.foldings, 0, "the plan's output_lanes = 0 must divide 4"),
@@ -151,6 +178,49 @@ BAD_PLANS = [
 def test_check_says_what_does_not_fit(foldings, lanes, message):
     with pytest.raises(BadInput, match=f"^{re.escape(message)}$"):
         Plan(foldings, lanes).check(SMALL)
+
+
+def one(t, layer, folding):
+    """The plan of a network of one layer."""
+    Plan({"0": folding}).check(Net(t, Chain((layer,))))
+
+
+BAD_SLIDES = [
+    (
+        Tensor(4, 6, 1, 0, 3),
+        SumPool(4, 2),
+        Folding(1, 16, 6),
+        "pixels = 6 complete 3 windows at once, which must divide the output's width 2",
+    ),
+    (Tensor(4, 6, 1, 0, 3), SumPool(2, 2), Folding(1, 4, 3), "pixels = 3 must be a multiple of the stride 2"),
+    (
+        Tensor(1, 4, 1, 0, 3),
+        SumPool(3, 1, (1, 1, 1, 1)),
+        Folding(1, 9),
+        "with padding (1, 1, 1, 1) the map is too small to slide over",
+    ),
+    (
+        Tensor(4, 4, 2, 0, 3),
+        BinaryConv(random_weights((1, 3, 3, 2), 1), 1, (2, 2, 2, 2)),
+        Folding(1, 6),
+        "with padding (2, 2, 2, 2) the map is too small to slide over",
+    ),
+]
+
+
+@pytest.mark.parametrize(("t", "layer", "folding", "message"), BAD_SLIDES, ids=[bad[3] for bad in BAD_SLIDES])
+def test_check_says_why_a_window_cannot_slide(t, layer, folding, message):
+    with pytest.raises(
+        BadInput,
+        match=f'^the plan\'s layer "0": {re.escape(message)}; simd <= {t.channels} and pixels = 1 suit every map$',
+    ):
+        one(t, layer, folding)
+
+
+def test_input_pixels_divide_the_width():
+    message = "the plan's input_pixels = 3 must divide the width 4"
+    with pytest.raises(BadInput, match=f"^{re.escape(message)}$"):
+        Plan(PLAN.foldings, 2, 3).check(SMALL)
 
 
 def test_divisors_ascend():
