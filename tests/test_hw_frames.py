@@ -162,7 +162,7 @@ def test_all_samples_of_a_byte_become_codes(lo, hi):
     shape = sample_shape(t)
     first = -(1 << shape.width - 1) if shape.signed else 0
     samples = np.arange(first, first + (1 << shape.width), 1 if shape.width == 8 else 97)
-    guard = FrameGuard(t, FAMILIES["generic"])
+    guard = FrameGuard(t, 1, FAMILIES["generic"])
     mask = (1 << shape.width) - 1
     feeds = {"i": [int(sample) & mask | 1 << shape.width for sample in samples]}
     seen = drive(guard, feeds, {"o": len(samples), "verdict": len(samples)})
@@ -171,7 +171,7 @@ def test_all_samples_of_a_byte_become_codes(lo, hi):
 
 def test_counters_stop_at_their_largest_value(monkeypatch):
     monkeypatch.setattr("bitfold.hw.frames.COUNTER_BITS", 2)
-    guard = FrameGuard(Tensor(1, 2, 1, 0, 1), FAMILIES["generic"])
+    guard = FrameGuard(Tensor(1, 2, 1, 0, 1), 1, FAMILIES["generic"])
     short = [1 << 8] * 6
     long = [0, 0, 1 << 8] * 6
     peek = [guard.short_frames, guard.long_frames]
