@@ -9,6 +9,7 @@ from ..model.net import Net
 from .build import Pipeline, Tap
 from .frames import COUNTER_BITS, VERDICT, Classifier, FrameGate, FrameGuard
 from .plan import Plan
+from .resources import Resources, total
 from .stream import Queue
 
 
@@ -64,6 +65,18 @@ class Accelerator(wiring.Component):
     def taps(self) -> tuple[Tap, ...]:
         """The streams between the stages, in the order data flows."""
         return tuple(tap for tap, _ in self.pipeline.taps)
+
+    @property
+    def parts(self) -> dict[str, Resources]:
+        """What each unit takes of the plan's device, by name."""
+        family = self.plan.family
+        ends = {"input_guard": self._guard, "output_classifier": self._classifier, "verdicts": self._verdicts}
+        return {name: unit.resources(family) for name, unit in (ends | self.pipeline.units).items()}
+
+    @property
+    def resources(self) -> Resources:
+        """What the whole takes of the plan's device, before synthesis."""
+        return total(self.parts.values())
 
     @property
     def cycles(self) -> int:

@@ -30,11 +30,17 @@ class ConstantTable(wiring.Component):
     -------
     next : In(1)
     row : Out(lanes signed constants)
+
+    Attributes
+    ----------
+    words : the rows, as they are stored
+    fields : the constants that occur
     """
 
     def __init__(self, rows: NDArray[np.int64], width: int, family: Family):
         self.family = family
         self.words = pack_rows(rows, width)
+        self.fields = {int(value) for value in rows.flat}
         self.row_bits = width * rows.shape[1]
         row = data.ArrayLayout(signed(width), rows.shape[1])
         super().__init__({"next": In(1), "row": Out(row, init=row.from_bits(self.words[0]))})

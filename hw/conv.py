@@ -8,9 +8,10 @@ from numpy.typing import NDArray
 from ..model.layers import BinaryConv, Requantise
 from .constants import ConstantTable
 from .mac import MacArray
-from .memory import memory
+from .memory import alike, memory, place
 from .plan import Folding
 from .requantise import Scaler
+from .resources import Resources, stored
 from .slide import Sweep
 from .stream import Flow
 from .target import Family
@@ -58,6 +59,26 @@ class ConvStage(WindowedStage):
             latency=self.arrays[0].latency + 2,
             family=family,
         )
+        self.table = ConstantTable(self.initial_rows(), self.scaler.width, family)
+
+    def resources(self, family: Family) -> Resources:
+        found = (
+            self.frame_resources(family)
+            + self.arrays[0].resources(family) * len(self.arrays)
+            + self.table.resources(family)
+        )
+        depth = self.groups * self.dot_cycles
+        # Columns of a few words may be constants by chance.
+        rows = self.weight_rows() if depth <= 64 else None
+        for k, inputs in enumerate(self.arrays[0].positions):
+            width = int((rows[k] != rows[k][0]).any(axis=0).sum()) if rows else self.pe * len(inputs)
+            where = place(width, depth, family, rom=True)
+            # The word is in a register behind the memory; one of look-up tables has a register of its own, too.
+            held = alike(width, depth) * (1 if where.blocks else 2)
+            found += stored(where) + Resources(0, held + (depth - 1).bit_length())
+        return (
+            found + Resources(self.scaler.clip_luts(family), self.sink.tensor.bits) * self.sink.lanes + Resources(1, 1)
+        )
 
     def weight_rows(self) -> list[NDArray[np.bool_]]:
         """The weight memories, one for each position of the array's chains.
@@ -83,7 +104,7 @@ class ConvStage(WindowedStage):
     def elaborate(self, platform):
         m = Module()
         window, queue = self.frame(m)
-        m.submodules.initial = initial = ConstantTable(self.initial_rows(), self.scaler.width, self.family)
+        m.submodules.initial = initial = self.table
         weights = self.weights(m, window.index)
         for k, array in enumerate(self.arrays):
             m.submodules[f"array{k}"] = array

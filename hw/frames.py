@@ -12,6 +12,7 @@ from amaranth.lib.wiring import In, Out
 
 from ..model.tensor import Tensor
 from .requantise import clip_code
+from .resources import Resources, add_constant, adder, clip, counter
 from .stream import Flow, Queue, Stage
 from .target import Family
 
@@ -66,6 +67,15 @@ class FrameGuard(wiring.Component):
                 "long_frames": Out(COUNTER_BITS),
             }
         )
+
+    def resources(self, family: Family) -> Resources:
+        """What it takes of a device of the family."""
+        t = self.tensor
+        low, high = _limits(sample_shape(t))
+        clipped = low < t.lo or high > t.hi
+        each = clip(low - t.lo, high - t.lo, t.hi - t.lo, family) if clipped else t.bits
+        control = Resources(33 if family.inputs == 6 else 76, 2 * COUNTER_BITS + 8)
+        return control + counter(max(2, t.pixels), family) + Resources(t.channels * each, 1)
 
     def elaborate(self, platform):
         m = Module()
@@ -140,6 +150,9 @@ class FrameGate(Stage):
     def __init__(self, flow: Flow):
         super().__init__(flow, flow, verdict=In(VERDICT.signature))
 
+    def resources(self, family: Family) -> Resources:
+        return counter(max(2, self.source.frame_words), family) + Resources(6, 1)
+
     def elaborate(self, platform):
         m = Module()
         words = self.source.frame_words
@@ -175,6 +188,20 @@ class Classifier(wiring.Component):
         best = unsigned(max(1, (source.tensor.channels - 1).bit_length()))
         payload = data.StructLayout({"values": values, "best": best, "last": 1})
         super().__init__({"i": In(source.signature), "o": Out(stream.Signature(payload))})
+
+    def resources(self, family: Family) -> Resources:
+        """What it takes of a device of the family."""
+        t, lanes, words = self.source.tensor, self.source.lanes, self.source.words
+        index = len(self.o.payload.best)
+        larger = adder(t.bits, family) if family.name == "ecp5" else -(-t.bits // (family.inputs // 3))
+        duel = larger + (t.bits if lanes > 1 else 0)
+        rounds = (lanes - 1).bit_length()
+        value = Resources(add_constant(t.bits, family), value_shape(t).width)
+        waits = Resources(0, rounds * (lanes * t.bits + 1) + (lanes - 1) * (t.bits + 1))
+        counters = counter(max(2, words), family) + counter(max(2, t.pixels), family)
+        best = Resources(larger + 2 * index + 6, t.bits + 2 * index + 2)
+        queue = Queue(self.source, 2, self.family).resources(family)
+        return queue + value * lanes + waits + Resources(duel * (lanes - 1)) + counters + best
 
     def elaborate(self, platform):
         m = Module()

@@ -121,8 +121,11 @@ class MacArray(wiring.Component):
                 lanes = len(inputs[2 * chain : 2 * chain + 2])
                 bits = self.bits + max(0, lanes - 1)
                 if lanes and most[chain]:
-                    each_luts += adder(max(bits, most[chain].bit_length()), family)
-                    each_luts += bits if family.inputs == 4 else 0
+                    before = most[chain].bit_length()
+                    # xc7's adder chooses its term, and takes the bits above it as they are.
+                    each_luts += (
+                        min(bits + 1, before) if family.inputs == 6 else adder(max(bits, before), family) + bits
+                    )
                     most[chain] += 2**bits
                 elif lanes:
                     each_luts += bits

@@ -125,7 +125,7 @@ def mux_luts(ways: int, family: Family) -> int:
 
 def rom_luts(width: int, depth: int, family: Family) -> int:
     """Look-up tables that give words without a pattern, as many as are not alike by chance."""
-    functions = alike(width, depth)
+    functions = alike(width, depth - 1)  # a column and its inverse are one
     if depth <= 4:
         return functions // 2
     if depth <= 1 << family.inputs:

@@ -36,6 +36,11 @@ class SumPoolStage(WindowedStage):
             family=family,
         )
 
+    def resources(self, family: Family) -> Resources:
+        bits = self.sink.tensor.bits
+        each = bits if family.inputs == 6 else adder(bits - 1, family) + bits
+        return self.frame_resources(family) + Resources(each * self.sink.lanes, self.sink.bits + 1)
+
     def elaborate(self, platform):
         m = Module()
         window, queue = self.frame(m)

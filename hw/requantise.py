@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 from ..model.layers import Requantise
 from ..model.tensor import Tensor
 from .constants import ConstantTable
+from .memory import varying
+from .resources import Resources, add_constant, adder, clip
 from .results import ResultQueue
 from .stream import Flow, Stage
 from .target import Family
@@ -53,6 +55,13 @@ class Scaler:
         lo, hi = self.interval
         return max(hi.bit_length(), (-lo - 1).bit_length() if lo < 0 else 0) + 1
 
+    def clip_luts(self, family: Family) -> int:
+        """Look-up tables of `code`."""
+        shift, (lo, hi) = self.layer.shift, self.interval
+        lo, hi = (lo >> shift, hi >> shift) if shift >= 0 else (lo << -shift, hi << -shift)
+        offset = 0 if self.floor_first else self.layer.lo
+        return clip(lo - offset, hi - offset, self.layer.hi - self.layer.lo, family)
+
     def code(self, value: Value) -> Value:
         """The clipped code of a signed value = q + addend."""
         shift, (lo, hi) = self.layer.shift, self.interval
@@ -90,12 +99,24 @@ class RequantiseStage(Stage):
         super().__init__(source, Flow(layer.infer(source.tensor), source.lanes))
         self.results = ResultQueue(self.sink, self.latency)
         self.storage = source.held(self.results.credits)
+        addend = self.scaler.addend + source.tensor.lo
+        self.constants = ConstantTable(source.rows(addend), self.scaler.width, family)
+
+    def resources(self, family: Family) -> Resources:
+        constants = self.constants.resources(family)
+        width, lanes = self.scaler.width, self.source.lanes
+        # Bits below the lowest of any constant are not added.
+        low = min((word & -word).bit_length() - 1 if word else width for word in self.constants.fields)
+        added = adder(width - low, family) if constants.ffs else add_constant(width - low, family)
+        if family.name == "xc7":
+            added = -(-varying(self.constants.words) // lanes)
+        each = Resources(added + self.scaler.clip_luts(family), width - max(0, self.layer.shift))
+        return constants + self.results.resources(family) + each * lanes + Resources(2, 1)
 
     def elaborate(self, platform):
         m = Module()
         width = self.scaler.width
-        addend = self.scaler.addend + self.source.tensor.lo
-        m.submodules.constants = constants = ConstantTable(self.source.rows(addend), width, self.family)
+        m.submodules.constants = constants = self.constants
         m.submodules.results = results = self.results
         take = Signal()
         m.d.comb += [

@@ -7,8 +7,10 @@ from amaranth.lib.wiring import In, Out
 
 from ..model.layers import Residual
 from .requantise import clip_code
+from .resources import Resources, adder, clip
 from .results import ResultQueue
 from .stream import Flow
+from .target import Family
 
 
 class SaturatingAdd(wiring.Component):
@@ -24,12 +26,26 @@ class SaturatingAdd(wiring.Component):
         self.body_flow, self.skip_flow = body, skip
         self.sink = Flow(layer.join(body.tensor, skip.tensor), body.lanes)
         super().__init__({"body": In(body.signature), "skip": In(skip.signature), "o": Out(self.sink.signature)})
+        self.results = ResultQueue(self.sink, latency=2)
+
+    @property
+    def interval(self) -> tuple[int, int]:
+        """Where a sum lies, counted from the lowest that is not clipped."""
+        a, b, out = self.body_flow.tensor, self.skip_flow.tensor, self.sink.tensor
+        return a.lo + b.lo - out.lo, a.hi + b.hi - out.lo
+
+    def resources(self, family: Family) -> Resources:
+        """What it takes of a device of the family."""
+        (lo, hi), out = self.interval, self.sink.tensor
+        width = max(hi.bit_length(), (-lo).bit_length()) + 1
+        # Three numbers are added: first to two, then to one.
+        each = Resources(width + adder(width, family) + clip(lo, hi, out.hi - out.lo, family), width)
+        return self.results.resources(family) + each * self.sink.lanes + Resources(2, 1)
 
     def elaborate(self, platform):
         m = Module()
-        a, b, out = self.body_flow.tensor, self.skip_flow.tensor, self.sink.tensor
-        lo, hi = a.lo + b.lo - out.lo, a.hi + b.hi - out.lo
-        m.submodules.results = results = ResultQueue(self.sink, latency=2)
+        (lo, hi), out = self.interval, self.sink.tensor
+        m.submodules.results = results = self.results
         take = Signal()
         m.d.comb += [
             take.eq(self.body.valid & self.skip.valid & results.room),

@@ -62,16 +62,17 @@ def add_constant(bits: int, family: Family) -> int:
     return 0 if family.name == "xc7" else adder(bits - 1, family)  # xc7's carry takes the number as it is
 
 
-def compare(bits: int, family: Family) -> int:
-    """LUTs that compare a number of `bits` bits with a constant, for order."""
-    if family.name == "ecp5" and bits > 4:
-        return adder(bits, family)
-    return equals(bits, family)
-
-
 def equals(bits: int, family: Family) -> int:
     """LUTs that say whether `bits` bits have one certain value, or whether any is set."""
     return -(-max(0, bits - 1) // (family.inputs - 1))
+
+
+def clip(lo: int, hi: int, top: int, family: Family) -> int:
+    """LUTs that clip a number from `lo` to `hi` to what lies from 0 to `top`."""
+    bits, wide = max(1, top.bit_length()), max(hi.bit_length(), (-lo - 1).bit_length() if lo < 0 else 0) + 1
+    if hi <= top:
+        return bits if lo < 0 else 0
+    return bits + (adder(wide - 1, family) if family.name == "ecp5" and wide > 5 else equals(wide - bits, family))
 
 
 def counter(values: int, family: Family) -> Resources:

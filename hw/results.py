@@ -6,7 +6,9 @@ from amaranth.lib import wiring
 from amaranth.lib.fifo import SyncFIFO
 from amaranth.lib.wiring import In, Out
 
+from .resources import Resources, fifo
 from .stream import Flow
+from .target import Family
 
 
 class ResultQueue(wiring.Component):
@@ -44,6 +46,10 @@ class ResultQueue(wiring.Component):
                 "o": Out(flow.signature),
             }
         )
+
+    def resources(self, family: Family) -> Resources:
+        """What it takes of a device of the family."""
+        return fifo(self.flow.bits, self.credits, family) + Resources(3, (self.credits - 1).bit_length() + 1)
 
     def elaborate(self, platform):
         m = Module()

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from ..model.layers import Scale
 from .constants import ConstantTable
+from .resources import Resources, adder, fifo
 from .stream import Flow, Stage
 from .target import Family
 
@@ -39,6 +40,10 @@ class ScaleStage(Stage):
         self.factors = source.rows(layer.factors)
         self.size_bits = max(map(abs, layer.extremes)).bit_length()
         self.constants = self.constant_rows()
+        self.tables = (
+            ConstantTable(self.factor_rows(), self.size_bits + 1, family),
+            ConstantTable(self.constants, self.sink.tensor.bits, family),
+        )
         sizes = np.abs(self.factors)
         self.shifts = [[k for k in range(self.size_bits) if (column >> k & 1).any()] for column in sizes.T]
         added = self.constants.any(axis=0)
@@ -48,6 +53,35 @@ class ScaleStage(Stage):
         # A word's place is free again a cycle after the word has left.
         self.credits = self.latency + 1
         self.storage = source.held(self.credits)
+
+    def resources(self, family: Family) -> Resources:
+        width = self.sink.tensor.bits
+        found = fifo(self.sink.bits, self.credits, family) + Resources(6, self.levels + self.credits.bit_length())
+        for table in self.tables:
+            found += table.resources(family)
+        sizes = np.abs(self.factors)
+        for lane, shifts in enumerate(self.shifts):
+            bits = self.source.tensor.bits
+            negated = (self.factors[:, lane] < 0).any() and not (self.factors[:, lane] < 0).all()
+            luts = bits if negated else 0
+            if family.inputs == 4:
+                luts += bits * sum(1 for k in shifts if not (sizes[:, lane] >> k & 1).all())
+            terms = [k + bits for k in shifts] + [width] * bool(self.constants[:, lane].any())
+            least = [*shifts, 0]
+            ffs = 0
+            for _ in range(self.levels):
+                joined = [terms[k : k + 2] for k in range(0, len(terms), 2)]
+                starts = [least[k : k + 2] for k in range(0, len(terms), 2)]
+                luts += sum(
+                    adder(min(width, max(pair)) - max(low), family)
+                    for pair, low in zip(joined, starts, strict=True)
+                    if len(pair) == 2
+                )
+                terms = [min(width, max(pair) + len(pair) - 1) for pair in joined]
+                least = [min(low) for low in starts]
+                ffs += sum(bits - low for bits, low in zip(terms, least, strict=True))
+            found += Resources(luts, ffs)
+        return found
 
     def constant_rows(self) -> NDArray[np.object_]:
         """[words, lanes]: what is added to each product, modulo the width of the output's codes."""
@@ -63,8 +97,8 @@ class ScaleStage(Stage):
     def elaborate(self, platform):
         m = Module()
         width = self.sink.tensor.bits
-        m.submodules.factors = factors = ConstantTable(self.factor_rows(), self.size_bits + 1, self.family)
-        m.submodules.constants = constants = ConstantTable(self.constants, width, self.family)
+        m.submodules.factors = factors = self.tables[0]
+        m.submodules.constants = constants = self.tables[1]
         m.submodules.queue = queue = SyncFIFO(width=self.sink.bits, depth=self.credits)
         free = Signal(range(self.credits + 1), init=self.credits)
         take = Signal()

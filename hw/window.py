@@ -10,7 +10,8 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 from numpy.typing import NDArray
 
-from .memory import memory
+from .memory import memory, place
+from .resources import Resources, adder, counter, stored
 from .stream import Flow, wrap_add
 from .target import Family
 
@@ -96,10 +97,10 @@ class Loop:
 class Window(wiring.Component):
     """Stores the pixels of a map and reads the taps of its windows, one word a cycle, in a fixed order.
 
-    The buffer is one circular memory of words. A tap is there when fewer words lie between it and the window's
-    base than have come since the base; and the writer may go on while those are fewer than the memory holds.
-    Nothing else ties the two: the next row or frame comes in while this one is read. A tap in the padding is
-    read as real 0 and waits for nothing.
+    The buffer is one circular memory of words. Words are addressed relative to the window's base, so a tap
+    is there when its distance from the base is below `fill`, the words that came since the base; and the
+    writer may go on while `fill` is below the memory's size. Nothing else ties the two: the next row or
+    frame comes in while this one is read. A tap in the padding is read as real 0 and waits for nothing.
 
     Parameters
     ----------
@@ -162,6 +163,38 @@ class Window(wiring.Component):
         moves[1:] -= np.cumsum(rounds[:, None] * moves[:-1], axis=0)
         freed = np.array([*[0] * self.tap_loops, *self.geometry.steps]) * self.flow.words
         return np.column_stack([moves, freed])
+
+    def resources(self, family: Family) -> Resources:
+        """What it takes of a device of the family."""
+        g, size, jumps = self.geometry, self.size, self.jumps()
+        distances, _, _, freed = jumps.T
+        steps = [distances % size, -distances, -freed]
+        bits = (size - 1).bit_length()
+        found = stored(place(self.read_flow.bits, size, family)) + counter(size, family)
+        # The tap's address, and how far it jumps: bits that are alike are there once.
+        found += Resources(adder(bits, family), bits)
+        if size & size - 1:
+            steps.append(distances % size - size)
+            found += Resources(adder(bits, family) + bits)
+        columns = {
+            tuple((step >> bit & 1).tolist()) for step in steps for bit in range(int(step.max()).bit_length() + 1)
+        }
+        chosen = len([column for column in columns if len(set(column)) > 1])
+        found += Resources(chosen if family.inputs == 6 else round(1.5 * chosen), chosen)
+        for loop in self.loops:
+            left = max(1, loop.count - 2).bit_length() + 1 if loop.count > 1 else 0
+            found += Resources(left if family.inputs == 6 else round(1.5 * left), left)
+        if any(g.padding):
+            for side, windows in ((g.width, g.out_width), (g.height, g.out_height)):
+                place_bits = (max(side, windows * g.stride) + 1).bit_length() + 1
+                found += Resources(adder(place_bits, family) + place_bits + 2, place_bits)
+        # How many words are ahead of the tap, and how many there is room for.
+        fill = (size + int(max(freed.max(), 1))).bit_length() + 1
+        found += Resources(2 * adder(fill, family), 2 * fill)
+        index = (self.taps - 1).bit_length()
+        found += Resources(adder(index, family) if index else 0, index)
+        held = self.read_flow.bits + 13 + (self.credits - 1).bit_length()
+        return found + Resources(12 + (self.read_flow.bits if any(g.padding) else 0), held)
 
     def elaborate(self, platform):
         m = Module()

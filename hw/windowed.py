@@ -4,6 +4,7 @@ from amaranth import Module
 from amaranth.lib.fifo import SyncFIFO
 from numpy.typing import NDArray
 
+from .resources import Resources, fifo
 from .slide import SLIDE_LATENCY, SlidingWindow, Sweep
 from .stream import Flow, Stage
 from .target import Family
@@ -80,11 +81,14 @@ class WindowedStage(Stage):
     def lead(self) -> int:
         return self.geometry.lead
 
-    def frame(self, m: Module) -> tuple[Window | SlidingWindow, SyncFIFO]:
-        """Add the window at the way in and the queue at the way out; the caller joins them."""
-        window: Window | SlidingWindow
+    def frame_resources(self, family: Family) -> Resources:
+        """What `frame` adds."""
+        return self.window().resources(family) + fifo(self.sink.bits, self.credits, family)
+
+    def window(self) -> Window | SlidingWindow:
+        """What reads the map."""
         if isinstance(self.geometry, Sweep):
-            window = SlidingWindow(
+            return SlidingWindow(
                 self.source,
                 self.geometry,
                 parts=self.dot_cycles,
@@ -92,9 +96,11 @@ class WindowedStage(Stage):
                 credits=self.credits,
                 family=self.family,
             )
-        else:
-            window = Window(self.source, self.geometry, groups=self.groups, credits=self.credits, family=self.family)
-        m.submodules.window = window
+        return Window(self.source, self.geometry, groups=self.groups, credits=self.credits, family=self.family)
+
+    def frame(self, m: Module) -> tuple[Window | SlidingWindow, SyncFIFO]:
+        """Add the window at the way in and the queue at the way out; the caller joins them."""
+        m.submodules.window = window = self.window()
         m.submodules.queue = queue = SyncFIFO(width=self.sink.bits, depth=self.credits)
         m.d.comb += [
             window.i.payload.eq(self.i.payload),
