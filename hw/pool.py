@@ -77,6 +77,15 @@ class SlidingPoolStage(WindowedStage):
             family=family,
         )
 
+    def resources(self, family: Family) -> Resources:
+        luts = ffs = 0
+        bits, terms = self.source.tensor.bits, self.area
+        while terms > 1:
+            luts += terms // 2 * adder(bits, family)
+            terms, bits = -(-terms // 2), bits + 1
+            ffs += terms * min(bits, self.sink.tensor.bits)
+        return self.frame_resources(family) + Resources(luts, ffs) * self.sink.lanes + Resources(1, self.levels)
+
     def elaborate(self, platform):
         m = Module()
         window, queue = self.frame(m)
@@ -122,6 +131,10 @@ class PixelSumStage(Stage):
     @property
     def lead(self) -> int:
         return self.source.pixels
+
+    def resources(self, family: Family) -> Resources:
+        added = (self.count - 1) * adder(self.sink.tensor.bits - 1, family)
+        return Resources(added, self.sink.tensor.bits) * self.sink.lanes + Resources(2, 1)
 
     def elaborate(self, platform):
         m = Module()

@@ -9,7 +9,8 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 from numpy.typing import NDArray
 
-from .memory import memory
+from .memory import memory, place
+from .resources import Resources, counter, stored
 from .stream import Flow, wrap_add
 from .target import Family
 from .window import Geometry
@@ -190,6 +191,25 @@ class SlidingWindow(wiring.Component):
                 "word": Out(sweep.windows * self.taps * self.read_flow.tensor.bits),
             }
         )
+
+    def resources(self, family: Family) -> Resources:
+        """What it takes of a device of the family."""
+        g, sweep, bits = self.sweep.geometry, self.sweep, self.flow.bits
+        kh, taps = g.kernel[0], g.kernel[0] * sweep.reach
+        masked = any(g.padding) or self.parts > 1
+        held = taps * self.read_flow.tensor.bits * self.flow.tensor.channels
+        count = -(-(sweep.reach + sweep.younger) // sweep.pixels)
+        found = Resources(held if masked else 0, held + (count * kh + 1) * bits + 2 * taps)
+        if kh > 1 and sweep.columns == 1:
+            found += Resources(0, (kh - 1) * bits)
+        elif kh > 1:
+            found += stored(place((kh - 1) * bits, sweep.columns, family)) + counter(sweep.columns, family)
+        places = [sweep.out_columns, g.out_height, g.width + 2, g.height + 2, sweep.frame_steps, sweep.lag + 2]
+        places += [int(max(sweep.moves)) + 2, self.credits + 1, self.parts * self.groups + 1]
+        for values in places:
+            found += counter(values + 1, family) + Resources(3, 1)
+        flags = kh * sum(k < g.padding[2] or k >= sweep.reach - g.padding[3] for k in range(sweep.reach))
+        return found + Resources(flags + 20, 12)
 
     def elaborate(self, platform):
         m = Module()
