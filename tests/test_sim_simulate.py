@@ -70,7 +70,7 @@ def test_a_whole_network_is_exact_with_pauses(engine, build):
 
 def test_measured_cycles_per_frame_are_the_slowest_stages(build):
     run = simulate(NET, PLAN, images(NET, 24), build=build)
-    assert run.cycles_per_frame == 4 * 5 * 36 * 4 / PLAN.foldings["2.body.1"].lanes
+    assert run.cycles_per_frame == 4 * 5 * 36 * 4 / PLAN.foldings["2.body.1"].lanes()
     assert len(np.unique(np.diff(run.last_cycles)[12:])) == 1
 
 
@@ -178,7 +178,7 @@ def test_a_deadlock_shows_every_stream(engine, generated, spoilt, build):
     inner = ["1", "2.body.0", "2.body.2", "2", "3", "4", "5"]
     assert list(streams) == ["input", *(f"layer {path}" for path in inner), "output"]
     assert streams["output"] == (False, True, 0)
-    assert "\n  layer 5         valid 1  ready 0  1 transfers\n" in str(caught.value)
+    assert "\n  layer 5         valid 1  ready 0  3 transfers\n" in str(caught.value)
 
 
 def test_more_output_than_expected_is_refused(generated, spoilt, build):
