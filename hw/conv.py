@@ -17,6 +17,7 @@ from .stream import Flow
 from .target import Family
 from .window import Geometry
 from .windowed import WindowedStage
+from .wired import WiredArray
 
 
 class ConvStage(WindowedStage):
@@ -24,7 +25,7 @@ class ConvStage(WindowedStage):
 
     It takes (kernel area * C_in / simd) * (C_out / pe) cycles a pixel, without a gap between pixels,
     rows or frames. A sliding window takes at least a cycle for each of its steps; each window of a step has
-    an array of its own, and all share the weights.
+    an array of its own, and all share the weights. Where they are wired there is no weight memory.
 
     Parameters
     ----------
@@ -46,10 +47,14 @@ class ConvStage(WindowedStage):
         top = self.taken.hi - self.taken.lo
         geometry = Geometry(source.tensor.height, source.tensor.width, layer.kernel, layer.stride, layer.padding)
         sweep = Sweep(geometry, folding.pixels) if folding.slides(source.tensor.channels) else None
-        self.arrays = [
-            MacArray(self.simd, self.pe, top, self.scaler.width, family.chain)
-            for _ in range(sweep.windows if sweep else 1)
-        ]
+        windows = sweep.windows if sweep else 1
+        self.wired = folding.wired
+        if self.wired:
+            constants = (self.scaler.addend + self._surplus()).astype(np.int64)
+            matrix = layer.weights.reshape(len(layer.weights), -1)
+            self.arrays = [WiredArray(matrix, top, constants, self.scaler.width, family) for _ in range(windows)]
+        else:
+            self.arrays = [MacArray(self.simd, self.pe, top, self.scaler.width, family.chain) for _ in range(windows)]
         super().__init__(
             source,
             Flow(requantise.infer(sums) if requantise else sums, self.pe * len(self.arrays)),
@@ -59,14 +64,16 @@ class ConvStage(WindowedStage):
             latency=self.arrays[0].latency + 2,
             family=family,
         )
-        self.table = ConstantTable(self.initial_rows(), self.scaler.width, family)
+        self.table = None if self.wired else ConstantTable(self.initial_rows(), self.scaler.width, family)
 
     def resources(self, family: Family) -> Resources:
-        found = (
-            self.frame_resources(family)
-            + self.arrays[0].resources(family) * len(self.arrays)
-            + self.table.resources(family)
-        )
+        found = self.frame_resources(family) + self.arrays[0].resources(family) * len(self.arrays)
+        found += Resources(self.scaler.clip_luts(family), self.sink.tensor.bits) * self.sink.lanes + Resources(1, 1)
+        return found if self.wired else found + self.weight_resources(family)
+
+    def weight_resources(self, family: Family) -> Resources:
+        """What the weights take, and the accumulators' initial values."""
+        found = self.table.resources(family)
         depth = self.groups * self.dot_cycles
         # Columns of a few words may be constants by chance.
         rows = self.weight_rows() if depth <= 64 else None
@@ -76,9 +83,7 @@ class ConvStage(WindowedStage):
             # The word is in a register behind the memory; one of look-up tables has a register of its own, too.
             held = alike(width, depth) * (1 if where.blocks else 2)
             found += stored(where) + Resources(0, held + (depth - 1).bit_length())
-        return (
-            found + Resources(self.scaler.clip_luts(family), self.sink.tensor.bits) * self.sink.lanes + Resources(1, 1)
-        )
+        return found
 
     def weight_rows(self) -> list[NDArray[np.bool_]]:
         """The weight memories, one for each position of the array's chains.
@@ -97,26 +102,29 @@ class ConvStage(WindowedStage):
         channels = self.scaler.source.channels
         words = self.layer.weights.reshape(channels, -1, self.simd)
         correction = self.arrays[0].correction(words).sum(axis=-1)
-        total = 2 * self.layer.weights.sum(axis=(1, 2, 3), dtype=np.int64) - self.layer.fan_in
-        rows = self.scaler.addend + correction + self.taken.lo * total
-        return rows.reshape(self.groups, self.pe)
+        return (self.scaler.addend + correction + self._surplus()).reshape(self.groups, self.pe)
+
+    def _surplus(self) -> NDArray[np.int64]:
+        """int64 [C_out]: lo * sum(w)."""
+        return self.taken.lo * (2 * self.layer.weights.sum(axis=(1, 2, 3), dtype=np.int64) - self.layer.fan_in)
 
     def elaborate(self, platform):
         m = Module()
         window, queue = self.frame(m)
-        m.submodules.initial = initial = self.table
-        weights = self.weights(m, window.index)
         for k, array in enumerate(self.arrays):
             m.submodules[f"array{k}"] = array
-            m.d.comb += [
-                array.valid.eq(window.valid),
-                array.first.eq(window.first),
-                array.last.eq(window.last),
-                array.codes.eq(window.word.word_select(k, len(array.codes))),
-                array.weights.eq(weights),
-                array.initial.eq(initial.row),
-            ]
-        m.d.comb += initial.next.eq(self.arrays[0].starting)
+            m.d.comb += [array.valid.eq(window.valid), array.codes.eq(window.word.word_select(k, len(array.codes)))]
+        if not self.wired:
+            m.submodules.initial = initial = self.table
+            weights = self.weights(m, window.index)
+            for array in self.arrays:
+                m.d.comb += [
+                    array.first.eq(window.first),
+                    array.last.eq(window.last),
+                    array.weights.eq(weights),
+                    array.initial.eq(initial.row),
+                ]
+            m.d.comb += initial.next.eq(self.arrays[0].starting)
 
         done = Signal()
         codes = Signal(self.sink.bits)

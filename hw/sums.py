@@ -11,7 +11,7 @@ then the one whose terms are needed least elsewhere. What is left of a sum is ad
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from heapq import heapify, heappop, heappush
 from typing import NamedTuple
 
@@ -59,6 +59,12 @@ class SharedSums:
 
 def share(weights: NDArray[np.bool_], top: int) -> SharedSums:
     """The sums of inputs 0..top with weights of +-1: bool [C_out, K], True is +1. Equal weights give equal graphs."""
+    return _share(weights.tobytes(), weights.shape, top)
+
+
+@lru_cache(maxsize=32)  # a planner builds many machines of the same layers
+def _share(bits: bytes, shape: tuple[int, int], top: int) -> SharedSums:
+    weights = np.frombuffer(bits, np.bool_).reshape(shape)
     signs = np.where(weights, 1, -1)
     alike = signs @ signs.T
     pivot = int(np.abs(alike).sum(axis=1).argmax())

@@ -16,10 +16,11 @@ from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 from numpy.typing import NDArray
 
+from .resources import Resources
 from .sums import share
 from .target import FAMILIES, Family
 
-LUTS_PER_ADDER_BIT = {"xc7": 0.82, "ecp5": 1.05, "ice40": 1.29}
+LUTS_PER_ADDER_BIT = {"generic": 0.82, "xc7": 0.82, "ecp5": 1.05, "ice40": 1.29, "gowin": 1.29}
 """Look-up tables that Yosys makes of a bit of `WiredArray.adder_bits`: within 5 % from 27 x 16 weights on."""
 
 
@@ -138,6 +139,10 @@ class WiredArray(wiring.Component):
             for node, level, until in zip(self.nodes, self.sums.levels, last, strict=True)
         )
         return held + len(self.initial) * self.width + self.latency
+
+    def resources(self, family: Family) -> Resources:
+        """What it takes of a device of the family."""
+        return Resources(round(self.adder_bits * LUTS_PER_ADDER_BIT[family.name]), self.register_bits)
 
     def elaborate(self, platform):
         m = Module()

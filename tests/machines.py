@@ -264,6 +264,7 @@ def conv_foldings(layer: BinaryConv, t: Tensor, *, lanes: int = 256, cycles: int
     folds = [Folding(pe, simd) for simd in divisors(t.channels) for pe in divisors(outs)]
     folds += [Folding(pe, t.channels * taps) for taps in divisors(area)[1:] for pe in divisors(outs)]
     folds += [Folding(outs, t.channels * area, at_once) for at_once in divisors(t.width)[1:]]
+    folds += [Folding(outs, t.channels * area, at_once, wired=True) for at_once in divisors(t.width)]
     folds = [fold for fold in folds if fold.lanes(layer.stride) <= lanes and not problem(fold, layer, t)]
     folds.sort(key=lambda fold: fold.lanes(layer.stride))
     work = pixels * layer.weights.size

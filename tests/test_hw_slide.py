@@ -116,7 +116,7 @@ def conv_stages(draw: DrawFn) -> tuple[WindowedStage, Layer]:
     layer = BinaryConv(random_weights((outs, *g.kernel, channels), draw(st.integers(0, 99))), g.stride, g.padding)
     area = g.kernel[0] * g.kernel[1]
     if sweep.pixels > 1:
-        folding = Folding(outs, channels * area, sweep.pixels)
+        folding = Folding(outs, channels * area, sweep.pixels, draw(st.booleans()))
     else:
         folding = Folding(draw(st.sampled_from(divisors(outs))), channels * draw(st.sampled_from(divisors(area))))
     return conv_stage(t, layer, None, folding), layer
