@@ -16,7 +16,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-from amaranth import Cat, Module, Mux, Signal, Value
+from amaranth import Cat, Module, Mux, Signal
 from amaranth.back import verilog
 from amaranth.lib.wiring import Component, In, Out
 from amaranth.sim import Simulator
@@ -25,7 +25,7 @@ from cycles import layer
 from bitfold.boards.place import place
 from bitfold.boards.synth import Netlist, synthesise
 from bitfold.hw.conv import ConvStage
-from bitfold.hw.mac import MacArray
+from bitfold.hw.mac import MacArray, numbers
 from bitfold.hw.stream import Flow
 from bitfold.hw.target import FAMILIES
 from bitfold.sim.simulate import check
@@ -72,7 +72,9 @@ class PlainTree(Component):
         valid, first, last = flags
         m.d.sync += self.done.eq(last)
         with m.If(valid):
-            for result, initial, total in zip(self.results, self.initial, totals, strict=True):
+            for result, initial, total in zip(
+                numbers(self.results, PE), numbers(self.initial, PE), totals, strict=True
+            ):
                 m.d.sync += result.eq(Mux(first, initial, result) + total)
         return m
 
@@ -89,7 +91,7 @@ class Enclosed(Component):
         m.submodules.array = array = self.array
         flow = {flow: [] for flow in (In, Out)}
         for _, member, port in array.signature.flatten(array):
-            flow[member.flow].append(Value.cast(port))
+            flow[member.flow].append(port)
         inputs, outputs = Cat(flow[In]), Cat(flow[Out])
         given, taken, out = Signal(len(inputs)), Signal(len(outputs)), Signal(len(outputs))
         m.d.comb += [inputs.eq(given), self.o.eq(out[0])]
@@ -116,9 +118,9 @@ def prove(array: MacArray) -> None:
         started = 0
         for cycle in range(words + array.latency + 1):
             if ctx.get(array.done):
-                results.append([ctx.get(array.results[p]) for p in range(PE)])
+                results.append([ctx.get(value) for value in numbers(array.results, PE)])
             if ctx.get(array.starting):
-                ctx.set(Value.cast(array.initial), number(initial[started] % 2**WIDTH, WIDTH))
+                ctx.set(array.initial, number(initial[started] % 2**WIDTH, WIDTH))
                 started += 1
             ctx.set(array.valid, cycle < words)
             ctx.set(array.first, cycle in starts)

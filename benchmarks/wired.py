@@ -20,6 +20,7 @@ from amaranth.back import verilog
 from amaranth.sim import Simulator
 
 from bitfold.boards.synth import SCRIPTS, synthesise
+from bitfold.hw.mac import numbers
 from bitfold.hw.target import FAMILIES
 from bitfold.hw.wired import WiredArray
 
@@ -39,7 +40,7 @@ def prove(array: WiredArray, weights: np.ndarray, initial: np.ndarray) -> None:
     async def bench(ctx):
         for cycle in range(len(windows) + array.latency + 1):
             if ctx.get(array.done):
-                results.append([ctx.get(array.results[p]) for p in range(len(initial))])
+                results.append([ctx.get(value) for value in numbers(array.results, len(initial))])
             ctx.set(array.valid, cycle < len(windows))
             if cycle < len(windows):
                 ctx.set(array.codes, sum(int(code) << k * bits for k, code in enumerate(windows[cycle])))

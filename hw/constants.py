@@ -6,7 +6,7 @@ from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 from numpy.typing import NDArray
 
-from .memory import alike, memory, place, varying
+from .memory import alike, memory, place
 from .resources import Resources, counter, stored
 from .target import Family
 
@@ -15,6 +15,18 @@ def pack_rows(rows: NDArray[np.int64], width: int) -> list[int]:
     """Each row of int64 [rows, lanes] as one number of `width`-bit two's complement fields, lane 0 lowest."""
     mask = (1 << width) - 1
     return [sum((int(value) & mask) << lane * width for lane, value in enumerate(row)) for row in rows]
+
+
+def table_resources(rows: NDArray[np.int64], width: int, family: Family) -> Resources:
+    """What a ConstantTable takes of a device of the family."""
+    changing = np.bitwise_or.reduce(rows ^ rows[0], axis=0) & (1 << width) - 1
+    bits, count = sum(int(bits).bit_count() for bits in changing), len(rows)
+    if not bits:
+        return Resources()
+    where = place(bits, count, family, rom=True)
+    # A block gives no first row by itself: a multiplexer does until the first is asked for.
+    row = Resources(bits, 1) if where.blocks else Resources(0, alike(bits, count))
+    return stored(where) + counter(count, family) + row
 
 
 class ConstantTable(wiring.Component):
@@ -38,7 +50,7 @@ class ConstantTable(wiring.Component):
     """
 
     def __init__(self, rows: NDArray[np.int64], width: int, family: Family):
-        self.family = family
+        self.rows, self.width, self.family = rows, width, family
         self.words = pack_rows(rows, width)
         self.fields = {int(value) for value in rows.flat}
         self.row_bits = width * rows.shape[1]
@@ -47,13 +59,7 @@ class ConstantTable(wiring.Component):
 
     def resources(self, family: Family) -> Resources:
         """What it takes of a device of the family."""
-        bits, count = varying(self.words), len(self.words)
-        if not bits:
-            return Resources()
-        where = place(bits, count, family, rom=True)
-        # A block gives no first row by itself: a multiplexer does until the first is asked for.
-        row = Resources(bits, 1) if where.blocks else Resources(0, alike(bits, count))
-        return stored(where) + counter(count, family) + row
+        return table_resources(self.rows, self.width, family)
 
     def elaborate(self, platform):
         m = Module()

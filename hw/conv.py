@@ -6,8 +6,8 @@ from amaranth import Cat, Const, Module, Signal, Value
 from numpy.typing import NDArray
 
 from ..model.layers import BinaryConv, Requantise
-from .constants import ConstantTable
-from .mac import MacArray
+from .constants import ConstantTable, table_resources
+from .mac import MacArray, numbers
 from .memory import alike, memory, place
 from .plan import Folding
 from .requantise import Scaler
@@ -64,16 +64,19 @@ class ConvStage(WindowedStage):
             latency=self.arrays[0].latency + 2,
             family=family,
         )
-        self.table = None if self.wired else ConstantTable(self.initial_rows(), self.scaler.width, family)
 
     def resources(self, family: Family) -> Resources:
-        found = self.frame_resources(family) + self.arrays[0].resources(family) * len(self.arrays)
-        found += Resources(self.scaler.clip_luts(family), self.sink.tensor.bits) * self.sink.lanes + Resources(1, 1)
+        found = self.outer_resources(family) + self.arrays[0].resources(family) * len(self.arrays)
         return found if self.wired else found + self.weight_resources(family)
+
+    def outer_resources(self, family: Family) -> Resources:
+        """What all but the arrays and the weights takes."""
+        clips = Resources(self.scaler.clip_luts(family), self.sink.tensor.bits) * self.sink.lanes
+        return self.frame_resources(family) + clips + Resources(1, 1)
 
     def weight_resources(self, family: Family) -> Resources:
         """What the weights take, and the accumulators' initial values."""
-        found = self.table.resources(family)
+        found = table_resources(self.initial_rows(), self.scaler.width, family)
         depth = self.groups * self.dot_cycles
         # Columns of a few words may be constants by chance.
         rows = self.weight_rows() if depth <= 64 else None
@@ -115,21 +118,21 @@ class ConvStage(WindowedStage):
             m.submodules[f"array{k}"] = array
             m.d.comb += [array.valid.eq(window.valid), array.codes.eq(window.word.word_select(k, len(array.codes)))]
         if not self.wired:
-            m.submodules.initial = initial = self.table
+            m.submodules.initial = initial = ConstantTable(self.initial_rows(), self.scaler.width, self.family)
             weights = self.weights(m, window.index)
             for array in self.arrays:
                 m.d.comb += [
                     array.first.eq(window.first),
                     array.last.eq(window.last),
                     array.weights.eq(weights),
-                    array.initial.eq(initial.row),
+                    array.initial.eq(initial.row.as_value()),
                 ]
             m.d.comb += initial.next.eq(self.arrays[0].starting)
 
         done = Signal()
         codes = Signal(self.sink.bits)
-        results = (value for array in self.arrays for value in array.results)
-        m.d.sync += [done.eq(self.arrays[0].done), codes.eq(Cat(self.scaler.code(value) for value in results))]
+        sums = (value for array in self.arrays for value in numbers(array.results, self.pe))
+        m.d.sync += [done.eq(self.arrays[0].done), codes.eq(Cat(self.scaler.code(value) for value in sums))]
         m.d.comb += [queue.w_data.eq(codes), queue.w_en.eq(done)]
         return m
 

@@ -14,13 +14,19 @@ the first: its codes are delayed here, once for all PEs, and its weights must co
 from itertools import pairwise
 
 import numpy as np
-from amaranth import Cat, Const, Module, Mux, Signal, signed
-from amaranth.lib import data, wiring
+from amaranth import Cat, Const, Module, Mux, Signal, Value
+from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 from numpy.typing import NDArray
 
 from .resources import Resources, adder
 from .target import Family
+
+
+def numbers(value: Value, count: int) -> list[Value]:
+    """A value as `count` signed numbers, the first in the lowest bits."""
+    width = len(value) // count
+    return [value[k * width : (k + 1) * width].as_signed() for k in range(count)]
 
 
 class MacArray(wiring.Component):
@@ -40,10 +46,10 @@ class MacArray(wiring.Component):
     valid, first, last : In(1), a word is given; it is the first, the last of a dot product
     codes : In(simd codes)
     weights : In(pe * simd), the bits of `steering`, one position of the chains after the other
-    initial : In(pe signed accumulators), taken with the first word where `starting` says so
+    initial : In(pe * width), the accumulators' initial `numbers`, taken with the first word where `starting` says so
     starting : Out(1), `initial` is taken
     done : Out(1), `results` are given for this cycle
-    results : Out(pe signed accumulators)
+    results : Out(pe * width), the `numbers` that the accumulators hold
 
     Attributes
     ----------
@@ -65,7 +71,6 @@ class MacArray(wiring.Component):
         self.positions = tuple(range(start, stop) for start, stop in pairwise(edges))
         self.levels = (self.chains - 1).bit_length()
         self.latency = 1 + len(self.positions) + self.levels + 1
-        accumulators = data.ArrayLayout(signed(width), pe)
         super().__init__(
             {
                 "valid": In(1),
@@ -73,10 +78,10 @@ class MacArray(wiring.Component):
                 "last": In(1),
                 "codes": In(simd * self.bits),
                 "weights": In(pe * simd),
-                "initial": In(accumulators),
+                "initial": In(pe * width),
                 "starting": Out(1),
                 "done": Out(1),
-                "results": Out(accumulators),
+                "results": Out(pe * width),
             }
         )
 
@@ -200,7 +205,7 @@ class MacArray(wiring.Component):
         m.d.comb += self.starting.eq(first)
         m.d.sync += self.done.eq(last)
         with m.If(valid):
-            for p, [(total, _)] in enumerate(sums):
-                start = Mux(firsts[p % len(firsts)], self.initial[p], self.results[p])
-                m.d.sync += self.results[p].eq(start + total)
+            accumulators = zip(sums, numbers(self.initial, self.pe), numbers(self.results, self.pe), strict=True)
+            for p, ([(total, _)], initial, result) in enumerate(accumulators):
+                m.d.sync += result.eq(Mux(firsts[p % len(firsts)], initial, result) + total)
         return m

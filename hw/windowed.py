@@ -1,3 +1,4 @@
+# amaranth: UnusedElaboratable=no
 """What convolutions and pools share: windows in, dot products out through a queue of results."""
 
 from amaranth import Module

@@ -12,10 +12,11 @@ from math import log2
 
 import numpy as np
 from amaranth import Cat, Const, Module, Signal, Value, signed
-from amaranth.lib import data, wiring
+from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 from numpy.typing import NDArray
 
+from .mac import numbers
 from .resources import Resources
 from .sums import share
 from .target import FAMILIES, Family
@@ -69,7 +70,7 @@ class WiredArray(wiring.Component):
     valid : In(1), a window is given
     codes : In(K codes)
     done : Out(1), `results` are given for this cycle
-    results : Out(C_out signed numbers)
+    results : Out(C_out * width), as `mac.numbers` divides them
 
     Timing
     ------
@@ -98,7 +99,7 @@ class WiredArray(wiring.Component):
                 "valid": In(1),
                 "codes": In(self.sums.inputs * self.top.bit_length()),
                 "done": Out(1),
-                "results": Out(data.ArrayLayout(signed(width), len(weights))),
+                "results": Out(len(weights) * width),
             }
         )
 
@@ -175,13 +176,14 @@ class WiredArray(wiring.Component):
                 total = high + y
             held[k, cycle] = register(Cat(low, total[:size]), node.bits, f"node{k}_{cycle}")
 
-        for p, (term, initial) in enumerate(zip(self.sums.outputs, self.initial, strict=True)):
+        ends = zip(self.sums.outputs, self.initial, numbers(self.results, len(self.initial)), strict=True)
+        for p, (term, initial, end) in enumerate(ends):
             node = self.nodes[term.node]
             negative = term.negative ^ node.negative
             value = at(term.node, self.latency - 1) << term.shift
             bias = node.bias << term.shift
             result = initial + bias - value if negative else value + (initial - bias)
-            m.d.comb += self.results[p].eq(register(result, signed(self.width), f"result{p}"))
+            m.d.comb += end.eq(register(result, signed(self.width), f"result{p}"))
 
         flag = self.valid
         for cycle in range(1, self.latency + 1):

@@ -3,13 +3,12 @@
 
 import numpy as np
 import pytest
-from amaranth import Value
 from amaranth.sim import Simulator
 from hypothesis import given
 from hypothesis import strategies as st
 from machines import examples
 
-from bitfold.hw.mac import MacArray
+from bitfold.hw.mac import MacArray, numbers
 
 LENGTHS = [1, 3, 1, 1, 2, 5]
 """Words of the dot products of a run."""
@@ -35,12 +34,12 @@ def run_array(array, codes, weights, initial, idle, seed):
         word = 0
         for cycle, slot in enumerate(schedule):
             if ctx.get(array.done):
-                results.append([ctx.get(array.results[p]) for p in range(array.pe)])
+                results.append([ctx.get(value) for value in numbers(array.results, array.pe)])
                 lags.append(cycle - ends[len(results) - 1])
-            ctx.set(Value.cast(array.initial), 0)
+            ctx.set(array.initial, 0)
             if ctx.get(array.starting):
-                for p in range(array.pe):
-                    ctx.set(array.initial[p], int(initial[len(taken), p]))
+                for value, number in zip(numbers(array.initial, array.pe), initial[len(taken)], strict=True):
+                    ctx.set(value, int(number))
                 taken.append(cycle)
             ctx.set(array.valid, slot is not None)
             ctx.set(array.first, slot[0] if slot else 1)

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from machines import examples
 
+from bitfold.hw.mac import numbers
 from bitfold.hw.target import FAMILIES
 from bitfold.hw.wired import WiredArray, wired_adder_bits
 
@@ -27,7 +28,7 @@ def run_array(array, windows, idle, seed):
         while end is None or cycle < end:
             if ctx.get(array.done):
                 lags.append(cycle - started[len(results)])
-                results.append([ctx.get(array.results[p]) for p in range(len(array.initial))])
+                results.append([ctx.get(value) for value in numbers(array.results, len(array.initial))])
             taken = bool(waiting) and rng.random() >= idle
             ctx.set(array.valid, taken)
             # Codes beside no `valid` must not matter.
