@@ -8,7 +8,8 @@ bitfold.check(net, plan, images)                the Verilog in a simulator again
 """
 
 from .hw.accelerator import Accelerator
-from .hw.plan import Folding, Plan, balance, fit
+from .hw.plan import Folding, Plan
+from .hw.planner import balance, fit
 from .hw.verilog import write as write_verilog
 from .model.error import BadInput
 from .model.net import Net

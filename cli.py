@@ -18,10 +18,13 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 
-from . import accuracy
+from . import accuracy, plans
 from . import demo as demonstration
+from . import pareto as rate_against_area
 from .hw.accelerator import Accelerator
-from .hw.plan import Plan, balance, fit
+from .hw.plan import Plan
+from .hw.planner import balance, fit, fit_device, meet
+from .hw.target import TARGETS
 from .hw.verilog import write
 from .model import zoo
 from .model.error import BadInput
@@ -97,10 +100,7 @@ def _plan(net: Net, path: Path | None, cycles: int | None) -> Plan:
         return Plan.load(path)
     if cycles is None:
         return fit(net, DEFAULT_LANES)
-    plan = balance(net, cycles)
-    if (taken := Accelerator(net, plan).cycles) > cycles:
-        raise BadInput(f"a stage between the convolutions takes {taken} cycles a frame; {cycles} were asked")
-    return plan
+    return balance(net, cycles)
 
 
 def _images(path: Path) -> NDArray[np.integer[Any]]:
@@ -126,6 +126,53 @@ def demo(
         print(json.dumps(dataclasses.asdict(found)))
     if not found.exact:
         raise typer.Exit(1)
+
+
+@app.command()
+def plan(
+    net: NetArgument,
+    fps: Annotated[
+        float | None, typer.Option(metavar="N", help="Frames a second: the smallest plan that gives them.")
+    ] = None,
+    clock: Annotated[float, typer.Option(metavar="MHz", help="The clock that rates are told for.")] = 100.0,
+    target: Annotated[
+        str, typer.Option(metavar="DEVICE", help=f"generic, {', '.join(TARGETS)}; without --fps the fastest that fits.")
+    ] = "generic",
+    lut_share: Annotated[float, typer.Option(min=0.01, max=1.0, help="The part of the device's LUTs to use.")] = 0.8,
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", metavar="PLAN.toml", help="Where to write the plan.")
+    ] = None,
+    pareto: Annotated[
+        Path | None, typer.Option(metavar="FILE.svg", help="Draw rate against LUTs, and write the points to FILE.csv.")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Plan how far each layer is unrolled: the smallest machine for a rate, or the fastest for a device."""
+    if fps is None and target == "generic" and pareto is None:
+        raise BadInput(
+            "say how fast with --fps and --clock, or where with --target, or ask for the choice with --pareto"
+        )
+    if clock <= 0 or (fps is not None and fps <= 0):
+        raise BadInput("--fps and --clock must be more than 0")
+    network = _net(net)
+    console = Console(stderr=True)
+    if pareto is not None:
+        with console.status("planning"):
+            rows = rate_against_area.write(network, target, clock, lut_share, pareto)
+        if as_json:
+            print(json.dumps(rows))
+        else:
+            Console().print(f"{len(rows)} plans drawn in {pareto}, their figures in {pareto.with_suffix('.csv')}")
+        return
+    with console.status("planning"):
+        found = meet(network, fps, clock, target, lut_share) if fps else fit_device(network, target, lut_share)
+        machine = Accelerator(network, found)
+    if output is not None:
+        found.save(output, plans.notes(machine))
+    if as_json:
+        print(json.dumps(plans.figures(machine, clock)))
+    else:
+        plans.show(machine, clock, Console())
 
 
 @app.command()

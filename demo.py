@@ -15,7 +15,7 @@ from rich.panel import Panel
 from rich.table import Table
 
 from .hw.accelerator import Accelerator
-from .hw.plan import fit
+from .hw.planner import fit
 from .hw.verilog import write
 from .model import zoo
 from .model.net import Net

@@ -13,7 +13,8 @@ import json
 import numpy as np
 
 from bitfold.hw.accelerator import Accelerator
-from bitfold.hw.plan import Folding, Plan, fit
+from bitfold.hw.plan import Folding, Plan
+from bitfold.hw.planner import fit
 from bitfold.model import zoo
 from bitfold.model.layers import BinaryConv, Chain, Requantise
 from bitfold.model.net import Net

@@ -18,7 +18,8 @@ from amaranth.back import verilog
 
 from bitfold.boards.synth import synthesise
 from bitfold.hw.accelerator import Accelerator
-from bitfold.hw.plan import Folding, Plan, balance
+from bitfold.hw.plan import Folding, Plan
+from bitfold.hw.planner import balance
 from bitfold.hw.verilog import AxiStreamTop
 from bitfold.model import zoo
 from bitfold.model.layers import BinaryConv, Chain, GlobalSum, Layer, PadChannels, Requantise, Residual, SumPool

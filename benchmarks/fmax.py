@@ -17,7 +17,8 @@ import numpy as np
 from bitfold.boards.place import Placed, place
 from bitfold.boards.synth import synthesise
 from bitfold.hw import verilog
-from bitfold.hw.plan import Plan, fit
+from bitfold.hw.plan import Plan
+from bitfold.hw.planner import fit
 from bitfold.model import zoo
 from bitfold.model.layers import BinaryConv, Chain, GlobalSum, shifted_relu
 from bitfold.model.net import Net

@@ -19,7 +19,7 @@ import numpy as np
 from bitfold.hw import verilog
 from bitfold.hw.accelerator import Accelerator
 from bitfold.hw.conv import ConvStage
-from bitfold.hw.plan import fit
+from bitfold.hw.planner import fit
 from bitfold.model.networks import wide_resnet
 
 

@@ -12,7 +12,8 @@ from machines import examples, frame_distances, plans, run_accelerator
 from strategies import images, nets, random_weights
 
 from bitfold.hw.accelerator import Accelerator
-from bitfold.hw.plan import Folding, Plan, balance
+from bitfold.hw.plan import Folding, Plan
+from bitfold.hw.planner import balance
 from bitfold.model.error import BadInput
 from bitfold.model.layers import BinaryConv, Chain, GlobalSum, Requantise, shifted_relu
 from bitfold.model.net import Net

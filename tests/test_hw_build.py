@@ -14,7 +14,8 @@ from strategies import LAYERS, images, random_weights
 import bitfold.hw
 from bitfold.hw.accelerator import Accelerator
 from bitfold.hw.build import Pipeline
-from bitfold.hw.plan import Folding, Plan, balance
+from bitfold.hw.plan import Folding, Plan
+from bitfold.hw.planner import balance
 from bitfold.hw.stream import Flow, Queue, Stage
 from bitfold.hw.target import FAMILIES
 from bitfold.model.layers import (

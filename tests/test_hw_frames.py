@@ -11,7 +11,7 @@ from strategies import images, random_weights
 
 from bitfold.hw.accelerator import Accelerator
 from bitfold.hw.frames import COUNTER_BITS, Classifier, FrameGate, FrameGuard, sample_shape, value_shape
-from bitfold.hw.plan import balance
+from bitfold.hw.planner import balance
 from bitfold.hw.stream import Flow
 from bitfold.hw.target import FAMILIES
 from bitfold.model.layers import BinaryConv, Chain, GlobalSum, Requantise, Residual

@@ -2,19 +2,17 @@
 """Plans: their file, their checks, and the balancer against brute force."""
 
 import re
-from itertools import product
 
 import pytest
-from hypothesis import assume, event, given
+from hypothesis import given
 from hypothesis import strategies as st
 from machines import examples, plans
 from strategies import nets, random_weights
 
-from bitfold.hw.accelerator import Accelerator
-from bitfold.hw.plan import Folding, Plan, balance, divisors, fit
+from bitfold.hw.plan import Folding, Plan, divisors
 from bitfold.hw.target import TARGETS
 from bitfold.model.error import BadInput
-from bitfold.model.layers import BinaryConv, Chain, PadChannels, Requantise, Residual, SumPool, walk
+from bitfold.model.layers import BinaryConv, Chain, Requantise, SumPool
 from bitfold.model.net import Net
 from bitfold.model.tensor import Tensor
 
@@ -226,104 +224,6 @@ def test_input_pixels_divide_the_width():
 def test_divisors_ascend():
     assert divisors(1) == [1]
     assert divisors(12) == [1, 2, 3, 4, 6, 12]
-
-
-def taken(layer, t, folding):
-    """Cycles a frame of one layer with one folding, from the design's formula; at least a cycle a word."""
-    out = layer.infer(t)
-    if isinstance(layer, SumPool):
-        words = out.channels // folding.pe
-        return max(out.pixels * layer.kernel**2, t.pixels) * words
-    folds = layer.weights[0].size // folding.simd * (out.channels // folding.pe)
-    return max(out.pixels * folds, t.pixels * t.channels // folding.simd)
-
-
-@pytest.mark.parametrize("cycles", [32, 60, 100, 144, 289, 500, 1727, 1728, 10**6])
-@pytest.mark.parametrize(
-    "layer",
-    [
-        BinaryConv(random_weights((12, 3, 3, 4), 1), 2, (1, 0, 1, 0)),
-        BinaryConv(random_weights((9, 1, 1, 4), 1)),
-        BinaryConv(random_weights((2, 3, 3, 4), 1), 1, (1, 1, 1, 1)),
-        SumPool(2, 2),
-        SumPool(3, 2, (1, 1, 1, 1)),
-        SumPool(1, 3),
-    ],
-    ids=lambda layer: type(layer).__name__,
-)
-def test_balance_is_the_smallest_folding_that_is_fast_enough(layer, cycles):
-    t = Tensor(8, 4, 4, 0, 3)
-    net = Net(t, Chain((layer,)))
-    outs = layer.infer(t).channels
-    simds = divisors(4) if isinstance(layer, BinaryConv) else [1]
-    options = [Folding(pe, simd) for simd, pe in product(simds, divisors(outs))]
-    fast = [fold for fold in options if taken(layer, t, fold) <= cycles]
-    if not fast:
-        best = min(taken(layer, t, fold) for fold in options)
-        name = type(layer).__name__
-        message = f'layer "0" ({name}) takes at least {best} cycles a frame; {cycles} were asked'
-        with pytest.raises(BadInput, match=f"^{re.escape(message)}$"):
-            balance(net, cycles)
-        return
-    plan = balance(net, cycles)
-    plan.check(net)
-    expected = min(fast, key=lambda fold: (fold.lanes(), -fold.simd))
-    assert dict(plan.foldings) == {"0": expected}
-    words = layer.infer(t).pixels * outs
-    assert plan.output_lanes == min(n for n in divisors(outs) if words // n <= cycles)
-
-
-def test_balance_keeps_a_cycle_for_each_pixel_of_input_and_output():
-    net = Net(Tensor(8, 4, 4, 0, 3), Chain((Requantise(0, 0, 3),)))
-    assert balance(net, 32) == Plan({}, 4)
-    with pytest.raises(BadInput, match=r"^the frame's 32 pixels take a cycle each; 31 cycles were asked$"):
-        balance(net, 31)
-
-
-@given(nets(), st.sampled_from([50, 300, 3000, 10**6]))
-@examples(60)
-def test_balance_is_met_by_every_stage(net, cycles):
-    """Only PadChannels, which no plan folds, may take more: its lanes divide the channels that it appends."""
-    kinds = set()
-    walk(net.body, net.input, lambda path, layer, t: kinds.add(type(layer)))
-    assume(PadChannels not in kinds)
-    try:
-        plan = balance(net, cycles)
-    except BadInput:
-        event("no plan is as fast")
-        return
-    assert Accelerator(net, plan).cycles <= cycles
-
-
-BODY = Chain(
-    (
-        Requantise(2, -8, 7),
-        BinaryConv(random_weights((8, 3, 3, 8), 1), 1, (1, 1, 1, 1)),
-        Requantise(-2, -512, 511),
-    )
-)
-LARGE = Net(
-    Tensor(8, 8, 4, 0, 3),
-    Chain((BinaryConv(random_weights((8, 3, 3, 4), 1), 1, (1, 1, 1, 1)), Residual(BODY))),
-)
-
-
-@pytest.mark.parametrize("lanes", [2, 3, 8, 20, 64, 96, 10**6])
-def test_fit_is_the_fastest_balanced_plan_within_its_lanes(lanes):
-    def slowest(plan):
-        layers = [(LARGE.body.layers[0], LARGE.input), (LARGE.body.layers[1].body.layers[1], Tensor(8, 8, 8, 0, 3))]
-        return max(taken(layer, t, fold) for (layer, t), fold in zip(layers, plan.foldings.values(), strict=True))
-
-    plan = fit(LARGE, lanes)
-    plan.check(LARGE)
-    assert plan.lanes(LARGE) <= lanes
-    faster = [balance(LARGE, cycles) for cycles in range(slowest(plan) - 1, 575, -64)]
-    assert all(other.lanes(LARGE) > lanes for other in faster)
-
-
-def test_fit_gives_the_smallest_plan_where_none_is_as_small():
-    plan = fit(LARGE, 1)
-    assert all(fold.lanes() == 1 for fold in plan.foldings.values())
 
 
 def test_plans_cannot_be_changed():

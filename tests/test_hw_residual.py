@@ -13,7 +13,8 @@ from strategies import images, pauses, random_weights
 import bitfold.hw.build
 from bitfold.hw.accelerator import Accelerator
 from bitfold.hw.build import least_skip_depth
-from bitfold.hw.plan import Folding, Plan, balance, divisors, fit
+from bitfold.hw.plan import Folding, Plan, divisors
+from bitfold.hw.planner import balance, fit
 from bitfold.hw.residual import SaturatingAdd
 from bitfold.hw.stream import Flow
 from bitfold.model.layers import BinaryConv, Chain, PadChannels, Requantise, Residual, Scale, SumPool, shifted_relu

@@ -29,7 +29,8 @@ from strategies import images, pauses, random_weights, scales, tensors
 
 from bitfold.hw.accelerator import Accelerator
 from bitfold.hw.conv import ConvStage
-from bitfold.hw.plan import balance, divisors
+from bitfold.hw.plan import divisors
+from bitfold.hw.planner import balance
 from bitfold.hw.scale import ScaleStage
 from bitfold.hw.stream import Flow, Stage
 from bitfold.hw.target import FAMILIES

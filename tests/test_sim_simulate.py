@@ -8,7 +8,7 @@ import pytest
 from sim_nets import INPUT, KINDS, images, residual_net
 
 from bitfold.hw.accelerator import Accelerator
-from bitfold.hw.plan import fit
+from bitfold.hw.planner import fit
 from bitfold.hw.verilog import write
 from bitfold.model.error import BadInput
 from bitfold.model.layers import trace

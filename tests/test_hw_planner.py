@@ -1,0 +1,168 @@
+# amaranth: UnusedElaboratable=no
+"""The planner against brute force, and what it says where nothing fits."""
+
+import re
+
+import pytest
+from hypothesis import event, given
+from hypothesis import strategies as st
+from machines import examples
+from strategies import nets, random_weights
+
+from bitfold.hw.accelerator import Accelerator
+from bitfold.hw.plan import Plan
+from bitfold.hw.planner import Planner, balance, fit, fit_device, foldings, lacking, meet
+from bitfold.hw.target import TARGETS
+from bitfold.model.error import BadInput
+from bitfold.model.layers import BinaryConv, Chain, PadChannels, Requantise, Residual, SumPool
+from bitfold.model.net import Net
+from bitfold.model.networks import wide_resnet
+from bitfold.model.tensor import Tensor
+
+LAYERS = [
+    BinaryConv(random_weights((12, 3, 3, 4), 1), 2, (1, 0, 1, 0)),
+    BinaryConv(random_weights((9, 1, 1, 4), 1)),
+    BinaryConv(random_weights((2, 3, 3, 4), 1), 1, (1, 1, 1, 1)),
+    SumPool(2, 2),
+    SumPool(3, 2, (1, 1, 1, 1)),
+    SumPool(1, 3),
+]
+
+
+def machine_of(net, folding, target="generic"):
+    return Accelerator(net, Plan({"0": folding}, target=target))
+
+
+@pytest.mark.parametrize("cycles", [16, 32, 60, 144, 500, 1728, 10**6])
+@pytest.mark.parametrize("layer", LAYERS, ids=lambda layer: type(layer).__name__)
+def test_balance_is_the_smallest_folding_that_is_fast_enough(layer, cycles, monkeypatch):
+    monkeypatch.setattr("bitfold.hw.planner.WIRED", 0)  # of wired layers it only guesses the size
+    t = Tensor(8, 4, 4, 0, 3)
+    net = Net(t, Chain((layer,)))
+    planner = Planner(net)
+    every = [machine_of(net, folding).pipeline.units["layer_0"] for folding in foldings(layer, t)]
+    fast = [stage for stage in every if stage.cycles <= cycles]
+    if not fast:
+        least = min(stage.cycles for stage in every)
+        with pytest.raises(BadInput, match=rf"takes at least {least} cycles a frame of its 8x4 pixels, folded"):
+            balance(net, cycles)
+        return
+    try:
+        machine = planner.machine(cycles)
+    except BadInput as error:
+        message = str(error)
+        assert "to come and to go" in message
+        return
+    stage = machine.pipeline.units["layer_0"]
+    least = min(stage.resources(planner.family).luts for stage in fast)
+    assert stage.resources(planner.family).luts == least
+    assert machine.cycles <= cycles
+
+
+@given(nets(), st.sampled_from([20, 50, 300, 3000, 10**6]))
+@examples(60)
+def test_a_balanced_machine_is_as_fast_as_asked(net, cycles):
+    try:
+        plan = balance(net, cycles)
+    except BadInput:
+        event("no plan is as fast")
+        return
+    plan.check(net)
+    assert Accelerator(net, plan).cycles <= cycles
+
+
+def test_a_stage_that_no_plan_folds_makes_the_one_before_it_wider():
+    """Appending 15 channels to one takes 16 words a pixel, unless they come as one word."""
+    conv = BinaryConv(random_weights((2, 1, 1, 2), 1))
+    net = Net(Tensor(4, 4, 2, 0, 3), Chain((conv, Requantise(0, 0, 3), PadChannels(30))))
+    assert Accelerator(net, balance(net, 10**6)).cycles > 16 * 16
+    assert Accelerator(net, balance(net, 16 * 16)).cycles <= 16 * 16
+
+
+BODY = Chain(
+    (
+        Requantise(2, -8, 7),
+        BinaryConv(random_weights((8, 3, 3, 8), 1), 1, (1, 1, 1, 1)),
+        Requantise(-2, -512, 511),
+    )
+)
+LARGE = Net(
+    Tensor(8, 8, 4, 0, 3),
+    Chain((BinaryConv(random_weights((8, 3, 3, 4), 1), 1, (1, 1, 1, 1)), Residual(BODY))),
+)
+
+
+@pytest.mark.parametrize("lanes", [3, 8, 20, 64, 96, 10**6])
+def test_fit_is_the_fastest_balanced_plan_within_its_lanes(lanes):
+    plan = fit(LARGE, lanes)
+    plan.check(LARGE)
+    assert plan.lanes(LARGE) <= lanes
+    planner = Planner(LARGE)
+    every = {option.cycles for options in planner.options.values() for option in options}
+    faster = [machine for cycles in every if (machine := planner.fitting(cycles, lambda _: True))]
+    slowest = Accelerator(LARGE, plan).cycles
+    assert all(other.plan.lanes(LARGE) > lanes for other in faster if other.cycles < slowest)
+
+
+def test_fit_gives_the_smallest_plan_where_none_is_as_small():
+    assert fit(LARGE, 1) == Planner(LARGE).smallest().plan
+
+
+NETWORK = wide_resnet(8, 1, Tensor(16, 16, 3, 0, 255, 6))
+
+
+@pytest.mark.parametrize("target", sorted(TARGETS))
+def test_the_fastest_for_a_device_fits_it(target):
+    device = TARGETS[target]
+    try:
+        plan = fit_device(NETWORK, target, 0.5)
+    except BadInput as error:
+        told = rf"^{target} does not hold even the smallest plan, which takes .* of .*; \S+ holds it$"
+        assert re.match(told, str(error))  # noqa: PT017, not every device raises
+        return
+    machine = Accelerator(NETWORK, plan)
+    assert plan.target == target
+    assert not lacking(machine, device, 0.5)
+    assert machine.resources.luts <= 0.5 * device.luts
+
+
+def test_a_rate_is_met_by_the_smallest_plan():
+    plan = meet(NETWORK, 1000, 50)
+    cycles = Accelerator(NETWORK, plan).cycles
+    assert cycles <= 50_000
+    faster = meet(NETWORK, 10_000, 50)
+    assert Accelerator(NETWORK, faster).resources.luts > Accelerator(NETWORK, plan).resources.luts
+
+
+def test_an_impossible_rate_names_the_layer_and_the_rate_to_be_had():
+    with pytest.raises(BadInput, match=r"^the frame takes at least|^layer ") as error:
+        meet(NETWORK, 40_000_000, 50)
+    most = int(
+        re.search(r"at 50 MHz ask for at most ([\d,]+) frames a second, or raise the clock$", str(error.value))[
+            1
+        ].replace(",", "")
+    )
+    meet(NETWORK, most, 50)
+
+
+def test_a_rate_beyond_the_device_names_what_is_lacking_and_what_fits():
+    with pytest.raises(
+        BadInput, match=r"LUTs of 80% of 83,640, most of them in \S+; the fastest that fits gives "
+    ) as error:
+        meet(NETWORK, 1_000_000, 150, "ecp5-85")
+    rate = float(re.search(r"gives ([\d,]+)", str(error.value))[1].replace(",", ""))
+    meet(NETWORK, rate, 150, "ecp5-85")
+
+
+def test_the_frontier_falls_and_rises():
+    machines = Planner(NETWORK, "ecp5-85").frontier(12)
+    luts = [machine.resources.luts for machine in machines]
+    cycles = [machine.cycles for machine in machines]
+    assert len(machines) > 4
+    assert luts == sorted(set(luts))
+    assert cycles == sorted(set(cycles), reverse=True)
+
+
+def test_a_device_nobody_knows():
+    with pytest.raises(BadInput, match=r'^no device is called "abacus"; there are '):
+        balance(LARGE, 1000, "abacus")
