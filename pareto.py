@@ -9,7 +9,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from .hw.accelerator import Accelerator
-from .hw.planner import Planner, lacking
+from .hw.planner import Limits, Planner
 from .hw.target import TARGETS
 from .model.error import BadInput
 from .model.net import Net
@@ -44,7 +44,7 @@ def write(net: Net, target: str, clock: float, lut_share: float, path: Path) -> 
     machines = Planner(net, target).frontier()
     rows = points(machines, clock)
     device = TARGETS.get(target)
-    fits = [device is None or not lacking(machine, device, lut_share) for machine in machines]
+    fits = [device is None or not Limits.of(device, lut_share).lacking(machine) for machine in machines]
 
     figure = Figure(figsize=(7.5, 4.8), layout="constrained")
     axes = figure.subplots()

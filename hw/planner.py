@@ -9,8 +9,8 @@ again with memory blocks dearer and cheaper beside look-up tables.
 
 from __future__ import annotations
 
-from bisect import bisect_right
-from collections.abc import Callable, Iterator
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -27,6 +27,7 @@ from .pool import SlidingPoolStage, SumPoolStage
 from .resources import Resources
 from .stream import Flow
 from .target import TARGETS, Target
+from .windowed import WindowedStage
 from .wired import LUTS_PER_ADDER_BIT, wired_adder_bits
 
 WIRED = 10_000
@@ -35,16 +36,56 @@ WIRED = 10_000
 
 @dataclass(frozen=True)
 class Option:
-    """A folding of one layer, its cycles a frame, and what part of the device's look-up tables and blocks it takes."""
+    """A folding of one layer: its cycles a frame, its lanes (none of a pool) and what its stage takes."""
 
     folding: Folding
     cycles: int
-    luts: float
-    blocks: float
+    lanes: int
+    luts: int
+    blocks: int
 
-    def price(self, scarcity: float) -> float:
-        """What it costs where a device's blocks are so many times as scarce as its look-up tables."""
-        return self.luts + scarcity * self.blocks
+
+Price = Callable[[Option], tuple[float, int]]
+"""By which the cheapest option is taken."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a plan may take: lanes, look-up tables, memory blocks by kind; None where it does not matter."""
+
+    lanes: int | None = None
+    luts: int | None = None
+    blocks: Mapping[str, int] | None = None
+
+    @classmethod
+    def of(cls, device: Target, lut_share: float) -> Limits:
+        """A device's, of its look-up tables the part `lut_share`."""
+        return cls(luts=int(lut_share * device.luts), blocks=device.blocks)
+
+    def hopeless(self, chosen: Iterable[Option]) -> bool:
+        """Whether the folded stages alone take more."""
+        found = [(option.lanes, option.luts, option.blocks) for option in chosen]
+        blocks = None if self.blocks is None else sum(self.blocks.values())
+        limits = (self.lanes, self.luts, blocks)
+        return any(
+            most is not None and sum(part) > most for part, most in zip(zip(*found, strict=True), limits, strict=False)
+        )
+
+    def lacking(self, machine: Accelerator) -> list[str]:
+        """What the machine takes more of, a line each, with the stage that takes most of it."""
+        total, units = machine.resources, machine.parts
+        lacks = []
+        if self.lanes is not None and (lanes := machine.plan.lanes(machine.net)) > self.lanes:
+            lacks.append(f"{lanes:,} lanes of {self.lanes:,}")
+        if self.luts is not None and total.luts > self.luts:
+            name = max(units, key=lambda name: units[name].luts)
+            lacks.append(f"{total.luts:,} LUTs of {self.luts:,}, most of them in {name}")
+        if self.blocks is not None:
+            for kind, count in total.blocks.items():
+                if count > self.blocks.get(kind, 0):
+                    name = max(units, key=lambda name: units[name].blocks.get(kind, 0))
+                    lacks.append(f"{count:,} {kind} of {self.blocks.get(kind, 0):,}, most of them in {name}")
+        return lacks
 
 
 def foldings(layer: BinaryConv | SumPool, t: Tensor) -> Iterator[Folding]:
@@ -110,46 +151,50 @@ class Planner:
         return found
 
     def _worth(self, layer: BinaryConv | SumPool, t: Tensor, follows: Requantise | None) -> list[Option]:
-        """Of each number of cycles the foldings that no other undercuts, the fastest first."""
-        every = [Option(folding, *self._cost(layer, t, follows, folding)) for folding in foldings(layer, t)]
-        every.sort(key=lambda option: (option.cycles, option.luts, option.blocks))
+        """The foldings that no other undercuts in everything, the fastest first."""
+        every = [self._option(layer, t, follows, folding) for folding in foldings(layer, t)]
+        every.sort(key=lambda option: (option.cycles, option.luts, option.blocks, option.lanes))
         best: list[Option] = []
-        for option in every:
-            if not any(other.luts <= option.luts and other.blocks <= option.blocks for other in best):
-                best.append(option)
+        for o in every:
+            if not any(b.luts <= o.luts and b.blocks <= o.blocks and b.lanes <= o.lanes for b in best):
+                best.append(o)
         return best
 
-    def _cost(
-        self, layer: BinaryConv | SumPool, t: Tensor, follows: Requantise | None, folding: Folding
-    ) -> tuple[int, float, float]:
-        """Cycles of a layer's stage, and what part of the look-up tables and blocks it takes."""
+    def _option(self, layer: BinaryConv | SumPool, t: Tensor, follows: Requantise | None, folding: Folding) -> Option:
+        stage: WindowedStage
         if isinstance(layer, SumPool):
-            sliding = folding.slides(1)
+            sliding, lanes = folding.slides(1), 0
             flow = Flow(t, folding.pixels * t.channels if sliding else folding.pe)
             stage = (SlidingPoolStage if sliding else SumPoolStage)(flow, layer, self.family)
-            return stage.cycles, *self.shares(stage.resources(self.family))
-        flow = Flow(t, folding.pixels * t.channels if folding.slides(t.channels) else folding.simd)
-        conv = ConvStage(flow, layer, follows, replace(folding, wired=False), self.family)
-        if not folding.wired:
-            return conv.cycles, *self.shares(conv.resources(self.family))
-        # The sums that constants share are looked for when the machine is made: here their number is known well enough.
-        top, width = conv.taken.hi - conv.taken.lo, conv.scaler.width
-        bits = wired_adder_bits(layer.fan_in, len(layer.weights), top, width) * len(conv.arrays)
-        array = Resources(round(bits * LUTS_PER_ADDER_BIT[self.family.name]))
-        return conv.cycles, *self.shares(conv.outer_resources(self.family) + array)
+            resources = stage.resources(self.family)
+        else:
+            lanes = folding.lanes(layer.stride)
+            flow = Flow(t, folding.pixels * t.channels if folding.slides(t.channels) else folding.simd)
+            stage = ConvStage(flow, layer, follows, replace(folding, wired=False), self.family)
+            if folding.wired:
+                # The sums that constants share are looked for when the machine is made; how many there will be is
+                # known well enough.
+                width, top = stage.scaler.width, stage.taken.hi - stage.taken.lo
+                bits = wired_adder_bits(layer.fan_in, len(layer.weights), top, width) * len(stage.arrays)
+                array = Resources(round(bits * LUTS_PER_ADDER_BIT[self.family.name]))
+                resources = stage.outer_resources(self.family) + array
+            else:
+                resources = stage.resources(self.family)
+        return Option(folding, stage.cycles, lanes, resources.luts, sum(resources.blocks.values()))
 
-    def shares(self, resources: Resources) -> tuple[float, float]:
-        """The part of the device's look-up tables and of its memory blocks; for a generic one, of 100,000 and none."""
+    def area(self, scarcity: float = 1.0) -> Price:
+        """What an option takes of the device, its blocks `scarcity` times as dear as its look-up tables."""
         if self.device is None:
-            return resources.luts / 100_000, 0.0
-        blocks = sum(count / self.device.blocks[kind] for kind, count in resources.blocks.items())
-        return resources.luts / self.device.luts, blocks
+            return lambda option: (option.luts, option.cycles)
+        luts, blocks = self.device.luts, sum(self.device.blocks.get(ram.kind, 0) for ram in self.family.blocks[:1])
+        return lambda option: (option.luts / luts + scarcity * option.blocks / blocks, option.cycles)
 
-    def machine(self, cycles: int, scarcity: float = 1.0) -> Accelerator:
-        """The machine of the smallest plan that takes at most `cycles` a frame; BadInput as for balance.
+    def machine(self, cycles: int, price: Price | None = None, limits: Limits | None = None) -> Accelerator | None:
+        """The machine of the cheapest plan that takes at most `cycles` a frame, by area where no price is given.
 
-        scarcity : how many times as dear as a device's look-up tables its blocks are
+        None where it takes more than the limits. BadInput where nothing is as fast.
         """
+        price = price or self.area()
         t, out = self.net.input, self.net.output
         lanes = [n for n in divisors(out.channels) if out.pixels * out.channels // n <= cycles]
         pixels = [p for p in divisors(t.width) if t.pixels // p <= cycles]
@@ -158,11 +203,13 @@ class Planner:
             raise BadInput(f"the frame takes at least {least:,} cycles to come and to go; {cycles:,} were asked")
         allowed = dict.fromkeys(self.options, cycles)
         while True:
-            chosen = {path: self._cheapest(path, most, scarcity) for path, most in allowed.items()}
+            chosen = {path: self._cheapest(path, most, price) for path, most in allowed.items()}
+            if limits and limits.hopeless(chosen.values()):
+                return None
             foldings = {path: option.folding for path, option in chosen.items()}
             machine = Accelerator(self.net, Plan(foldings, lanes[0], pixels[0], self.target))
             if machine.cycles <= cycles:
-                return machine
+                return machine if limits is None or not limits.lacking(machine) else None
             # A stage between the folded ones is too slow: it goes at the lanes of the folded stage before it.
             name, slowest = max(machine.pipeline.stages, key=lambda entry: entry[1].cycles)
             before = list(machine.pipeline.units)[: list(machine.pipeline.units).index(name)]
@@ -174,35 +221,34 @@ class Planner:
             path = max(paths, key=lambda path: before.index(unit_name(path)))
             allowed[path] = chosen[path].cycles - 1
 
-    def _cheapest(self, path: str, cycles: int, scarcity: float) -> Option:
+    def _cheapest(self, path: str, cycles: int, price: Price) -> Option:
         options = self.options[path]
         count = bisect_right(options, cycles, key=lambda option: option.cycles)
         if count:
-            return min(options[:count], key=lambda option: (option.price(scarcity), option.cycles))
+            return min(options[:count], key=price)
         layer, t, _ = self.layers[path]
         raise BadInput(
             f'layer "{path}" ({type(layer).__name__}) takes at least {options[0].cycles:,} cycles a frame of its '
             f"{t.height}x{t.width} pixels, folded {options[0].folding}; {cycles:,} were asked"
         )
 
-    def fitting(self, cycles: int, accepts: Callable[[Accelerator], bool]) -> Accelerator | None:
-        """A machine of at most `cycles` a frame that is accepted, None where none is found."""
-        for scarcity in (1.0, 4.0, 0.25, 16.0, 1 / 16) if self.device else (1.0,):
-            try:
-                machine = self.machine(cycles, scarcity)
-            except BadInput:
-                return None
-            if accepts(machine):
-                return machine
-        return None
+    def within(self, cycles: int, limits: Limits) -> Accelerator | None:
+        """A machine of at most `cycles` a frame within the limits, None where none is found."""
+        prices = [self.area(scarcity) for scarcity in ((1.0, 4.0, 0.25, 16.0) if self.device else (1.0,))]
+        if limits.lanes is not None:
+            prices = [lambda option: (option.lanes, option.luts)]
+        try:
+            machines = (self.machine(cycles, price, limits) for price in prices)
+            return next((machine for machine in machines if machine), None)
+        except BadInput:
+            return None
 
-    def fastest(self, accepts: Callable[[Accelerator], bool]) -> Accelerator | None:
-        """The fastest machine that is accepted, None where not even the smallest is."""
-        paces = self.paces
-        found, low, high = None, 0, len(paces)
+    def fastest(self, limits: Limits) -> Accelerator | None:
+        """The fastest machine within the limits, None where not even the smallest is."""
+        found, low, high = None, 0, len(self.paces)
         while low < high:
             middle = (low + high) // 2
-            machine = self.fitting(paces[middle], accepts)
+            machine = self.within(self.paces[middle], limits)
             if machine is not None:
                 found, high = machine, middle
             else:
@@ -222,27 +268,12 @@ class Planner:
     def frontier(self, points: int = 32) -> list[Accelerator]:
         """Machines from the smallest to the fastest, none of which another undercuts in both LUTs and cycles."""
         steps = np.unique(np.geomspace(self.paces[0], self.paces[-1], points).round().astype(int))
-        machines = [machine for cycles in steps if (machine := self.fitting(int(cycles), lambda _: True))]
+        machines = [machine for cycles in steps if (machine := self.within(int(cycles), Limits()))]
         best: list[Accelerator] = []
         for machine in sorted(machines, key=lambda machine: (machine.resources.luts, machine.cycles)):
             if not best or machine.cycles < best[-1].cycles:
                 best.append(machine)
         return best
-
-
-def lacking(machine: Accelerator, device: Target, lut_share: float) -> list[str]:
-    """What `device` has too little of for the machine, of its LUTs at most the part `lut_share`; a line each."""
-    total = machine.resources
-    lacks = []
-    if total.luts > lut_share * device.luts:
-        name = max(machine.pipeline.units, key=lambda name: machine.pipeline.units[name].resources(device.family).luts)
-        lacks.append(f"{total.luts:,} LUTs of {lut_share:.0%} of {device.luts:,}, most of them in {name}")
-    for kind, count in total.blocks.items():
-        if count > device.blocks.get(kind, 0):
-            units = machine.pipeline.units
-            name = max(units, key=lambda name: units[name].resources(device.family).blocks.get(kind, 0))
-            lacks.append(f"{count} {kind} of {device.blocks.get(kind, 0)}, most of them in {name}")
-    return lacks
 
 
 def unit_name(path: str) -> str:
@@ -256,10 +287,18 @@ def balance(net: Net, cycles: int, target: str = "generic") -> Plan:
 
 
 def fit(net: Net, lanes: int) -> Plan:
-    """The fastest plan of at most `lanes` lanes, or the smallest one where none is as small."""
-    planner = Planner(net)
-    found = planner.fastest(lambda machine: machine.plan.lanes(net) <= lanes)
-    return (found or planner.smallest()).plan
+    """The fastest plan of at most `lanes` lanes that keeps nine tenths of them busy.
+
+    Where none does, the fastest of so many lanes; where none is as small, the smallest.
+    """
+    planner, limits = Planner(net), Limits(lanes=lanes)
+    fastest = planner.fastest(limits)
+    if fastest is None:
+        return planner.smallest().plan
+    slower = planner.paces[bisect_left(planner.paces, fastest.cycles) :]
+    machines = (machine for cycles in slower if (machine := planner.within(cycles, limits)))
+    busy = (machine for machine in machines if machine.plan.utilisation(net, machine.cycles) >= 0.9)
+    return next(busy, fastest).plan
 
 
 def fit_device(net: Net, target: str, lut_share: float = 0.8) -> Plan:
@@ -268,10 +307,10 @@ def fit_device(net: Net, target: str, lut_share: float = 0.8) -> Plan:
     BadInput says what the smallest plan lacks there, where most of it goes, and which device would do.
     """
     planner = Planner(net, target)
-    found = planner.fastest(lambda machine: not lacking(machine, TARGETS[target], lut_share))
-    if found is not None:
+    limits = Limits.of(TARGETS[target], lut_share)
+    if found := planner.fastest(limits):
         return found.plan
-    lacks = " and ".join(lacking(planner.smallest(), TARGETS[target], lut_share))
+    lacks = " and ".join(limits.lacking(planner.smallest()))
     raise BadInput(f"{target} does not hold even the smallest plan, which takes {lacks}; {_larger(net, lut_share)}")
 
 
@@ -281,27 +320,25 @@ def meet(net: Net, fps: float, clock: float, target: str = "generic", lut_share:
     BadInput says which stage or memory is the limit, and what can be had instead.
     """
     planner = Planner(net, target)
+    cycles = int(clock * 1e6 / fps)
     try:
-        machine = planner.machine(int(clock * 1e6 / fps))
+        machine = planner.machine(cycles)
     except BadInput as error:
-        most = planner.fastest(lambda machine: True)
+        most = planner.fastest(Limits())
         instead = f"at {clock:g} MHz ask for at most {_rate(clock, most):,} frames a second" if most else ""
         raise BadInput(f"{error}: {instead}, or raise the clock") from None
-    device = TARGETS.get(target)
-    if device is None or not (lacks := lacking(machine, device, lut_share)):
+    if planner.device is None:
         return machine.plan
-
-    def fits(machine: Accelerator) -> bool:
-        return not lacking(machine, device, lut_share)
-
-    if other := planner.fitting(machine.cycles, fits):
-        return other.plan
-    slower = planner.fastest(fits)
+    limits = Limits.of(planner.device, lut_share)
+    if fits := planner.within(cycles, limits):
+        return fits.plan
+    lacks = " and ".join(limits.lacking(machine))
+    slower = planner.fastest(limits)
     instead = (
         f"the fastest that fits gives {_rate(clock, slower):,}" if slower
         else f"no plan fits {target}; {_larger(net, lut_share)}"
     )  # fmt: skip
-    raise BadInput(f"{fps:,g} frames a second at {clock:g} MHz take {' and '.join(lacks)}; {instead}")
+    raise BadInput(f"{fps:,g} frames a second at {clock:g} MHz take {lacks}; {instead}")
 
 
 def _rate(clock: float, machine: Accelerator) -> int:
@@ -310,7 +347,11 @@ def _rate(clock: float, machine: Accelerator) -> int:
 
 
 def _larger(net: Net, lut_share: float) -> str:
+    """Which device would do."""
     for device in sorted(TARGETS.values(), key=lambda device: device.luts):
-        if not lacking(Planner(net, device.name).smallest(), device, lut_share):
-            return f"{device.name} holds it"
+        bits = sum(device.blocks.get(ram.kind, 0) * ram.bits for ram in device.family.blocks[:1])
+        if net.weights <= bits + 64 * device.luts:
+            planner = Planner(net, device.name)
+            if planner.within(2**62, Limits.of(device, lut_share)):
+                return f"{device.name} holds it"
     return "no device that bitfold knows holds it: narrow the network"
