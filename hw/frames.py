@@ -224,7 +224,7 @@ class Classifier(wiring.Component):
             return held
 
         # A knockout over the word's lanes, a register at every round; only a larger code beats a lower lane's.
-        word, valid = queue.o.payload, queue.o.valid
+        word, valid = register(queue.o.payload, "word"), register(queue.o.valid, "valid")
         contenders = [(code, Const(lane)) for lane, code in enumerate(self.source.codes(word))]
         while len(contenders) > 1:
             rounds = (len(contenders) - 1).bit_length()
@@ -242,6 +242,7 @@ class Classifier(wiring.Component):
         # The word's best against the pixel's best so far.
         (code, lane) = contenders[0]
         index = Signal(range(max(2, words)))
+        fresh = Signal(init=1)
         left = Signal(range(max(2, t.pixels)))
         channel = Signal.like(self.o.payload.best, name="channel")
         top = Signal(t.bits)
@@ -250,7 +251,8 @@ class Classifier(wiring.Component):
         with m.If(move):
             m.d.sync += full.eq(valid)
         with m.If(move & valid):
-            with m.If((index == 0) | (code > top)):
+            m.d.sync += fresh.eq(index == words - 1)
+            with m.If(fresh | (code > top)):
                 m.d.sync += [held.best.eq(channel + lane), top.eq(code)]
             m.d.sync += [
                 value.eq(code + t.lo) for value, code in zip(held.values, self.source.codes(word), strict=True)

@@ -210,7 +210,8 @@ class GlobalSumStage(Stage):
             read = partials.read_port()
             m.d.comb += [
                 following.eq(Mux(last_word, 0, word + 1)),
-                read.addr.eq(Mux(take, following, word)),
+                read.addr.eq(following),
+                read.en.eq(take),
                 partial.eq(read.data),
                 write.addr.eq(word),
                 write.data.eq(sums),

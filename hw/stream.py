@@ -152,6 +152,13 @@ def wrap_add(value: Value, step: int, size: int) -> Value:
     return Mux(value >= size - step, value - (size - step), value + step)
 
 
+def add(total: Signal, change: Value, one: Value) -> Value:
+    """total + change + one, for signed values and a bit, in one carry chain."""
+    bits = len(total)
+    change = Cat(change, change[-1].replicate(bits))[:bits]
+    return (Cat(Const(1, 1), total) + Cat(one, change))[1 : bits + 1].as_signed()
+
+
 class Queue(Stage):
     """First in, first out, `depth` words exactly; in LUT RAM when shallow, in block RAM when deep.
 
@@ -176,7 +183,7 @@ class Queue(Stage):
             return fifo(self.source.bits, self.depth, family)
         size = self.depth - 2
         registers = Resources(6, 2 + self.source.bits)
-        return stored(self.placement) + counter(size, family) * 2 + level(size, family) + registers
+        return stored(self.placement) + counter(size, family) * 2 + level(size, family) * 2 + registers
 
     def elaborate(self, platform):
         m = Module()
@@ -195,21 +202,24 @@ class Queue(Stage):
         m.submodules.memory = words = memory(self.source.bits, size, self.family)
         write = words.write_port()
         read = words.read_port()
-        level = Signal(range(size + 1))
+        # Signs say what may move: `waiting` is the words in the memory less one, `filled` the same less its size.
+        waiting = Signal(range(-1, size), init=-1)
+        filled = Signal(range(-size, 1), init=-size)
         asked = Signal()
         full = Signal()
         held = Signal(self.source.bits, reset_less=True)
         move = Signal()
         m.d.comb += [
-            self.i.ready.eq(level != size),
+            self.i.ready.eq(filled[-1]),
             write.data.eq(self.i.payload),
             write.en.eq(self.i.valid & self.i.ready),
             move.eq(~full | self.o.ready),
-            read.en.eq((level != 0) & (~asked | move)),
+            read.en.eq(~waiting[-1] & (~asked | move)),
             self.o.payload.eq(held),
             self.o.valid.eq(full),
         ]
-        m.d.sync += level.eq(level + write.en - read.en)
+        gone = -read.en
+        m.d.sync += [waiting.eq(add(waiting, gone, write.en)), filled.eq(add(filled, gone, write.en))]
         for port in (write, read):
             with m.If(port.en):
                 m.d.sync += port.addr.eq(wrap_add(port.addr, 1, size))

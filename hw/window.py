@@ -5,14 +5,14 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-from amaranth import Cat, Const, Module, Mux, Signal, Value
+from amaranth import Cat, Const, Module, Mux, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 from numpy.typing import NDArray
 
 from .memory import memory, place
 from .resources import Resources, adder, counter, stored
-from .stream import Flow, wrap_add
+from .stream import Flow, add, wrap_add
 from .target import Family
 
 
@@ -203,56 +203,60 @@ class Window(wiring.Component):
         write = buffer.write_port()
         read = buffer.read_port()
         step = self.step
-        move = Signal()
         take = Signal()
         distances, across, down, freed = self.jumps().T.tolist()
         start = int(g.bases[0]) * self.flow.words
 
         # The tap after this one. Its loops count down past 0, so that a sign bit says which are in their last round.
+        # After the very first tap the innermost loop of more than one round goes on.
+        goes_on = next((level for level, loop in enumerate(self.loops) if loop.count > 1), len(self.loops))
         ends = []
         for level, loop in enumerate(self.loops):
-            left = Signal(range(-1, max(1, loop.count - 1)), init=loop.count - 2, name=f"loop{level}")
-            with m.If(move & Cat(ends).all()):
-                m.d.sync += left.eq(Mux(left[-1], loop.count - 2, left - 1))
-            ends.append(left[-1])
+            rounds = loop.count - 2
+            counter = Signal(range(-1, max(0, rounds) + 1), init=rounds - (level == goes_on), name=f"loop{level}")
+            with m.If(step & Cat(ends).all()):
+                m.d.sync += counter.eq(Mux(counter[-1], rounds, counter - 1))
+            ends.append(counter[-1])
 
         def jump(choices):
+            """The choice of the innermost loop that goes on after the tap after this one."""
             chosen = Const(choices[-1])
             for end, choice in reversed(list(zip(ends, choices, strict=False))):
                 chosen = Mux(end, chosen, choice)
             return chosen
 
+        def held(choices, name):
+            """The choice of the loop that goes on after this tap."""
+            signal = Signal(range(min(choices), max(choices) + 1), init=choices[goes_on], name=name)
+            with m.If(step):
+                m.d.sync += signal.eq(jump(choices))
+            return signal
+
+        (kh, kw), (top, _, left, _) = g.kernel, g.padding
         inside = Const(1)
         if any(g.padding):
-            (kh, kw), (top, _, left, _) = g.kernel, g.padding
-            x = Signal(range(-left, (g.out_width - 1) * g.stride + kw - left), init=-left)
-            y = Signal(range(-top, (g.out_height - 1) * g.stride + kh - top), init=-top)
+            x = Signal(range(-left, (g.out_width - 1) * g.stride + kw - left), init=across[goes_on] - left)
+            y = Signal(range(-top, (g.out_height - 1) * g.stride + kh - top), init=down[goes_on] - top)
             inside = (x >= 0) & (x < g.width) & (y >= 0) & (y < g.height)
-            with m.If(move):
+            with m.If(step):
                 m.d.sync += [x.eq(x + jump(across)), y.eq(y + jump(down))]
 
         # This tap, with all that decides whether it is read in registers of its own.
-        valid = Signal()
-        first = Signal()
-        last = Signal(init=1)
-        over = Signal()
-        waits = Signal()
+        first = Signal(init=1)
+        last = Signal(init=goes_on >= self.dot_loops)
+        over = Signal(init=goes_on >= self.tap_loops)
+        waits = Signal(init=top == left == 0)
         address = Signal(range(size), init=start % size)
-        onward = Signal(range(size))
-        wrapped = Signal(range(-size, 0), init=-size)
-        behind = Signal(range(min(0, *(-d for d in distances)), max(0, *(-d for d in distances)) + 1))
-        given_up = Signal(range(min(0, *(-d for d in freed)), max(0, *(-d for d in freed)) + 1))
-        with m.If(move):
+        onward = held([distance % size for distance in distances], "onward")
+        wrapped = held([distance % size - size for distance in distances], "wrapped")
+        behind = held([-distance for distance in distances], "behind")
+        given_up = held([-distance for distance in freed], "given_up")
+        with m.If(step):
             m.d.sync += [
-                valid.eq(1),
                 first.eq(last),
                 last.eq(Cat(ends[: self.dot_loops]).all()),
                 over.eq(Cat(ends[: self.tap_loops]).all()),
                 waits.eq(inside),
-                onward.eq(jump([distance % size for distance in distances])),
-                wrapped.eq(jump([distance % size - size for distance in distances])),
-                behind.eq(jump([-distance for distance in distances])),
-                given_up.eq(jump([-distance for distance in freed])),
                 address.eq(
                     (address + onward)[: len(address)]
                     if size & (size - 1) == 0
@@ -269,8 +273,7 @@ class Window(wiring.Component):
         full = Signal(range(low - size, high - size + 1), init=-start - size)
         pending = Signal(range(-self.credits, 1), init=-self.credits)
         m.d.comb += [
-            step.eq(valid & (~waits | ~ahead[-1]) & (~first | pending[-1])),
-            move.eq(step | ~valid),
+            step.eq((~waits | ~ahead[-1]) & (~first | pending[-1])),
             take.eq(self.i.valid & self.i.ready),
             self.i.ready.eq(full[-1]),
         ]
@@ -308,10 +311,3 @@ class Window(wiring.Component):
             self.word.eq(Mux(inside1, read.data, self.read_flow.zero())),
         ]
         return m
-
-
-def add(total: Signal, change: Value, one: Value) -> Value:
-    """total + change + one, for signed values and a bit, in one carry chain."""
-    bits = len(total)
-    change = Cat(change, change[-1].replicate(bits))[:bits]
-    return (Cat(Const(1, 1), total) + Cat(one, change))[1 : bits + 1].as_signed()
