@@ -1,14 +1,17 @@
 # amaranth: UnusedElaboratable=no
 """A binary convolution as a stage: window, weight memory, MAC array, requantise, result queue."""
 
+from collections.abc import Sequence
+
 import numpy as np
 from amaranth import Cat, Const, Module, Signal, Value
+from amaranth.lib import data
 from numpy.typing import NDArray
 
 from ..model.layers import BinaryConv, Requantise
 from .constants import ConstantTable, table_resources
 from .mac import MacArray, numbers
-from .memory import alike, memory, place
+from .memory import alike, memory, mux_luts, place
 from .plan import Folding
 from .requantise import Scaler
 from .resources import Resources, stored
@@ -82,10 +85,12 @@ class ConvStage(WindowedStage):
         rows = self.weight_rows() if depth <= 64 else None
         for k, inputs in enumerate(self.arrays[0].positions):
             width = int((rows[k] != rows[k][0]).any(axis=0).sum()) if rows else self.pe * len(inputs)
-            where = place(width, depth, family, rom=True)
+            parts = [place(width, len(part), family, rom=True) for part in self.parts(range(depth), width, family)]
+            found += sum((stored(part) for part in parts), Resources(0, alike(width, depth) + (depth - 1).bit_length()))
+            if len(parts) > 1:
+                found += Resources(width * mux_luts(len(parts), family), width * len(parts))
             # The word is in a register behind the memory; one of look-up tables has a register of its own, too.
-            held = alike(width, depth) * (1 if where.blocks else 2)
-            found += stored(where) + Resources(0, held + (depth - 1).bit_length())
+            found += Resources(0, sum(alike(width, part.depth) for part in parts if not part.blocks))
         return found
 
     def weight_rows(self) -> list[NDArray[np.bool_]]:
@@ -148,17 +153,36 @@ class ConvStage(WindowedStage):
             # The array wants position k's weights k cycles later: its memory is asked later.
             later = Signal.like(address, name=f"address{k}")
             m.d.sync += later.eq(address)
+            read_data.append(self._read(m, f"weights{k}", bits, address, later))
             address = later
-            rows = np.packbits(bits, axis=1, bitorder="little")
-            m.submodules[f"weights{k}"] = stored = memory(
-                bits.shape[1],
-                len(rows),
-                self.family,
-                [int.from_bytes(row.tobytes(), "little") for row in rows],
-            )
-            read = stored.read_port()
-            m.d.comb += read.addr.eq(address)
-            read_data.append(read.data)
         weights = Signal(self.pe * self.simd)
         m.d.sync += weights.eq(Cat(read_data))
         return weights
+
+    def _read(self, m: Module, name: str, bits: NDArray[np.bool_], address: Value, later: Value) -> Value:
+        """Row `address` of the weights two cycles later; `later` is the address in a register."""
+        rows = np.packbits(bits, axis=1, bitorder="little")
+        parts = self.parts([int.from_bytes(row.tobytes(), "little") for row in rows], bits.shape[1], self.family)
+        ports = []
+        for n, part in enumerate(parts):
+            stored = memory(bits.shape[1], len(part), self.family, part)
+            m.submodules[f"{name}_part{n}" if n else name] = stored
+            ports.append(stored.read_port())
+        if len(parts) == 1:
+            m.d.comb += ports[0].addr.eq(later)
+            return ports[0].data
+        # A block answers late in its cycle: there is no time to choose one of several before the next register.
+        held = Signal(data.ArrayLayout(bits.shape[1], len(parts)), name=f"{name}_held", reset_less=True)
+        chosen = Signal(range(len(parts)), name=f"{name}_chosen")
+        m.d.sync += chosen.eq(later >> (len(parts[0]) - 1).bit_length())
+        for port, part in zip(ports, held, strict=True):
+            m.d.comb += port.addr.eq(address)
+            m.d.sync += part.eq(port.data)
+        return held[chosen]
+
+    @staticmethod
+    def parts(words: Sequence, width: int, family: Family) -> list[Sequence]:
+        """The words of a weight memory of `width` bits, cut where blocks of the family end."""
+        rows = place(width, len(words), family, rom=True).rows
+        size = 1 << (-(-len(words) // rows) - 1).bit_length()
+        return [words[start : start + size] for start in range(0, len(words), size)]

@@ -28,6 +28,7 @@ class Placement:
         constants, "FF" for flip-flops; "" where the family leaves it to synthesis
     blocks : how many blocks of the kind
     luts, ffs : what it takes of them: the memory, and what selects among its parts
+    rows : blocks that lie behind each other, of which an address selects one
     """
 
     width: int
@@ -37,6 +38,7 @@ class Placement:
     luts: int = 0
     ffs: int = 0
     block_bits: int = 0
+    rows: int = 1
 
     @property
     def stored(self) -> int:
@@ -108,6 +110,7 @@ def place(width: int, depth: int, family: Family, *, rom: bool = False, clocked:
         luts=_select(width, built.rows, rom, family),
         ffs=(built.rows - 1).bit_length(),
         block_bits=built.ram.bits // built.ram.units,
+        rows=built.rows,
     )
 
 

@@ -25,7 +25,7 @@ from bitfold.hw.accelerator import Accelerator
 from bitfold.hw.conv import ConvStage
 from bitfold.hw.plan import Folding, Plan
 from bitfold.hw.stream import Flow
-from bitfold.hw.target import FAMILIES
+from bitfold.hw.target import FAMILIES, Family, Ram
 from bitfold.hw.windowed import credits_for
 from bitfold.model.layers import BinaryConv, Chain, Requantise, shifted_relu
 from bitfold.model.net import Net
@@ -170,3 +170,14 @@ def test_a_clip_wider_than_the_sums_keeps_codes_in_their_places():
     batch = images(net, 3)
     machine = Accelerator(net, Plan({"0": Folding(4, 2)}, 4))
     np.testing.assert_array_equal(run_accelerator(machine, batch).logits, net(batch))
+
+
+@pytest.mark.parametrize("chain", [1, 2])
+@pytest.mark.parametrize(("kernel", "parts"), [(1, 2), (3, 14)])
+def test_weights_in_several_rows_of_blocks(chain, kernel, parts):
+    family = Family("small", chain=chain, blocks=(Ram("block", 1, {8: 8}, cost=1),))
+    t = Tensor(4, 4, 8, 0, 3)
+    layer = BinaryConv(random_weights((12, kernel, kernel, 8), 4))
+    stage = ConvStage(Flow(t, 4), layer, None, Folding(2, 4), family)
+    assert [len(stage.parts(rows, 8, family)) for rows in stage.weight_rows()] == [parts] * chain
+    check_exact(stage, layer, 0.2, 0.2, 1)
