@@ -29,9 +29,11 @@ from .hw.verilog import write
 from .model import zoo
 from .model.error import BadInput
 from .model.net import Net
-from .model.write import write_beside
+from .model.write import check_place, write_beside
 from .model.zoo.tables import percent
 from .progress import bar
+from .report import figures as figures_of
+from .report.page import render
 from .sim.simulate import ENGINES, check
 
 DEFAULT_LANES = 1024
@@ -241,6 +243,46 @@ def simulate(
     }
     _tell(figures, as_json)
     if not report.exact:
+        raise typer.Exit(1)
+
+
+@app.command()
+def report(
+    net: NetArgument,
+    output: Annotated[
+        Path, typer.Option("-o", "--output", metavar="PAGE.html", help="The page; it needs no other file.")
+    ] = Path("report.html"),
+    plan: PlanOption = None,
+    cycles: CyclesOption = None,
+    frames: Annotated[
+        int,
+        typer.Option(min=0, help="Random frames to simulate, for each stage's occupancy over time; 0 leaves it out."),
+    ] = 3,
+    synth: Annotated[
+        bool, typer.Option("--synth", help="Synthesise for the plan's target: measured resources beside the estimates.")
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Write one HTML page about the machine: the pipeline drawn, cost and work of each stage, occupancy over time."""
+    network = _net(net)
+    accelerator = Accelerator(network, _plan(network, plan, cycles))
+    check_place(output)
+    console = Console(stderr=True)
+    netlist = simulation = None
+    if synth:
+        with console.status("synthesising"):
+            netlist = figures_of.measure(accelerator)
+    if frames:
+        with bar(console, "compiling", "frames") as progress:
+            simulation = figures_of.simulate(accelerator, frames, progress)
+    figures = figures_of.gather(Path(net).stem, accelerator, netlist, simulation)
+    write_beside(output, render(figures, accelerator).encode())
+    if as_json:
+        print(json.dumps(dataclasses.asdict(figures)))
+    else:
+        told = {"report": str(output), "cycles_per_frame": figures.cycles, "lanes": figures.lanes}
+        _tell({**told, "exact": str(simulation.exact)} if simulation else told, False)
+    if simulation and not simulation.exact:
         raise typer.Exit(1)
 
 

@@ -7,6 +7,20 @@ from pathlib import Path
 from .error import BadInput
 
 
+def check_place(path: str | os.PathLike[str]) -> None:
+    """BadInput where ``write_beside`` is bound to fail; to be asked before the work whose result it writes."""
+    place = Path(os.path.realpath(path))
+    if place.is_dir():
+        reason = "Is a directory"
+    elif not place.parent.is_dir():
+        reason = "No such file or directory"
+    elif not os.access(place.parent, os.W_OK):
+        reason = "Permission denied"
+    else:
+        return
+    raise BadInput(f"{path} cannot be written: {reason}; choose another place")
+
+
 def write_beside(path: str | os.PathLike[str], content: bytes) -> None:
     """Put `content` at `path` in one step: a reader sees the old file or the new one, whole.
 

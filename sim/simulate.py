@@ -93,7 +93,7 @@ class Report:
         return self.mismatching_logits == 0 and self.mismatching_classes == 0
 
 
-class _Machine:
+class Machine:
     """One network's hardware in one engine, ready to run any number of times."""
 
     def __init__(self, net: Net, plan: Plan, engine: str, build: Path | None, verilog: Path | None, work: Path) -> None:
@@ -136,20 +136,20 @@ class _Machine:
             drain=0 if good == len(frames) else watchdog - 1,
         )
 
-    def run(self, stimulus: Stimulus, waveform: Path | None = None, taps_only: bool = False,
+    def run(self, stimulus: Stimulus, waveform: Path | None = None, parts: Sequence[str] = (),
             progress: Progress | None = None, expected: int = 0) -> Capture:  # fmt: skip
-        """Simulate; a waveform of `taps_only` shows the streams between the stages alone, where it can."""
+        """Simulate; a waveform with `parts` shows those of the streams between the stages alone, where it can."""
         common = {"waveform": waveform, "progress": progress, "expected": expected}
         if self.engine == "amaranth":
             return pysim.run(self.accelerator, stimulus, **common)
-        names = [tap.name for tap in self.accelerator.taps] if taps_only else []
+        names = [tap.name for tap in self.accelerator.taps] if parts else []
         verilog = self.verilog
-        if names and self.engine != "icarus":
+        if parts and self.engine != "icarus":
             verilog = self.work / "exposed.v"
-            verilog.write_text(taps.expose(self.verilog.read_text(), names))
+            verilog.write_text(taps.expose(self.verilog.read_text(), names, parts))
         if self.engine == "verilator":
             return verilator.run(verilog, stimulus, folder=self.build, **common)
-        shown = [f"bitfold.accelerator.{name}" for name in taps.signals(names)]
+        shown = [f"bitfold.accelerator.{name}" for name in taps.signals(names, parts)]
         simulator = "icarus" if self.engine == "icarus" else "verilator"
         return cosim.run(verilog, stimulus, simulator=simulator, signals=shown, **common)
 
@@ -184,7 +184,7 @@ class _Machine:
     ) -> Run:
         """Run once; a deadlock is repeated with a waveform that shows where it is."""
         stimulus, good = self.stimulus(frames, pauses, seed), self.good(frames)
-        capture = self.run(stimulus, waveform, False, progress, good)
+        capture = self.run(stimulus, waveform, (), progress, good)
         if capture.stuck:
             self.raise_deadlock(frames, len(capture.frame_cycles) + 1, pauses, seed)
         return self.result(capture, good)
@@ -193,7 +193,7 @@ class _Machine:
         self, frames: Sequence[NDArray[np.integer]], pauses: float, seed: int, waveform: Path
     ) -> tuple[Capture, dict[str, Stream]]:
         """Run with a waveform and read the streams between the stages back from it."""
-        capture = self.run(self.stimulus(frames, pauses, seed), waveform, taps_only=True)
+        capture = self.run(self.stimulus(frames, pauses, seed), waveform, taps.PARTS)
         return capture, taps.read(waveform, [tap.name for tap in self.accelerator.taps])
 
     def raise_deadlock(self, frames: Sequence[NDArray[np.integer]], entered: int, pauses: float, seed: int) -> None:
@@ -245,8 +245,8 @@ def simulate(
     """
     net.input.check(images)
     with tempfile.TemporaryDirectory() as work:
-        machine = _Machine(net, plan, engine, build, verilog, Path(work))
-        return machine.send(_frames(images), pauses, seed, waveform, progress)
+        machine = Machine(net, plan, engine, build, verilog, Path(work))
+        return machine.send(as_frames(images), pauses, seed, waveform, progress)
 
 
 def send(
@@ -264,10 +264,11 @@ def send(
     The run goes on for a while after the last of them, and more output is Broken.
     """
     with tempfile.TemporaryDirectory() as work:
-        return _Machine(net, plan, engine, build, None, Path(work)).send(frames, pauses, seed)
+        return Machine(net, plan, engine, build, None, Path(work)).send(frames, pauses, seed)
 
 
-def _frames(images: NDArray[np.integer]) -> list[NDArray[np.integer]]:
+def as_frames(images: NDArray[np.integer]) -> list[NDArray[np.integer]]:
+    """Images [N, height, width, channels] as frames [pixels, channels]."""
     n, height, width, channels = images.shape
     return list(images.reshape(n, height * width, channels))
 
@@ -293,8 +294,8 @@ def check(
     """
     expected = net(images)
     with tempfile.TemporaryDirectory() as work:
-        machine = _Machine(net, plan, engine, build, verilog, Path(work))
-        run = machine.send(_frames(images), pauses, seed, waveform, progress)
+        machine = Machine(net, plan, engine, build, verilog, Path(work))
+        run = machine.send(as_frames(images), pauses, seed, waveform, progress)
         wrong = run.logits != expected
         classes = expected.argmax(axis=-1).reshape(run.classes.shape)
         report = Report(
@@ -320,7 +321,7 @@ def _wrong_class(classes: NDArray[np.int64], expected: NDArray[np.int64]) -> Dif
 
 
 def _locate(
-    machine: _Machine,
+    machine: Machine,
     images: NDArray[np.integer],
     logits: Ints,
     expected: Ints,
@@ -333,7 +334,7 @@ def _locate(
     bad = index[0]
     for start in sorted({max(0, bad - 1), 0}, reverse=True):
         window = images[start : bad + 1]
-        _, streams = machine.look(_frames(window), pauses, seed, path)
+        _, streams = machine.look(as_frames(window), pauses, seed, path)
         found = taps.locate(machine.net, machine.accelerator.taps, window, streams, bad - start)
         if found is not None:
             return replace(found, image=found.image + start)

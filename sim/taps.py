@@ -56,18 +56,22 @@ class Difference:
         )
 
 
-def signals(names: Iterable[str]) -> list[str]:
+PARTS = ("valid", "ready", "codes")
+"""The signals of a stream."""
+
+
+def signals(names: Iterable[str], parts: Sequence[str] = PARTS) -> list[str]:
     """The signals of the streams `names`."""
-    return [f"{name}_{part}" for name in names for part in ("valid", "ready", "codes")]
+    return [f"{name}_{part}" for name in names for part in parts]
 
 
-def expose(verilog: str, names: Iterable[str], clock: str = "clk") -> str:
-    """A generated Verilog text whose waveforms, in Verilator, show the streams `names` and nothing else.
+def expose(verilog: str, names: Iterable[str], parts: Sequence[str] = PARTS, clock: str = "clk") -> str:
+    """A generated Verilog text whose waveforms, in Verilator, show `parts` of the streams `names` and nothing else.
 
     A whole waveform is a hundred times larger.
     """
     on, off = "/* verilator tracing_on */", "/* verilator tracing_off */"
-    wanted = "|".join(map(re.escape, [clock, *signals(names)]))
+    wanted = "|".join(map(re.escape, [clock, *signals(names, parts)]))
     declarations = rf"^ *(?:input|wire|reg) (?:\[\d+:0\] )?(?:{wanted});$"
     instance = r"^ *\S+ +accelerator +\(.*?\);$"
     for pattern in (declarations, instance):

@@ -17,6 +17,7 @@ from bitfold.model.error import BadInput
 from bitfold.model.layers import BinaryConv, Chain, Requantise, Residual, Scale
 from bitfold.model.net import Net
 from bitfold.model.tensor import Tensor
+from bitfold.model.write import check_place
 
 AGAIN = f"; {file.MEND}"
 
@@ -408,6 +409,20 @@ def test_writing_is_whole_or_not_at_all(path, good, monkeypatch):
     assert str(error.value) == f"{path} cannot be written: No space left on device; choose another place"
     assert path.read_bytes() == good
     assert os.listdir(path.parent) == [path.name]
+
+
+def test_a_place_is_refused_before_the_work(tmp_path):
+    check_place(tmp_path / "new")
+    (tmp_path / "file").touch()
+    for place, reason in (
+        (tmp_path, "Is a directory"),
+        (tmp_path / "absent" / "new", "No such file or directory"),
+        (tmp_path / "file" / "new", "No such file or directory"),
+    ):
+        with pytest.raises(BadInput) as error:
+            check_place(place)
+        assert str(error.value) == f"{place} cannot be written: {reason}; choose another place"
+    assert sorted(os.listdir(tmp_path)) == ["file"]
 
 
 def test_a_reader_of_the_old_file_keeps_it(path, good):

@@ -1,0 +1,1 @@
+"""One page about a machine: its stages, their folding, cost and work, and how busy they are over time."""

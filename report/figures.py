@@ -1,0 +1,429 @@
+# amaranth: UnusedElaboratable=no
+"""The figures of a report: what each unit of a machine is, does and costs."""
+
+from __future__ import annotations
+
+import re
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..boards.synth import Netlist, ffs, luts, synthesise
+from ..hw.accelerator import Accelerator
+from ..hw.plan import Folding
+from ..hw.pool import PixelSumStage
+from ..hw.residual import SaturatingAdd
+from ..hw.resources import Resources, total
+from ..hw.stream import Flow, Fork, Queue, Stage
+from ..hw.target import TARGETS
+from ..hw.verilog import write
+from ..model.error import BadInput
+from ..model.layers import BinaryConv, Chain, Layer, Requantise, Residual, SumPool, walk
+from ..model.tensor import Tensor
+from ..sim.occupancy import observe
+from ..sim.stimulus import Progress
+
+MODULE = "bitfold_accelerator_"
+"""What the generated Verilog puts before a unit's name to get its module's."""
+
+CLOCKS = (25, 50, 100, 200)
+"""MHz for which a report says how many frames a second pass."""
+
+LONGEST = 10_000_000
+"""Cycles of a simulation whose waveform is read back within minutes."""
+
+BLOCKS = {"RAMB36E1": ("RAMB18", 2), "RAMB18E1": ("RAMB18", 1), "DP16KD": ("DP16KD", 1), "SB_RAM40_4K": ("EBR", 1),
+          "SB_SPRAM256KA": ("SPRAM", 1), "SDPB": ("BSRAM", 1), "DPB": ("BSRAM", 1), "pROM": ("BSRAM", 1)}  # fmt: skip
+"""Cells of memory blocks: the block as a target counts it, and how many of it a cell takes."""
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Look-up tables, flip-flops and memory blocks by kind."""
+
+    luts: int
+    ffs: int
+    blocks: Mapping[str, int]
+
+    def __add__(self, other: Cost) -> Cost:
+        kinds = {**self.blocks, **other.blocks}
+        blocks = {kind: self.blocks.get(kind, 0) + other.blocks.get(kind, 0) for kind in kinds}
+        return Cost(self.luts + other.luts, self.ffs + other.ffs, blocks)
+
+
+@dataclass(frozen=True)
+class Memory:
+    """Bits that the memories in blocks hold, and bits that these blocks have."""
+
+    stored: int
+    occupied: int
+
+
+@dataclass(frozen=True)
+class Group:
+    """What several units take together, as a Unit's."""
+
+    units: int
+    estimated: Cost
+    memory: Memory
+    measured: Cost | None
+
+
+@dataclass(frozen=True)
+class Unit:
+    """One unit of the pipeline.
+
+    name : in ``pipeline.units``
+    label : its layer's path and, for what is no layer, what it is there
+    kind : what it does, in words
+    layer : it computes a layer; the others move words: forks, queues, converters, the frame gate
+    shape, bits, lanes : of its output: (height, width, channels), bits of a code, codes a word
+    folding : of a convolution or pool
+    cycles : a frame
+    utilisation : cycles / those of the slowest stage
+    macs : one-bit products a frame
+    lane_utilisation : macs / (its lanes * cycles of the slowest stage); None without lanes
+    weights : one-bit weights
+    estimated, memory : as the unit declares them
+    measured : by synthesis, where there was one
+    """
+
+    name: str
+    label: str
+    kind: str
+    layer: bool
+    shape: tuple[int, int, int]
+    bits: int
+    lanes: int
+    folding: Folding | None
+    cycles: int
+    utilisation: float
+    macs: int
+    lane_utilisation: float | None
+    weights: int
+    estimated: Cost
+    memory: Memory
+    measured: Cost | None
+
+
+@dataclass(frozen=True)
+class Busy:
+    """How the output stream of a unit spent a simulation.
+
+    unit : name of the unit
+    words : a frame
+    transfers, stalls, idle : cycles in each bin of time
+    ends : the cycle of each frame's last word
+    """
+
+    unit: str
+    words: int
+    transfers: list[int]
+    stalls: list[int]
+    idle: list[int]
+    ends: list[int]
+
+
+@dataclass(frozen=True)
+class Simulation:
+    """A simulation of random frames, back to back.
+
+    exact : every logit was the network's
+    cycles_per_frame : measured in steady state; None below three frames
+    edges : the cycles at which the bins of time begin, and the end
+    entered, left : the cycles of each frame's last pixel in and last word out
+    """
+
+    frames: int
+    exact: bool
+    cycles: int
+    cycles_per_frame: float | None
+    edges: list[int]
+    entered: list[int]
+    left: list[int]
+    streams: list[Busy]
+
+
+@dataclass(frozen=True)
+class Figures:
+    """All that a report says.
+
+    cycles : a frame, in steady state: those of the slowest stage
+    limiting : names of the units that take as many
+    next_limit : name of the slowest unit below them, None where there is none
+    lane_utilisation : of all lanes together; None without lanes
+    input_pixels, output_lanes : a beat
+    frames_per_second : by clock in MHz
+    luts_available, blocks_available : the target's; None and {} without one
+    estimated, memory, measured : of the whole machine
+    moving : what only moves words: forks, adds, queues, converters
+    around : what checks frames and finds the class, before and behind the pipeline
+    """
+
+    network: str
+    digest: str
+    input: Tensor
+    output: Tensor
+    classes: int
+    weights: int
+    macs: int
+    target: str
+    family: str
+    input_pixels: int
+    output_lanes: int
+    lanes: int
+    lane_utilisation: float | None
+    cycles: int
+    limiting: tuple[str, ...]
+    next_limit: str | None
+    frames_per_second: dict[int, float]
+    luts_available: int | None
+    blocks_available: dict[str, int]
+    estimated: Cost
+    memory: Memory
+    measured: Cost | None
+    moving: Group
+    around: Group
+    units: tuple[Unit, ...]
+    simulation: Simulation | None
+
+
+def declared(resources: Resources) -> tuple[Cost, Memory]:
+    """What a unit or the whole machine says it takes."""
+    blocks = [memory for memory in resources.memories if memory.blocks]
+    bits = Memory(sum(memory.stored for memory in blocks), sum(memory.occupied for memory in blocks))
+    return Cost(resources.luts, resources.ffs, dict(resources.blocks)), bits
+
+
+def cost_of(family: str, cells: Mapping[str, int]) -> Cost:
+    """What a netlist's cells cost."""
+    blocks: dict[str, int] = {}
+    for cell, (kind, each) in BLOCKS.items():
+        if cells.get(cell):
+            blocks[kind] = blocks.get(kind, 0) + each * cells[cell]
+    return Cost(luts(family, cells), ffs(cells), blocks)
+
+
+def measure(accelerator: Accelerator) -> Netlist:
+    """Synthesise the Verilog for the plan's target, each unit counted by itself.
+
+    BadInput where the plan names no target or Yosys is missing.
+    """
+    net, plan = accelerator.net, accelerator.plan
+    if plan.target == "generic":
+        raise BadInput(f"--synth needs a plan for a device: its target must be one of {', '.join(TARGETS)}")
+    with tempfile.TemporaryDirectory() as folder:
+        path = write(net, plan, Path(folder))
+        keep = " ".join(MODULE + name for name in accelerator.pipeline.units)
+        return synthesise(path, path.stem, plan.family.name, keep=keep)
+
+
+def simulate(accelerator: Accelerator, frames: int, progress: Progress | None = None) -> Simulation:
+    """Random frames through the Verilog; BadInput where that would take more than LONGEST cycles."""
+    net, t = accelerator.net, accelerator.net.input
+    cycles = frames * accelerator.cycles
+    if cycles > LONGEST:
+        raise BadInput(
+            f"{frames} frames take {cycles:,} cycles to simulate, more than {LONGEST:,}: ask for fewer --frames, or 0"
+        )
+    images = np.random.default_rng(0).integers(t.lo, t.hi, (frames, *t.shape), dtype=np.int64, endpoint=True)
+    found = observe(net, accelerator.plan, images, progress=progress)
+    streams = [
+        Busy(
+            _giver(accelerator.pipeline.units, tap.path),
+            tap.tensor.pixels * tap.tensor.channels // tap.lanes,
+            found.transfers[index].tolist(),
+            found.stalls[index].tolist(),
+            found.idle[index].tolist(),
+            found.ends[index].tolist(),
+        )
+        for index, tap in enumerate(accelerator.taps)
+    ]
+    return Simulation(
+        frames,
+        bool((found.run.logits == net(images)).all()),
+        found.run.cycles,
+        found.run.cycles_per_frame,
+        found.edges.tolist(),
+        found.entered.tolist(),
+        found.run.last_cycles.tolist(),
+        streams,
+    )
+
+
+def _key(path: str) -> str:
+    return "layer_" + (path.replace(".", "_") or "body")
+
+
+def _giver(units: Mapping[str, Any], path: str) -> str:
+    """The unit that gives the output of the layer at `path`: a Requantise may be part of the convolution before it."""
+    if (name := _key(path)) in units:
+        return name
+    if (name := f"{_key(path)}_add") in units:
+        return name
+    chain, _, index = path.rpartition(".")
+    return _key(f"{chain}.{int(index) - 1}".lstrip("."))
+
+
+def gather(
+    name: str, accelerator: Accelerator, netlist: Netlist | None = None, simulation: Simulation | None = None
+) -> Figures:
+    """The figures of a machine, with what ``measure`` and ``simulate`` found; people call its network `name`."""
+    net, plan, cycles = accelerator.net, accelerator.plan, accelerator.cycles
+    pipeline, units = accelerator.pipeline.units, tuple(_units(accelerator, netlist))
+    slowest = tuple(unit.name for unit in units if unit.cycles == cycles)
+    below = [unit for unit in units if unit.cycles < cycles]
+    lanes = plan.lanes(net)
+    target = TARGETS.get(plan.target)
+    estimated, memory = declared(accelerator.resources)
+    moving = [unit.name for unit in units if not unit.layer]
+    around = [part for part in accelerator.parts if part not in pipeline]
+    return Figures(
+        network=name,
+        digest=net.digest(),
+        input=net.input,
+        output=net.output,
+        classes=len(net.classes),
+        weights=net.weights,
+        macs=sum(unit.macs for unit in units),
+        target=plan.target,
+        family=plan.family.name,
+        input_pixels=plan.input_pixels,
+        output_lanes=plan.output_lanes,
+        lanes=lanes,
+        lane_utilisation=plan.utilisation(net, cycles) if lanes else None,
+        cycles=cycles,
+        limiting=slowest,
+        next_limit=max(below, key=lambda unit: unit.cycles).name if slowest and below else None,
+        frames_per_second={clock: clock * 1e6 / cycles for clock in CLOCKS},
+        luts_available=target.luts if target else None,
+        blocks_available=dict(target.blocks) if target else {},
+        estimated=estimated,
+        memory=memory,
+        measured=cost_of(netlist.family, netlist.cells) if netlist else None,
+        moving=_group(accelerator, netlist, moving, [MODULE + part for part in moving]),
+        around=_group(accelerator, netlist, around, [MODULE.partition("_")[0]]),
+        units=units,
+        simulation=simulation,
+    )
+
+
+def _group(accelerator: Accelerator, netlist: Netlist | None, parts: Sequence[str], modules: Sequence[str]) -> Group:
+    """The parts of a machine, which are these modules of its netlist."""
+    estimated, memory = declared(total(accelerator.parts[part] for part in parts))
+    measured = None
+    if netlist:
+        measured = sum((cost_of(netlist.family, netlist.modules.get(m, {})) for m in modules), Cost(0, 0, {}))
+    return Group(len(parts), estimated, memory, measured)
+
+
+def _units(accelerator: Accelerator, netlist: Netlist | None) -> Iterator[Unit]:
+    """The units in the order in which they were built, which is that of the data."""
+    net, plan = accelerator.net, accelerator.plan
+    layers: dict[str, tuple[str, Layer, Tensor]] = {}
+
+    def visit(path: str, layer: Layer, t: Tensor) -> None:
+        layers[_key(path)] = path, layer, t
+
+    walk(net.body, net.input, visit)
+    units = accelerator.pipeline.units
+    flows = outputs(accelerator)
+    for name, unit in units.items():
+        flow, macs, weights, folding, lane_utilisation = flows[name], 0, 0, None, None
+        key = _owner(name, layers)
+        path, layer, t = layers.get(key, ("", None, net.input))
+        computes = key == name and not isinstance(layer, Chain | Residual)
+        if computes and layer is not None:
+            kind = _kind(layer)
+            folding = plan.foldings[path] if isinstance(layer, BinaryConv | SumPool) else None
+            if isinstance(layer, BinaryConv):
+                weights, macs = layer.weights.size, layer.infer(t).pixels * layer.weights.size
+                lane_utilisation = macs / (plan.foldings[path].lanes(layer.stride) * accelerator.cycles)
+                after = _key(re.sub(r"\d+$", lambda index: str(int(index[0]) + 1), path))
+                if after in layers and isinstance(layers[after][1], Requantise):
+                    kind += ", requantise"
+        else:
+            kind = _auxiliary(unit)
+        taken = unit.cycles if isinstance(unit, Stage) else flow.frame_words
+        estimated, memory = declared(unit.resources(plan.family))
+        cells = netlist.modules.get(MODULE + name, {}) if netlist else {}
+        yield Unit(
+            name=name,
+            label=f"{path} {name.removeprefix(key).strip('_').replace('_', ' ')}".strip(),
+            kind=kind,
+            layer=computes,
+            shape=flow.tensor.shape,
+            bits=flow.tensor.bits,
+            lanes=flow.lanes,
+            folding=folding,
+            cycles=taken,
+            utilisation=taken / accelerator.cycles,
+            macs=macs,
+            lane_utilisation=lane_utilisation,
+            weights=weights,
+            estimated=estimated,
+            memory=memory,
+            measured=cost_of(netlist.family, cells) if netlist else None,
+        )
+
+
+def _owner(name: str, layers: Mapping[str, Any]) -> str:
+    """The longest key of a layer that `name` is or begins with, or ""."""
+    while name and name not in layers:
+        name = name.rpartition("_")[0]
+    return name
+
+
+def _kind(layer: Layer) -> str:
+    """What a layer does, in words."""
+    words = re.sub(r"(?<!^)(?=[A-Z])", " ", type(layer).__name__).lower()
+    if isinstance(layer, BinaryConv):
+        words, kernel = "conv", layer.kernel
+    elif isinstance(layer, SumPool):
+        kernel = (layer.kernel, layer.kernel)
+    else:
+        return words
+    return f"{words} {kernel[0]}×{kernel[1]}" + (f" /{layer.stride}" if layer.stride > 1 else "")
+
+
+def _auxiliary(unit: Any) -> str:
+    if isinstance(unit, Queue):
+        return f"queue of {unit.depth:,}"
+    if isinstance(unit, SaturatingAdd):
+        return "add"
+    if isinstance(unit, PixelSumStage):
+        return f"sum of {unit.count} pixels"
+    return re.sub(r"(?<!^)(?=[A-Z])", " ", type(unit).__name__).lower()
+
+
+def outputs(accelerator: Accelerator) -> dict[str, Flow]:
+    """What each unit's output carries, and "input" too; a fork gives what it is given."""
+    units = accelerator.pipeline.units
+    image = accelerator.net.input
+    flows = {"input": Flow(image, image.channels * accelerator.plan.input_pixels)}
+    for giver, _, taker in links(accelerator):
+        if giver in units and not isinstance(units[giver], Fork):
+            flows[giver] = units[giver].sink
+        if taker in units and isinstance(units[taker], Fork):
+            flows[taker] = flows[giver]
+    return flows
+
+
+def links(accelerator: Accelerator) -> list[tuple[str, str, str]]:
+    """(unit that gives, its port, unit that takes) of each stream, in the order of the data.
+
+    "input" and "output" are what lies outside.
+    """
+    owners = {
+        id(getattr(unit, port)): (name, port)
+        for name, unit in accelerator.pipeline.units.items()
+        for port in unit.signature.members
+    }
+    return [
+        (*owners.get(id(source), ("input", "o")), owners.get(id(sink), ("output", "i"))[0])
+        for source, sink in accelerator.pipeline.links
+    ]

