@@ -81,6 +81,20 @@ def cases() -> list[tuple[str, Net, Plan]]:
         found.append(
             (name, conv(size, ins, outs, kernel, bits, stride), Plan({"0": Folding(pe, simd)}, output_lanes=pe))
         )
+    for size, ins, outs, kernel, bits, folding in (
+        (8, 16, 16, 3, 4, Folding(4, 48)),
+        (8, 4, 8, 3, 4, Folding(8, 36, 2)),
+        (8, 4, 8, 3, 4, Folding(8, 36, wired=True)),
+        (8, 8, 8, 3, 4, Folding(8, 72, 2, wired=True)),
+    ):
+        net = conv(size, ins, outs, kernel, bits)
+        found.append(
+            (
+                f"{kernel}x{kernel} {ins}->{outs} on {size}x{size}, {bits} bits, {folding}",
+                net,
+                Plan({"0": folding}, folding.pe, folding.pixels),
+            )
+        )
     pools = body((SumPool(2, 2), Requantise(2, -128, 127)))
     found.append(("2x2 pool, requantise", pools, Plan({"0": Folding(4)}, output_lanes=4)))
     for down in (False, True):
@@ -127,7 +141,7 @@ def main() -> None:
                 figures.append(f := compare(*case, family, Path(folder)))
                 if not arguments.json:
                     print(
-                        f"{f['name']:52} {family:6} LUTs {f['luts_estimated']:6} of {f['luts']:6} "
+                        f"{f['name']:66} {family:6} LUTs {f['luts_estimated']:6} of {f['luts']:6} "
                         f"{f['luts_error']:+7.1%}  FFs {f['ffs_estimated']:6} of {f['ffs']:6} {f['ffs_error']:+7.1%}  "
                         f"blocks {f['blocks_estimated']:3} of {f['blocks']:3}",
                         flush=True,

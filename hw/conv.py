@@ -69,8 +69,11 @@ class ConvStage(WindowedStage):
         )
 
     def resources(self, family: Family) -> Resources:
-        found = self.outer_resources(family) + self.arrays[0].resources(family) * len(self.arrays)
-        return found if self.wired else found + self.weight_resources(family)
+        outer = self.outer_resources(family)
+        if self.wired:
+            return outer + self.arrays[0].resources(family) * len(self.arrays)
+        array = self.arrays[0].resources(family, constant=self.groups * self.dot_cycles == 1)
+        return outer + array * len(self.arrays) + self.weight_resources(family)
 
     def outer_resources(self, family: Family) -> Resources:
         """What all but the arrays and the weights takes."""

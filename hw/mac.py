@@ -111,8 +111,8 @@ class MacArray(wiring.Component):
         added_to_others = -(-self.simd // 2) - self.chains
         return -surplus - added_to_others
 
-    def resources(self, family: Family) -> Resources:
-        """What it takes of a device of the family."""
+    def resources(self, family: Family, *, constant: bool = False) -> Resources:
+        """What it takes of a device of the family; `constant` where the weights are always the same."""
         pairs, odd = divmod(self.simd, 2)
         wide = self.bits + 1
         luts = pairs * 2 * adder(self.bits, family)
@@ -132,6 +132,11 @@ class MacArray(wiring.Component):
                         min(bits + 1, before) if family.inputs == 6 else adder(max(bits, before), family) + bits
                     )
                     most[chain] += 2**bits
+                elif lanes and constant:
+                    # All PEs have one of the same four terms, the inverted ones behind look-up tables.
+                    luts, ffs = luts + 2 * bits, ffs + min(4, self.pe) * bits
+                    most[chain] = 2**bits - 1
+                    continue
                 elif lanes:
                     each_luts += bits
                     most[chain] = 2**bits - 1
@@ -141,7 +146,7 @@ class MacArray(wiring.Component):
             each_luts += sum(adder(max(pair).bit_length(), family) for pair in pairs if len(pair) == 2)
             most = [sum(pair) for pair in pairs]
             each_ffs += sum(value.bit_length() for value in most)
-        each_luts += self.width if family.inputs == 6 else 2 * self.width
+        each_luts += self.width if family.inputs == 6 or constant else 2 * self.width
         each_ffs += self.width
         return Resources(luts + self.pe * each_luts + 1, ffs + self.pe * each_ffs)
 
