@@ -116,7 +116,7 @@ class MacArray(wiring.Component):
         pairs, odd = divmod(self.simd, 2)
         wide = self.bits + 1
         luts = pairs * 2 * adder(self.bits, family)
-        ffs = (pairs * 2 * wide + odd * self.bits) + 3 * (self.latency - 1) + 1
+        ffs = (pairs * 2 * wide + odd * self.bits) + 3 * (self.latency - 1) + 1 + min(4, self.pe) + min(16, self.pe)
         ffs += sum((self.simd - inputs.start) * self.bits for inputs in self.positions[1:])
         # The largest value of each chain so far, one output's.
         most = [0] * self.chains
@@ -198,15 +198,21 @@ class MacArray(wiring.Component):
                     for c, pair in enumerate(joined)
                 ]
 
-        flags = Cat(self.valid, self.valid & self.first, self.valid & self.last)
+        flags = [Cat(self.valid, self.valid & self.first, self.valid & self.last)]
         for stage in range(self.latency - 1):
-            before, flags = flags, Signal(3, name=f"flags{stage}")
-            m.d.sync += flags.eq(before)
-        valid, first, last = flags
-        # One flag for the multiplexers of all accumulators would be the slowest path. Their initial value, which means
-        # nothing while `valid` is 0, and their reset keep synthesis from making one register of these four.
-        firsts = [Signal(name=f"first{k}", init=k % 2, reset_less=k < 2) for k in range(4)]
-        m.d.sync += [copy.eq(before[1]) for copy in firsts]
+            flags.append(Signal(3, name=f"flags{stage}"))
+            m.d.sync += flags[-1].eq(flags[-2])
+        valid, first, last = flags[-1]
+        # One flag for the multiplexers of all accumulators would be the slowest path: its last two registers are up to
+        # four and sixteen. Their initial value, which means nothing while `valid` is 0, and their reset keep synthesis
+        # from making one register of those that hold the same.
+        firsts = [flags[-3][1]]
+        for level in range(2):
+            sources, firsts = firsts, []
+            for k in range(min(4 * len(sources), self.pe)):
+                source, kind = k % len(sources), k // len(sources)
+                firsts.append(Signal(name=f"first{level}_{k}", init=kind & 1, reset_less=bool(kind & 2)))
+                m.d.sync += firsts[-1].eq(sources[source])
         m.d.comb += self.starting.eq(first)
         m.d.sync += self.done.eq(last)
         with m.If(valid):
