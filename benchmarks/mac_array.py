@@ -5,7 +5,8 @@
 
 Each array is first proven in simulation against numpy. The baseline, in the same run, is a registered tree of
 multiplexed +-a. Then a whole layer: 3x3, 16 -> 16 channels on an 8x8 map, 4 bits, of 576 cycles a frame at best.
---place adds the clock that nextpnr reaches on an ECP5-85, speed 6, with registers around the array.
+--place adds the clock that nextpnr reaches on an ECP5-85, speed 6, with registers around the array: the median of three
+seeds, about three minutes for each width.
 """
 
 import argparse
@@ -38,6 +39,7 @@ MEMORY = re.compile("RAM|ROM|DPR16|DP16K|SDPB")
 """Cells that store words, in any family."""
 FMAX = 200.0
 """MHz asked for on the ECP5."""
+SEEDS = (1, 2, 3)
 
 
 class PlainTree(Component):
@@ -164,8 +166,17 @@ def array_figures(family: str, bits: int, folder: Path, placed: bool) -> dict[st
     }
     if placed and family == "ecp5":
         synthesised(Enclosed(array()), family, f"enclosed{bits}", folder, netlist=True)
-        found = place(folder / f"enclosed{bits}.ecp5.json", "ecp5-85", frequency=FMAX * 1.25)
-        figures |= {"fmax": round(found.fmax), "fmax_asked": FMAX, "path": found.path}
+        netlist = folder / f"enclosed{bits}.ecp5.json"
+        found = sorted(
+            (place(netlist, "ecp5-85", frequency=FMAX * 1.25, seed=seed) for seed in SEEDS), key=lambda one: one.fmax
+        )
+        median = found[len(found) // 2]
+        figures |= {
+            "fmax": round(median.fmax, 1),
+            "fmax_asked": FMAX,
+            "fmax_of_seeds": [round(one.fmax, 1) for one in found],
+            "path": median.path,
+        }
     return figures
 
 
@@ -207,7 +218,7 @@ def main() -> None:
                     f"plain tree {f['plain_tree_luts_per_lane']:.2f} LUT"
                 )
                 if "fmax" in f:
-                    say(f"    {f['fmax']} MHz (asked {FMAX:.0f}), slowest path:")
+                    say(f"    {f['fmax']} MHz (asked {FMAX:.0f}; seeds {f['fmax_of_seeds']}), slowest path:")
                     say("\n".join(f"    {step}" for step in f["path"]))
         for family in TARGETS:
             layers.append(f := layer_figures(family, Path(folder)))

@@ -4,8 +4,7 @@
 from collections.abc import Sequence
 
 import numpy as np
-from amaranth import Cat, Const, Module, Signal, Value
-from amaranth.lib import data
+from amaranth import Array, Cat, Const, Module, Signal, Value
 from numpy.typing import NDArray
 
 from ..model.layers import BinaryConv, Requantise
@@ -175,9 +174,9 @@ class ConvStage(WindowedStage):
             m.d.comb += ports[0].addr.eq(later)
             return ports[0].data
         # A block answers late in its cycle: there is no time to choose one of several before the next register.
-        held = Signal(data.ArrayLayout(bits.shape[1], len(parts)), name=f"{name}_held", reset_less=True)
         chosen = Signal(range(len(parts)), name=f"{name}_chosen")
         m.d.sync += chosen.eq(later >> (len(parts[0]) - 1).bit_length())
+        held = Array(Signal.like(port.data, name=f"{name}_held{n}", reset_less=True) for n, port in enumerate(ports))
         for port, part in zip(ports, held, strict=True):
             m.d.comb += port.addr.eq(address)
             m.d.sync += part.eq(port.data)
