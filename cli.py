@@ -266,15 +266,16 @@ def report(
     """Write one HTML page about the machine: the pipeline drawn, cost and work of each stage, occupancy over time."""
     network = _net(net)
     accelerator = Accelerator(network, _plan(network, plan, cycles))
+    figures_of.check(accelerator, frames, synth)
     check_place(output)
     console = Console(stderr=True)
     netlist = simulation = None
-    if synth:
-        with console.status("synthesising"):
-            netlist = figures_of.measure(accelerator)
     if frames:
         with bar(console, "compiling", "frames") as progress:
             simulation = figures_of.simulate(accelerator, frames, progress)
+    if synth:
+        with console.status("synthesising"):
+            netlist = figures_of.measure(accelerator)
     figures = figures_of.gather(Path(net).stem, accelerator, netlist, simulation)
     write_beside(output, render(figures, accelerator).encode())
     if as_json:

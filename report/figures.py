@@ -208,14 +208,19 @@ def cost_of(family: str, cells: Mapping[str, int]) -> Cost:
     return Cost(luts(family, cells), ffs(cells), blocks)
 
 
-def measure(accelerator: Accelerator) -> Netlist:
-    """Synthesise the Verilog for the plan's target, each unit counted by itself.
-
-    BadInput where the plan names no target or Yosys is missing.
-    """
-    net, plan = accelerator.net, accelerator.plan
-    if plan.target == "generic":
+def check(accelerator: Accelerator, frames: int, synth: bool) -> None:
+    """Before the work of minutes: BadInput where there is no device to synthesise for, or the frames take too long."""
+    if synth and accelerator.plan.target == "generic":
         raise BadInput(f"--synth needs a plan for a device: its target must be one of {', '.join(TARGETS)}")
+    if (cycles := frames * accelerator.cycles) > LONGEST:
+        raise BadInput(
+            f"{frames} frames take {cycles:,} cycles to simulate, more than {LONGEST:,}: ask for fewer --frames, or 0"
+        )
+
+
+def measure(accelerator: Accelerator) -> Netlist:
+    """Synthesise the Verilog for the plan's target, each unit counted by itself; BadInput where Yosys is missing."""
+    net, plan = accelerator.net, accelerator.plan
     with tempfile.TemporaryDirectory() as folder:
         path = write(net, plan, Path(folder))
         keep = " ".join(MODULE + name for name in accelerator.pipeline.units)
@@ -223,13 +228,8 @@ def measure(accelerator: Accelerator) -> Netlist:
 
 
 def simulate(accelerator: Accelerator, frames: int, progress: Progress | None = None) -> Simulation:
-    """Random frames through the Verilog; BadInput where that would take more than LONGEST cycles."""
+    """Random frames through the Verilog; BadInput where Verilator is missing."""
     net, t = accelerator.net, accelerator.net.input
-    cycles = frames * accelerator.cycles
-    if cycles > LONGEST:
-        raise BadInput(
-            f"{frames} frames take {cycles:,} cycles to simulate, more than {LONGEST:,}: ask for fewer --frames, or 0"
-        )
     images = np.random.default_rng(0).integers(t.lo, t.hi, (frames, *t.shape), dtype=np.int64, endpoint=True)
     found = observe(net, accelerator.plan, images, progress=progress)
     streams = [

@@ -3,6 +3,7 @@
 
 import dataclasses
 import json
+import os
 import re
 import subprocess
 import sys
@@ -29,7 +30,7 @@ from bitfold.model.net import Net
 from bitfold.model.networks import wide_resnet
 from bitfold.report import figures as figures_module
 from bitfold.report.drawing import Branch, Layout, chart, draw, structure
-from bitfold.report.figures import Busy, Cost, Simulation, gather, measure, outputs, simulate
+from bitfold.report.figures import Busy, Cost, Simulation, check, gather, measure, outputs
 from bitfold.report.page import fold, limit, render
 
 AROUND = (1, 1, 1, 1)
@@ -186,7 +187,7 @@ def test_estimates_are_what_the_units_declare():
 
 def test_synthesis_needs_a_device():
     with pytest.raises(BadInput, match=r"^--synth needs a plan for a device: its target must be one of ice40"):
-        measure(machine(residual_net(), 16))
+        check(machine(residual_net(), 16), 0, True)
 
 
 def test_synthesis_without_yosys_says_how_to_get_it(monkeypatch, tmp_path):
@@ -200,7 +201,7 @@ def test_synthesis_without_yosys_says_how_to_get_it(monkeypatch, tmp_path):
 def test_a_simulation_of_hours_is_refused(monkeypatch):
     monkeypatch.setattr(figures_module, "LONGEST", 100)
     with pytest.raises(BadInput, match=r"^3 frames take [\d,]+ cycles to simulate, more than 100: ask for fewer"):
-        simulate(machine(residual_net(), 16), 3)
+        check(machine(residual_net(), 16), 3, False)
 
 
 def flat(parts):
@@ -333,13 +334,14 @@ def test_names_are_text_and_never_markup():
     assert "&lt;script&gt;" in page
 
 
-def bitfold(*words, cwd):
+def bitfold(*words, cwd, **changes):
     done = subprocess.run(
         [sys.executable, "-m", "bitfold", "report", *map(str, words)],
         capture_output=True,
         text=True,
         timeout=600,
         cwd=cwd,
+        env={**os.environ, **changes},
     )
     return done.returncode, done.stdout, done.stderr
 
@@ -374,27 +376,28 @@ def test_the_command_writes_the_page_and_tells_machines_the_same(tmp_path):
         (("nonesuch",), "nonesuch"),
         (("small.bitfold", "--plan", "small.toml"), 'the plan names layer "9", which this network does not fold'),
         (
-            ("small.bitfold", "--frames", "99999999", "-o", "."),
+            ("small.bitfold", "-o", "."),
             ". cannot be written: Is a directory; choose another place",
         ),
-        (("small.bitfold", "--frames", "0", "--synth"), "--synth needs a plan for a device"),
+        (("small.bitfold", "--synth"), "--synth needs a plan for a device"),
         (
-            ("small.bitfold", "--frames", "99999999", "-o", "no/where.html"),
+            ("small.bitfold", "-o", "no/where.html"),
             "no/where.html cannot be written: No such file or directory",
         ),
         (("small.bitfold", "--frames", "99999999"), "ask for fewer --frames, or 0"),
         (("small.bitfold", "--frames", "-1"), "frames"),
     ],
 )
-def test_bad_input_is_one_line(tmp_path, words, message):
+def test_bad_input_is_one_line_before_the_work(tmp_path, words, message):
     net = residual_net()
     net.save(tmp_path / "small.bitfold")
     plan = fit(net, 16)
     dataclasses.replace(plan, foldings={**plan.foldings, "9": Folding(1)}).save(tmp_path / "small.toml")
-    status, out, err = bitfold(*words, cwd=tmp_path)
+    status, out, err = bitfold(*words, cwd=tmp_path, XDG_CACHE_HOME=str(tmp_path / "cache"))
     assert (status, out) == (2, "")
     assert message in err
     assert err.count("\n") == 1
+    assert not (tmp_path / "cache").exists()
     assert not (tmp_path / "report.html").exists()
 
 
