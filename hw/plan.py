@@ -109,9 +109,13 @@ class Plan:
         return sum(self.foldings[path].lanes(layer.stride) for path, layer in convs)
 
     def utilisation(self, net: Net, cycles: int) -> float:
-        """The part of all lanes' cycles that does a product, with `cycles` a frame; padded taps count as products."""
+        """The part of all lanes' cycles that does a product, with `cycles` a frame; padded taps count as products.
+
+        1 where there are no lanes.
+        """
+        lanes = self.lanes(net)
         convs = ((layer, layer.infer(t)) for _, layer, t in _folded(net) if isinstance(layer, BinaryConv))
-        return sum(out.pixels * layer.weights.size for layer, out in convs) / (self.lanes(net) * cycles)
+        return sum(out.pixels * layer.weights.size for layer, out in convs) / (lanes * cycles) if lanes else 1.0
 
     def dumps(self, notes: Mapping[str, str] = MappingProxyType({})) -> str:
         """The plan as TOML, a line a layer; `notes` by path become comments at the ends of the lines."""

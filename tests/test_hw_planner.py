@@ -104,6 +104,12 @@ def test_fit_is_the_fastest_balanced_plan_within_its_lanes(lanes):
     assert all(other.plan.lanes(LARGE) > lanes for other in faster if other.cycles < slowest)
 
 
+def test_a_network_without_convolutions_has_a_plan():
+    net = Net(Tensor(4, 6, 2, 0, 15), Chain((Requantise(1, 0, 7),)))
+    plan = fit(net, 16)
+    assert (plan.lanes(net), plan.utilisation(net, Accelerator(net, plan).cycles)) == (0, 1.0)
+
+
 def test_fit_gives_the_smallest_plan_where_none_is_as_small():
     assert fit(LARGE, 1) == Planner(LARGE).smallest().plan
 
