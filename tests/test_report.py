@@ -73,7 +73,7 @@ MACHINES = {
     "digits, pixels at once": lambda: several_pixels(),
     "wide residual network": lambda: machine(wide_resnet(20, 1), 1024),
 }
-"""From 2 units to 87."""
+"""From 2 units to more than 80."""
 
 
 @pytest.fixture(scope="module", params=MACHINES)
