@@ -77,7 +77,7 @@ def interface_sheet(accelerator: Accelerator, name: str) -> str:
         if stage is None:
             return
         folding = plan.foldings[path] if isinstance(layer, BinaryConv | SumPool) else None
-        folds = f"{folding.pe} | {folding.simd} | {folding.pixels}" if folding else " | | "
+        folds = f"{folding.pe} | {folding.simd} | {folding.pixels}{', wired' * folding.wired}" if folding else " | | "
         o = stage.sink.tensor
         lines.append(
             f"| {path} | {type(layer).__name__} | {o.height}x{o.width}x{o.channels}, {o.bits} bits "

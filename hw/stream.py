@@ -269,22 +269,30 @@ class Narrow(Stage):
 
     def resources(self, family: Family) -> Resources:
         bits = (self.source.lanes // self.sink.lanes).bit_length()
-        return Resources(self.source.bits + 4 + bits, self.source.bits + bits)
+        return Resources(self.source.bits - self.sink.bits + 3 * bits + 2, self.source.bits + bits + 2)
 
     def elaborate(self, platform):
         m = Module()
         ratio = self.source.lanes // self.sink.lanes
-        held = Signal(self.source.bits)
-        left = Signal(range(ratio + 1))
+        held = Signal(self.source.bits, reset_less=True)
+        left = Signal(range(1, ratio + 1), init=1)
+        # The last part is out, or none is: by a register, for every bit of the word hangs on it.
+        last = Signal(init=1)
+        full = Signal()
+        move = Signal()
         m.d.comb += [
             self.o.payload.eq(held),
-            self.o.valid.eq(left != 0),
-            self.i.ready.eq((left == 0) | ((left == 1) & self.o.ready)),
+            self.o.valid.eq(full),
+            move.eq(~full | self.o.ready),
+            self.i.ready.eq(last & move),
         ]
-        with m.If(self.o.valid & self.o.ready):
-            m.d.sync += [held.eq(held >> self.sink.bits), left.eq(left - 1)]
-        with m.If(self.i.valid & self.i.ready):
-            m.d.sync += [held.eq(self.i.payload), left.eq(ratio)]
+        with m.If(move):
+            m.d.sync += [
+                held.eq(Mux(last, self.i.payload, held >> self.sink.bits)),
+                full.eq(~last | self.i.valid),
+                last.eq(Mux(last, ~self.i.valid, left == 2)),
+                left.eq(Mux(last, Mux(self.i.valid, ratio, 1), left - 1)),
+            ]
         return m
 
 
