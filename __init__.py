@@ -9,7 +9,7 @@ bitfold.check(net, plan, images)                the Verilog in a simulator again
 
 from .hw.accelerator import Accelerator
 from .hw.plan import Folding, Plan
-from .hw.planner import balance, fit
+from .hw.planner import balance, fit, fit_device, meet
 from .hw.verilog import write as write_verilog
 from .model.error import BadInput
 from .model.net import Net
@@ -26,6 +26,8 @@ __all__ = [
     "balance",
     "check",
     "fit",
+    "fit_device",
+    "meet",
     "simulate",
     "write_verilog",
 ]

@@ -157,6 +157,9 @@ def plan(
     if clock <= 0 or (fps is not None and fps <= 0):
         raise BadInput("--fps and --clock must be more than 0")
     network = _net(net)
+    for place in (output, pareto):
+        if place is not None:
+            check_place(place)
     console = Console(stderr=True)
     if pareto is not None:
         with console.status("planning"):

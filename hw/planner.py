@@ -307,7 +307,9 @@ def fit_device(net: Net, target: str, lut_share: float = 0.8) -> Plan:
     BadInput says what the smallest plan lacks there, where most of it goes, and which device would do.
     """
     planner = Planner(net, target)
-    limits = Limits.of(TARGETS[target], lut_share)
+    if planner.device is None:
+        raise BadInput(f"the fastest plan that fits needs a device; there are {', '.join(TARGETS)}")
+    limits = Limits.of(planner.device, lut_share)
     if found := planner.fastest(limits):
         return found.plan
     lacks = " and ".join(limits.lacking(planner.smallest()))

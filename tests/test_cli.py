@@ -130,3 +130,60 @@ def test_bad_input_gets_one_line_and_status_2(small):
         assert err.startswith("bitfold: ")
         assert err.count("\n") == 1, err
     assert not (small / "x").exists()
+
+
+def test_plan_for_a_rate_is_a_file_that_verilog_takes(small):
+    status, out, err = bitfold(
+        "plan", small / "small.bitfold", "--fps", 1e6, "--clock", 50, "-o", small / "plan.toml", "--json"
+    )
+    assert status == 0, err
+    figures = json.loads(out)
+    assert figures["frames_per_second"] >= 1e6
+    assert figures["cycles_per_frame"] <= 50
+    assert [stage["layer"] for stage in figures["stages"]] == ["0", ""]
+    assert sum(stage["luts"] for stage in figures["stages"]) == figures["luts"]
+    assert f"# {figures['stages'][0]['cycles']} cycles, " in (small / "plan.toml").read_text()
+    status, out, err = bitfold(
+        "verilog", small / "small.bitfold", "-o", small / "v", "--plan", small / "plan.toml", "--json"
+    )
+    assert status == 0, err
+    assert json.loads(out)["cycles_per_frame"] == figures["cycles_per_frame"]
+
+
+def test_plan_for_a_device_fits_it(small):
+    status, out, err = bitfold("plan", small / "small.bitfold", "--target", "ice40-hx8k", "--lut-share", 0.5)
+    assert status == 0, err
+    assert "of ice40-hx8k" in out
+    assert "cycles a frame" in out
+
+
+@pytest.mark.parametrize("ending", ["svg", "png"])
+def test_the_choice_of_plans_is_drawn_and_tabled(small, ending):
+    pytest.importorskip("matplotlib")
+    status, out, err = bitfold("plan", small / "small.bitfold", "--pareto", small / f"curve.{ending}", "--json")
+    assert status == 0, err
+    rows = json.loads(out)
+    table = (small / "curve.csv").read_text().splitlines()
+    assert len(table) == len(rows) + 1
+    assert table[0].split(",") == list(rows[0])
+    assert {"svg": b"<?xml", "png": b"\x89PNG"}[ending] == (small / f"curve.{ending}").read_bytes()[
+        : 5 if ending == "svg" else 4
+    ]
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ((), "say how fast with --fps"),
+        (("--fps", 1e9), "ask for at most"),
+        (("--fps", -1), "--fps and --clock must be more than 0"),
+        (("--target", "abacus"), 'no device is called "abacus"'),
+        (("--pareto", "curve.gif"), "a picture ends in .svg, .png or .pdf"),
+        (("--fps", 1e6, "--target", "gw1nr-9", "--lut-share", 0.02), "no plan fits gw1nr-9; "),
+    ],
+)
+def test_a_plan_that_cannot_be_is_one_line(small, words, message):
+    status, out, err = bitfold("plan", small / "small.bitfold", *words)
+    assert (status, out) == (2, "")
+    assert message in err
+    assert err.count("\n") == 1
