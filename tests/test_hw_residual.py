@@ -120,10 +120,9 @@ def test_a_skip_slower_than_its_body_neither_hangs_nor_slows(name):
 
 def run_with(depth, layer, monkeypatch, lanes=1, frames=3):
     """A residual alone, with skip queues as deep as `depth` says; the network's own logits and the machine's."""
-    monkeypatch.setattr(bitfold.hw.build, "skip_depth", depth)
     net = Net(STREAM, Chain((*STEM, layer)))
-    plan = balance(net, 10**6)
-    plan = Plan({path: Folding(lanes, lanes) for path in plan.foldings}) if lanes > 1 else plan
+    plan = Plan({path: Folding(lanes, lanes) for path in balance(net, 10**6).foldings})
+    monkeypatch.setattr(bitfold.hw.build, "skip_depth", depth)
     batch = images(net, frames)
     return net(batch), run_accelerator(Accelerator(net, plan), batch).logits
 
@@ -197,4 +196,5 @@ def test_steady_state_takes_the_slowest_stages_cycles(name, lanes, frames):
     run = run_accelerator(machine, batch)
     np.testing.assert_array_equal(run.logits, net(batch))
     distances = frame_distances(run.cycles, len(run.cycles) // frames)
-    assert set(distances[3:]) == {machine.cycles}
+    # Behind the last frame none holds a sliding window up.
+    assert set(distances[3:-1]) == {machine.cycles}
