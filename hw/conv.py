@@ -169,7 +169,8 @@ class ConvStage(WindowedStage):
         for n, part in enumerate(parts):
             stored = memory(bits.shape[1], len(part), self.family, part)
             m.submodules[f"{name}_part{n}" if n else name] = stored
-            ports.append(stored.read_port())
+            read = stored.read_port()  # by a name of its own, which waveforms show
+            ports.append(read)
         if len(parts) == 1:
             m.d.comb += ports[0].addr.eq(later)
             return ports[0].data
