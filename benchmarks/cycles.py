@@ -4,7 +4,8 @@
     python benchmarks/cycles.py [--json]
 
 The layer is the one of published comparisons: 3x3, 16 -> 16 channels on an 8x8 map, 16 inputs x 16 outputs in
-parallel: 576 cycles at best; FINN's padding, window and matrix unit take 592.
+parallel: 576 cycles at best; FINN's padding, window and matrix unit take 592. Then the same layer with all its products
+at once, for one pixel a cycle and for several; and the digits network.
 """
 
 import argparse
@@ -16,7 +17,7 @@ from bitfold.hw.accelerator import Accelerator
 from bitfold.hw.plan import Folding, Plan
 from bitfold.hw.planner import fit
 from bitfold.model import zoo
-from bitfold.model.layers import BinaryConv, Chain, Requantise
+from bitfold.model.layers import BinaryConv, Chain, GlobalSum, Requantise
 from bitfold.model.net import Net
 from bitfold.model.tensor import Tensor
 from bitfold.sim.simulate import check
@@ -29,6 +30,14 @@ def layer() -> tuple[Net, Plan]:
     weights = np.random.default_rng(0).random((16, 3, 3, 16)) < 0.5
     body = Chain((BinaryConv(weights, padding=(1, 1, 1, 1)), Requantise(3, -4, 11)))
     return Net(Tensor(8, 8, 16, 0, 15), body), Plan({"0": Folding(16, 16)}, output_lanes=16)
+
+
+def several_pixels(pixels: int, wired: bool) -> tuple[Net, Plan]:
+    """The same layer with all its products at once, in a classifier of two classes."""
+    net, _ = layer()
+    head = (GlobalSum(), BinaryConv(np.random.default_rng(2).random((2, 1, 1, 16)) < 0.5))
+    foldings = {"0": Folding(16, 144, pixels, wired), "3": Folding(2, 16)}
+    return Net(net.input, Chain((*net.body.layers, *head))), Plan(foldings, input_pixels=pixels)
 
 
 def measure(name: str, net: Net, plan: Plan, pauses: float) -> dict[str, object]:
@@ -56,12 +65,16 @@ def main() -> None:
     cases = [("16->16 3x3 on 8x8, 256 lanes", *layer())]
     cases += [(f"digits, at most {lanes} lanes", digits, fit(digits, lanes)) for lanes in (256, 1024, 2048)]
     figures = [measure(*case, pauses) for case in cases for pauses in (0.0, 0.2)]
+    for pixels, wired in ((1, False), (2, False), (8, True)):
+        # Every cycle takes a word here: a pause of the input is one of the machine.
+        name = f"16->16 3x3 on 8x8, pixels = {pixels}{', wired' * wired}"
+        figures.append(measure(name, *several_pixels(pixels, wired), pauses=0.0))
     if arguments.json:
         print(json.dumps(figures))
     else:
         for f in figures:
             print(
-                f"{f['name']:32} pauses {f['pauses']:.1f}  {f['cycles_per_frame']:8.1f} cycles a frame, "
+                f"{f['name']:36} pauses {f['pauses']:.1f}  {f['cycles_per_frame']:8.1f} cycles a frame, "
                 f"ideal {f['ideal']:5}, ratio {f['ratio']:.4f}, {f['mismatching_logits']} logits differ"
             )
     if any(f["mismatching_logits"] or f["ratio"] > 1.01 for f in figures):

@@ -27,19 +27,29 @@ from bitfold.model.tensor import Tensor
 
 SEEDS = (1, 2, 3)
 
-FEW_PINS = """
-module few_pins(
+ENCLOSED = """
+module enclosed(
     input clk, rst, s_axis_tvalid, s_axis_tlast, m_axis_tready, input [7:0] s_axis_tdata,
     output s_axis_tready, m_axis_tvalid, m_axis_tlast, output [15:0] m_axis_tdata, output [3:0] m_axis_tuser
 );
+    wire reset;
+    RESET
     bitfold inner(
-        .clk(clk), .rst(rst), .s_axis_tvalid(s_axis_tvalid), .s_axis_tlast(s_axis_tlast), .s_axis_tdata(s_axis_tdata),
-        .s_axis_tready(s_axis_tready), .m_axis_tvalid(m_axis_tvalid), .m_axis_tlast(m_axis_tlast),
-        .m_axis_tdata(m_axis_tdata), .m_axis_tuser(m_axis_tuser), .m_axis_tready(m_axis_tready)
+        .clk(clk), .rst(reset), .s_axis_tvalid(s_axis_tvalid), .s_axis_tlast(s_axis_tlast),
+        .s_axis_tdata(s_axis_tdata), .s_axis_tready(s_axis_tready), .m_axis_tvalid(m_axis_tvalid),
+        .m_axis_tlast(m_axis_tlast), .m_axis_tdata(m_axis_tdata), .m_axis_tuser(m_axis_tuser),
+        .m_axis_tready(m_axis_tready)
     );
 endmodule
+(* blackbox *) module DCCA(input CLKI, CE, output CLKO); endmodule
 """
-"""The iCE40's package has 39 pins: the counters of bad frames are left out."""
+"""The machine without its counters of bad frames, for which the iCE40's package has no pins."""
+
+RESET = {
+    "ecp5": "reg held; always @(posedge clk) held <= rst; DCCA buffer(.CLKI(held), .CE(1'b1), .CLKO(reset));",
+    "ice40": "assign reset = rst;",
+}
+"""nextpnr puts a net of thousands of loads on a global line by itself on the iCE40; on the ECP5 it wants to be told."""
 
 
 def small() -> Net:
@@ -60,11 +70,9 @@ def measure(name: str, net: Net, plan: Plan, device: str, frequency: float, fold
     plan = replace(plan, target=device)
     path = verilog.write(net, plan, folder)
     family, _, _ = device.partition("-")
-    top = "bitfold"
-    if family == "ice40":
-        top = "few_pins"
-        with path.open("a") as file:
-            file.write(FEW_PINS)
+    top = "enclosed"
+    with path.open("a") as file:
+        file.write(ENCLOSED.replace("RESET", RESET[family]))
     netlist = synthesise(path, top, family, netlist=True)
     if netlist.multipliers:
         raise SystemExit(f"{name} on {device}: {netlist.multipliers} multipliers")
