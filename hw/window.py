@@ -173,28 +173,30 @@ class Window(wiring.Component):
         found = stored(place(self.read_flow.bits, size, family)) + counter(size, family)
         # The tap's address, and how far it jumps: bits that are alike are there once.
         found += Resources(adder(bits, family), bits)
+        wide = family.inputs == 6  # an adder of such tables chooses its operand, too
         if size & size - 1:
             steps.append(distances % size - size)
-            found += Resources(adder(bits, family) + bits)
+            found += Resources(adder(bits, family) + (0 if wide else bits))
         columns = {
             tuple((step >> bit & 1).tolist()) for step in steps for bit in range(int(step.max()).bit_length() + 1)
         }
         chosen = len([column for column in columns if len(set(column)) > 1])
-        found += Resources(chosen if family.inputs == 6 else round(1.5 * chosen), chosen)
+        found += Resources(chosen if wide else round(1.5 * chosen), chosen)
         for loop in self.loops:
             left = max(1, loop.count - 2).bit_length() + 1 if loop.count > 1 else 0
-            found += Resources(left if family.inputs == 6 else round(1.5 * left), left)
+            found += Resources(left if wide else round(1.5 * left), left)
         if any(g.padding):
             for side, windows in ((g.width, g.out_width), (g.height, g.out_height)):
                 place_bits = (max(side, windows * g.stride) + 1).bit_length() + 1
-                found += Resources(adder(place_bits, family) + place_bits + 2, place_bits)
+                found += Resources(adder(place_bits, family) + 2 + (0 if wide else place_bits), place_bits)
         # How many words are ahead of the tap, and how many there is room for.
         fill = (size + int(max(freed.max(), 1))).bit_length() + 1
         found += Resources(2 * adder(fill, family), 2 * fill)
         index = (self.taps - 1).bit_length()
         found += Resources(adder(index, family) if index else 0, index)
         held = self.read_flow.bits + 13 + (self.credits - 1).bit_length()
-        return found + Resources(12 + (self.read_flow.bits if any(g.padding) else 0), held)
+        # Padding is put in by the reset of xc7's registers.
+        return found + Resources(12 + (self.read_flow.bits if any(g.padding) and not wide else 0), held)
 
     def elaborate(self, platform):
         m = Module()

