@@ -30,20 +30,29 @@ SEEDS = (1, 2, 3)
 ENCLOSED = """
 module enclosed(
     input clk, rst, s_axis_tvalid, s_axis_tlast, m_axis_tready, input [7:0] s_axis_tdata,
-    output s_axis_tready, m_axis_tvalid, m_axis_tlast, output [15:0] m_axis_tdata, output [3:0] m_axis_tuser
+    output reg s_axis_tready, m_axis_tvalid, m_axis_tlast, output reg [15:0] m_axis_tdata,
+    output reg [3:0] m_axis_tuser
 );
     wire reset;
     RESET
+    reg [10:0] given;
+    wire [22:0] taken;
+    always @(posedge clk) begin
+        given <= {s_axis_tvalid, s_axis_tlast, m_axis_tready, s_axis_tdata};
+        {s_axis_tready, m_axis_tvalid, m_axis_tlast, m_axis_tdata, m_axis_tuser} <= taken;
+    end
     bitfold inner(
-        .clk(clk), .rst(reset), .s_axis_tvalid(s_axis_tvalid), .s_axis_tlast(s_axis_tlast),
-        .s_axis_tdata(s_axis_tdata), .s_axis_tready(s_axis_tready), .m_axis_tvalid(m_axis_tvalid),
-        .m_axis_tlast(m_axis_tlast), .m_axis_tdata(m_axis_tdata), .m_axis_tuser(m_axis_tuser),
-        .m_axis_tready(m_axis_tready)
+        .clk(clk), .rst(reset), .s_axis_tvalid(given[10]), .s_axis_tlast(given[9]), .m_axis_tready(given[8]),
+        .s_axis_tdata(given[7:0]), .s_axis_tready(taken[22]), .m_axis_tvalid(taken[21]), .m_axis_tlast(taken[20]),
+        .m_axis_tdata(taken[19:4]), .m_axis_tuser(taken[3:0])
     );
 endmodule
 (* blackbox *) module DCCA(input CLKI, CE, output CLKO); endmodule
 """
-"""The machine without its counters of bad frames, for which the iCE40's package has no pins."""
+"""The machine between registers, as in a design, so that no path to a pin pulls it apart.
+
+Its counters of bad frames are left out: the iCE40's package has no pins for them.
+"""
 
 RESET = {
     "ecp5": "reg held; always @(posedge clk) held <= rst; DCCA buffer(.CLKI(held), .CE(1'b1), .CLKO(reset));",
