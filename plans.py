@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from .hw.accelerator import Accelerator
-from .hw.planner import unit_name
+from .hw.build import unit_name
 from .hw.resources import Resources, total
 from .hw.target import TARGETS
 

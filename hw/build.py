@@ -24,12 +24,13 @@ from ..model.layers import (
 from ..model.tensor import Tensor
 from .channels import PadChannelsStage
 from .conv import ConvStage
-from .plan import Plan
+from .plan import Folding, Plan
 from .pool import GlobalSumStage, PixelSumStage, SlidingPoolStage, SumPoolStage
 from .requantise import RequantiseStage
 from .residual import SaturatingAdd
 from .scale import ScaleStage
 from .stream import Flow, Fork, Queue, Stage, converters
+from .target import Family
 from .windowed import WindowedStage
 
 
@@ -41,8 +42,7 @@ class Tap:
     """
 
     path: str
-    tensor: Tensor
-    lanes: int
+    flow: Flow
     name: str
 
 
@@ -74,6 +74,23 @@ class End:
         """How many pixels may be here when so many have entered at the fork."""
         frames, within = np.divmod(pixels, int(self.rate * len(self.needs)))
         return frames * len(self.needs) + np.searchsorted(self.early, within, side="right")
+
+
+def unit_name(path: str) -> str:
+    """Name of the stage of the layer at `path`."""
+    return "layer_" + (path.replace(".", "_") or "body")
+
+
+def folded_stage(
+    layer: BinaryConv | SumPool, t: Tensor, requantise: Requantise | None, folding: Folding, family: Family
+) -> WindowedStage:
+    """The stage of a layer that a plan folds, `t` its input; its source has the words that it takes."""
+    if isinstance(layer, BinaryConv):
+        lanes = folding.pixels * t.channels if folding.slides(t.channels) else folding.simd
+        return ConvStage(Flow(t, lanes), layer, requantise, folding, family)
+    if folding.slides(1):
+        return SlidingPoolStage(Flow(t, folding.pixels * t.channels), layer, family)
+    return SumPoolStage(Flow(t, folding.pe), layer, family)
 
 
 @dataclass
@@ -123,27 +140,19 @@ class Pipeline:
 
     def grow(self, end: End, layer: Layer, path: str) -> End:
         """Append the stages of a layer."""
-        name = "layer_" + (path.replace(".", "_") or "body")
+        name = unit_name(path)
         source = end.flow.tensor
         match layer:
             case Chain():
                 return self.grow_chain(end, layer, path)
             case Residual():
                 end = self.grow_residual(end, layer, path, name)
-            case BinaryConv():
-                end = self.grow_conv(end, layer, None, path, name)
+            case BinaryConv() | SumPool():
+                end = self.grow_folded(end, layer, None, path)
             case Requantise():
                 end = self.add(end, name, RequantiseStage(end.flow, layer, self.plan.family))
             case Scale():
                 end = self.add(end, name, ScaleStage(end.flow, layer, self.plan.family))
-            case SumPool():
-                folding = self.plan.foldings[path]
-                if folding.slides(1):
-                    end = self.convert(end, name, folding.pixels * source.channels)
-                    end = self.add_windowed(end, name, SlidingPoolStage(end.flow, layer, self.plan.family))
-                else:
-                    end = self.convert(end, name, folding.pe)
-                    end = self.add_windowed(end, name, SumPoolStage(end.flow, layer, self.plan.family))
             case GlobalSum():
                 while (pixels := end.flow.pixels) > 1:
                     count = next(k for k in range(2, pixels + 1) if pixels % k == 0)
@@ -157,8 +166,13 @@ class Pipeline:
                 end = self.add(end, name, PadChannelsStage(end.flow, layer))
             case _:
                 raise TypeError(f"no stage for a layer of kind {type(layer).__name__}")
-        self.taps.append((Tap(path, end.flow.tensor, end.flow.lanes, "tap" + name.removeprefix("layer")), end.port))
+        self.tap(end, path)
         return end
+
+    def tap(self, end: End, path: str) -> None:
+        """Let the output of the layer at `path` be watched here."""
+        name = "tap" + unit_name(path).removeprefix("layer")
+        self.taps.append((Tap(path, end.flow, name), end.port))
 
     def grow_chain(self, end: End, chain: Chain, path: str) -> End:
         """Append a chain; a Requantise right after a BinaryConv becomes part of its stage."""
@@ -168,27 +182,23 @@ class Pipeline:
             index, layer = layers.pop(0)
             if isinstance(layer, BinaryConv) and layers and isinstance(layers[0][1], Requantise):
                 following, requantise = layers.pop(0)
-                name = "layer_" + f"{dot}{index}".replace(".", "_")
-                end = self.grow_conv(end, layer, requantise, f"{dot}{index}", name)
-                tap_path = f"{dot}{following}"
-                tap = Tap(tap_path, end.flow.tensor, end.flow.lanes, "tap_" + tap_path.replace(".", "_"))
-                self.taps.append((tap, end.port))
+                end = self.grow_folded(end, layer, requantise, f"{dot}{index}")
+                self.tap(end, f"{dot}{following}")
             else:
                 end = self.grow(end, layer, f"{dot}{index}")
         return end
 
-    def grow_conv(self, end: End, layer: BinaryConv, requantise: Requantise | None, path: str, name: str) -> End:
-        folding, channels = self.plan.foldings[path], end.flow.tensor.channels
-        end = self.convert(end, name, folding.pixels * channels if folding.slides(channels) else folding.simd)
-        return self.add_windowed(end, name, ConvStage(end.flow, layer, requantise, folding, self.plan.family))
-
-    def add_windowed(self, end: End, name: str, stage: WindowedStage) -> End:
-        """Append a stage between queues that make its flows even, where they are not."""
+    def grow_folded(self, end: End, layer: BinaryConv | SumPool, requantise: Requantise | None, path: str) -> End:
+        """Append the stage of a layer that the plan folds, with queues around it where its flows are not even."""
+        family = self.plan.family
+        stage = folded_stage(layer, end.flow.tensor, requantise, self.plan.foldings[path], family)
+        name = unit_name(path)
+        end = self.convert(end, name, stage.source.lanes)
         if stage.uneven_source > 1:
-            end = self.add(end, f"{name}_before", Queue(stage.source, stage.uneven_source, self.plan.family))
+            end = self.add(end, f"{name}_before", Queue(stage.source, stage.uneven_source, family))
         end = self.add(end, name, stage)
         if stage.uneven_sink > 1:
-            end = self.add(end, f"{name}_after", Queue(stage.sink, stage.uneven_sink, self.plan.family))
+            end = self.add(end, f"{name}_after", Queue(stage.sink, stage.uneven_sink, family))
         return end
 
     def grow_residual(self, end: End, layer: Residual, path: str, name: str) -> End:

@@ -9,10 +9,11 @@ again with memory blocks dearer and cheaper beside look-up tables.
 
 from __future__ import annotations
 
-from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from bisect import bisect_right
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import chain
 
 import numpy as np
 
@@ -21,17 +22,14 @@ from ..model.layers import BinaryConv, Layer, Requantise, SumPool, walk
 from ..model.net import Net
 from ..model.tensor import Tensor
 from .accelerator import Accelerator
-from .conv import ConvStage
+from .build import folded_stage, unit_name
 from .plan import Folding, Plan, divisors, problem
-from .pool import SlidingPoolStage, SumPoolStage
 from .resources import Resources
-from .stream import Flow
 from .target import TARGETS, Target
-from .windowed import WindowedStage
 from .wired import LUTS_PER_ADDER_BIT, wired_adder_bits
 
 WIRED = 10_000
-"""Most weights of a layer that are wired: with more, the search for shared sums takes minutes."""
+"""Most weights of a layer that are wired: up to so many the search for shared sums takes about a second."""
 
 
 @dataclass(frozen=True)
@@ -62,14 +60,14 @@ class Limits:
         """A device's, of its look-up tables the part `lut_share`."""
         return cls(luts=int(lut_share * device.luts), blocks=device.blocks)
 
-    def hopeless(self, chosen: Iterable[Option]) -> bool:
+    def hopeless(self, chosen: Collection[Option]) -> bool:
         """Whether the folded stages alone take more."""
-        found = [(option.lanes, option.luts, option.blocks) for option in chosen]
-        blocks = None if self.blocks is None else sum(self.blocks.values())
-        limits = (self.lanes, self.luts, blocks)
-        return any(
-            most is not None and sum(part) > most for part, most in zip(zip(*found, strict=True), limits, strict=False)
+        taken = (
+            (self.lanes, sum(option.lanes for option in chosen)),
+            (self.luts, sum(option.luts for option in chosen)),
+            (None if self.blocks is None else sum(self.blocks.values()), sum(option.blocks for option in chosen)),
         )
+        return any(most is not None and count > most for most, count in taken)
 
     def lacking(self, machine: Accelerator) -> list[str]:
         """What the machine takes more of, a line each, with the stage that takes most of it."""
@@ -161,32 +159,24 @@ class Planner:
         return best
 
     def _option(self, layer: BinaryConv | SumPool, t: Tensor, follows: Requantise | None, folding: Folding) -> Option:
-        stage: WindowedStage
-        if isinstance(layer, SumPool):
-            sliding, lanes = folding.slides(1), 0
-            flow = Flow(t, folding.pixels * t.channels if sliding else folding.pe)
-            stage = (SlidingPoolStage if sliding else SumPoolStage)(flow, layer, self.family)
-            resources = stage.resources(self.family)
+        stage = folded_stage(layer, t, follows, replace(folding, wired=False), self.family)
+        if folding.wired:
+            # The sums that constants share are looked for when the machine is made; how many there will be is
+            # known well enough.
+            width, top = stage.scaler.width, stage.taken.hi - stage.taken.lo
+            bits = wired_adder_bits(layer.fan_in, len(layer.weights), top, width) * len(stage.arrays)
+            array = Resources(round(bits * LUTS_PER_ADDER_BIT[self.family.name]))
+            resources = stage.outer_resources(self.family) + array
         else:
-            lanes = folding.lanes(layer.stride)
-            flow = Flow(t, folding.pixels * t.channels if folding.slides(t.channels) else folding.simd)
-            stage = ConvStage(flow, layer, follows, replace(folding, wired=False), self.family)
-            if folding.wired:
-                # The sums that constants share are looked for when the machine is made; how many there will be is
-                # known well enough.
-                width, top = stage.scaler.width, stage.taken.hi - stage.taken.lo
-                bits = wired_adder_bits(layer.fan_in, len(layer.weights), top, width) * len(stage.arrays)
-                array = Resources(round(bits * LUTS_PER_ADDER_BIT[self.family.name]))
-                resources = stage.outer_resources(self.family) + array
-            else:
-                resources = stage.resources(self.family)
+            resources = stage.resources(self.family)
+        lanes = 0 if isinstance(layer, SumPool) else folding.lanes(layer.stride)
         return Option(folding, stage.cycles, lanes, resources.luts, sum(resources.blocks.values()))
 
     def area(self, scarcity: float = 1.0) -> Price:
         """What an option takes of the device, its blocks `scarcity` times as dear as its look-up tables."""
         if self.device is None:
             return lambda option: (option.luts, option.cycles)
-        luts, blocks = self.device.luts, sum(self.device.blocks.get(ram.kind, 0) for ram in self.family.blocks[:1])
+        luts, blocks = self.device.luts, self.device.blocks[self.family.blocks[0].kind]
         return lambda option: (option.luts / luts + scarcity * option.blocks / blocks, option.cycles)
 
     def machine(self, cycles: int, price: Price | None = None, limits: Limits | None = None) -> Accelerator | None:
@@ -276,11 +266,6 @@ class Planner:
         return best
 
 
-def unit_name(path: str) -> str:
-    """Name of the stage of the layer at `path`."""
-    return "layer_" + (path.replace(".", "_") or "body")
-
-
 def balance(net: Net, cycles: int, target: str = "generic") -> Plan:
     """The smallest plan that takes at most `cycles` a frame; BadInput names the stage that cannot be as fast."""
     return Planner(net, target).machine(cycles).plan
@@ -295,8 +280,8 @@ def fit(net: Net, lanes: int) -> Plan:
     fastest = planner.fastest(limits)
     if fastest is None:
         return planner.smallest().plan
-    slower = planner.paces[bisect_left(planner.paces, fastest.cycles) :]
-    machines = (machine for cycles in slower if (machine := planner.within(cycles, limits)))
+    slower = planner.paces[bisect_right(planner.paces, fastest.cycles) :]
+    machines = chain([fastest], (machine for cycles in slower if (machine := planner.within(cycles, limits))))
     busy = (machine for machine in machines if machine.plan.utilisation(net, machine.cycles) >= 0.9)
     return next(busy, fastest).plan
 
@@ -351,8 +336,8 @@ def _rate(clock: float, machine: Accelerator) -> int:
 def _larger(net: Net, lut_share: float) -> str:
     """Which device would do."""
     for device in sorted(TARGETS.values(), key=lambda device: device.luts):
-        bits = sum(device.blocks.get(ram.kind, 0) * ram.bits for ram in device.family.blocks[:1])
-        if net.weights <= bits + 64 * device.luts:
+        ram = device.family.blocks[0]
+        if net.weights <= device.blocks[ram.kind] * ram.bits + 64 * device.luts:
             planner = Planner(net, device.name)
             if planner.within(2**62, Limits.of(device, lut_share)):
                 return f"{device.name} holds it"

@@ -2,6 +2,7 @@
 
 from ..model.layers import BinaryConv, SumPool, walk
 from .accelerator import Accelerator
+from .build import unit_name
 from .formats import formats
 from .frames import COUNTER_BITS
 from .stream import Queue
@@ -73,7 +74,7 @@ def interface_sheet(accelerator: Accelerator, name: str) -> str:
     stages = dict(accelerator.pipeline.stages)
 
     def row(path, layer, tensor):
-        stage = stages.get("layer_" + path.replace(".", "_"))
+        stage = stages.get(unit_name(path))
         if stage is None:
             return
         folding = plan.foldings[path] if isinstance(layer, BinaryConv | SumPool) else None

@@ -14,6 +14,7 @@ import numpy as np
 
 from ..boards.synth import Netlist, ffs, luts, synthesise
 from ..hw.accelerator import Accelerator
+from ..hw.build import unit_name
 from ..hw.plan import Folding
 from ..hw.pool import PixelSumStage
 from ..hw.residual import SaturatingAdd
@@ -26,6 +27,7 @@ from ..model.layers import BinaryConv, Chain, Layer, Requantise, Residual, SumPo
 from ..model.tensor import Tensor
 from ..sim.occupancy import observe
 from ..sim.stimulus import Progress
+from ..sim.taps import before
 
 MODULE = "bitfold_accelerator_"
 """What the generated Verilog puts before a unit's name to get its module's."""
@@ -235,7 +237,7 @@ def simulate(accelerator: Accelerator, frames: int, progress: Progress | None = 
     streams = [
         Busy(
             _giver(accelerator.pipeline.units, tap.path),
-            tap.tensor.pixels * tap.tensor.channels // tap.lanes,
+            tap.flow.frame_words,
             found.transfers[index].tolist(),
             found.stalls[index].tolist(),
             found.idle[index].tolist(),
@@ -255,18 +257,13 @@ def simulate(accelerator: Accelerator, frames: int, progress: Progress | None = 
     )
 
 
-def _key(path: str) -> str:
-    return "layer_" + (path.replace(".", "_") or "body")
-
-
 def _giver(units: Mapping[str, Any], path: str) -> str:
     """The unit that gives the output of the layer at `path`: a Requantise may be part of the convolution before it."""
-    if (name := _key(path)) in units:
+    if (name := unit_name(path)) in units:
         return name
-    if (name := f"{_key(path)}_add") in units:
+    if (name := f"{unit_name(path)}_add") in units:
         return name
-    chain, _, index = path.rpartition(".")
-    return _key(f"{chain}.{int(index) - 1}".lstrip("."))
+    return unit_name(before(path))
 
 
 def gather(
@@ -327,7 +324,7 @@ def _units(accelerator: Accelerator, netlist: Netlist | None) -> Iterator[Unit]:
     layers: dict[str, tuple[str, Layer, Tensor]] = {}
 
     def visit(path: str, layer: Layer, t: Tensor) -> None:
-        layers[_key(path)] = path, layer, t
+        layers[unit_name(path)] = path, layer, t
 
     walk(net.body, net.input, visit)
     units = accelerator.pipeline.units
@@ -343,7 +340,7 @@ def _units(accelerator: Accelerator, netlist: Netlist | None) -> Iterator[Unit]:
             if isinstance(layer, BinaryConv):
                 weights, macs = layer.weights.size, layer.infer(t).pixels * layer.weights.size
                 lane_utilisation = macs / (plan.foldings[path].lanes(layer.stride) * accelerator.cycles)
-                after = _key(re.sub(r"\d+$", lambda index: str(int(index[0]) + 1), path))
+                after = unit_name(re.sub(r"\d+$", lambda index: str(int(index[0]) + 1), path))
                 if after in layers and isinstance(layers[after][1], Requantise):
                     kind += ", requantise"
         else:

@@ -72,10 +72,7 @@ def observe(
         states = read_states(waveform, [tap.name for tap in watched])[:, -capture.cycles :]
         run = machine.result(capture, len(frames))
     edges = bin_edges(capture.cycles, bins)
-    ends = [
-        frame_ends(row, tap.tensor.pixels * tap.tensor.channels // tap.lanes, len(frames))
-        for row, tap in zip(states, watched, strict=True)
-    ]
+    ends = [frame_ends(row, tap.flow.frame_words, len(frames)) for row, tap in zip(states, watched, strict=True)]
     return Occupancy(
         tuple(tap.path for tap in watched),
         edges,

@@ -137,19 +137,19 @@ def locate(
     watched = {tap.path for tap in taps}
     for tap in taps:
         layer, output = layers[tap.path]
-        size = output.size // tap.lanes
+        size = output.size // tap.flow.lanes
         found = _first(output, tap, streams[tap.name].words[image * size : (image + 1) * size])
         if found is not None:
             path, kind = tap.path, type(layer).__name__
-            before = _before(path)
-            if before in layers and before not in watched:
-                path, kind = before, f"{type(layers[before][0]).__name__} with {kind}"
+            earlier = before(path)
+            if earlier in layers and earlier not in watched:
+                path, kind = earlier, f"{type(layers[earlier][0]).__name__} with {kind}"
             (row, column, channel), expected, actual = found
             return Difference(path, kind, image, row, column, channel, expected, actual)
     return None
 
 
-def _before(path: str) -> str:
+def before(path: str) -> str:
     """The path of the layer before `path` in its chain, which a stage without a tap of its own shares."""
     chain, _, index = path.rpartition(".")
     if not index.isdigit():
@@ -159,7 +159,7 @@ def _before(path: str) -> str:
 
 def _first(output: Ints, tap: Tap, words: Sequence[int | None]) -> tuple[tuple[int, ...], int, int | None] | None:
     """(index into output [height, width, channels], expected, actual) of the first value that differs."""
-    t, lanes = tap.tensor, tap.lanes
+    t, lanes = tap.flow.tensor, tap.flow.lanes
     mask = (1 << t.bits) - 1
     expected = output.reshape(-1, lanes).tolist()
     for number, (word, want) in enumerate(zip(words, expected, strict=False)):

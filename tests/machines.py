@@ -24,8 +24,10 @@ from hypothesis import strategies as st
 from hypothesis.strategies import DrawFn
 
 from bitfold.hw.accelerator import Accelerator
+from bitfold.hw.build import folded_stage
 from bitfold.hw.conv import ConvStage
-from bitfold.hw.plan import Folding, Plan, divisors, problem
+from bitfold.hw.plan import Folding, Plan, divisors
+from bitfold.hw.planner import foldings
 from bitfold.hw.stream import Flow, Stage
 from bitfold.hw.target import FAMILIES, Family
 from bitfold.model.layers import BinaryConv, Layer, Requantise, SumPool, walk
@@ -260,12 +262,7 @@ def frame_distances(cycles: Sequence[int], frame_words: int) -> list[int]:
 def conv_foldings(layer: BinaryConv, t: Tensor, *, lanes: int = 256, cycles: int = 500) -> list[Folding]:
     """Legal foldings that a simulator can bear, the smallest first, those of a sliding window among them."""
     pixels = layer.infer(t).pixels
-    area, outs = layer.kernel[0] * layer.kernel[1], len(layer.weights)
-    folds = [Folding(pe, simd) for simd in divisors(t.channels) for pe in divisors(outs)]
-    folds += [Folding(pe, t.channels * taps) for taps in divisors(area)[1:] for pe in divisors(outs)]
-    folds += [Folding(outs, t.channels * area, at_once) for at_once in divisors(t.width)[1:]]
-    folds += [Folding(outs, t.channels * area, at_once, wired=True) for at_once in divisors(t.width)]
-    folds = [fold for fold in folds if fold.lanes(layer.stride) <= lanes and not problem(fold, layer, t)]
+    folds = [fold for fold in foldings(layer, t) if fold.lanes(layer.stride) <= lanes]
     folds.sort(key=lambda fold: fold.lanes(layer.stride))
     work = pixels * layer.weights.size
     return [fold for fold in folds if work // fold.lanes(layer.stride) <= cycles] or folds[-1:]
@@ -275,32 +272,29 @@ def conv_stage(
     t: Tensor, layer: BinaryConv, follows: Requantise | None, folding: Folding, family: Family = FAMILIES["generic"]
 ) -> ConvStage:
     """The stage of a folding, with the words that it takes."""
-    lanes = folding.pixels * t.channels if folding.slides(t.channels) else folding.simd
-    return ConvStage(Flow(t, lanes), layer, follows, folding, family)
+    return folded_stage(layer, t, follows, folding, family)
 
 
 def pool_foldings(layer: SumPool, t: Tensor, *, lanes: int = 512) -> list[Folding]:
     """Legal foldings, the smallest first, those of a sliding window among them where a simulator can bear them."""
-    slides = [Folding(t.channels, layer.kernel**2, at_once) for at_once in divisors(t.width)]
-    slides = [fold for fold in slides if fold.lanes(layer.stride) <= lanes and not problem(fold, layer, t)]
-    return [*map(Folding, divisors(t.channels)), *slides]
+    return [fold for fold in foldings(layer, t) if not fold.slides(1) or fold.lanes(layer.stride) <= lanes]
 
 
 @st.composite
 def plans(draw: DrawFn, net: Net) -> Plan:
     """Any folding that a simulator can bear."""
-    foldings = {}
+    chosen = {}
 
     def visit(path: str, layer: Layer, t: Tensor) -> None:
         if isinstance(layer, BinaryConv):
-            foldings[path] = draw(st.sampled_from(conv_foldings(layer, t)))
+            chosen[path] = draw(st.sampled_from(conv_foldings(layer, t)))
         elif isinstance(layer, SumPool):
-            foldings[path] = draw(st.sampled_from(pool_foldings(layer, t)))
+            chosen[path] = draw(st.sampled_from(pool_foldings(layer, t)))
 
     walk(net.body, net.input, visit)
     at_once = [pixels for pixels in divisors(net.input.width) if pixels * net.input.channels <= 64]
     lanes = draw(st.sampled_from(divisors(net.output.channels)))
-    return Plan(foldings, lanes, draw(st.sampled_from(at_once or [1])))
+    return Plan(chosen, lanes, draw(st.sampled_from(at_once or [1])))
 
 
 def coming_after(stage: Stage, pixels: int) -> int:

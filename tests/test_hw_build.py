@@ -187,6 +187,6 @@ def test_taps_are_the_layers_in_order():
     fused = "0"
     assert paths == [path for path in outputs if path not in (fused, "3.body", "3.skip", "")]
     for tap in machine.taps:
-        assert tap.tensor.shape == outputs[tap.path].shape[1:]
-        assert tap.tensor.channels % tap.lanes == 0
+        assert tap.flow.tensor.shape == outputs[tap.path].shape[1:]
+        assert tap.flow.tensor.channels % tap.flow.lanes == 0
     assert len({tap.name for tap in machine.taps}) == len(paths)

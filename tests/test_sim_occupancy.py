@@ -98,7 +98,7 @@ def test_a_machine_moves_each_frame_once_through_each_stream():
     x = images(net, 3)
     found = observe(net, plan, x, bins=17)
     taps = Accelerator(net, plan).taps
-    words = [tap.tensor.pixels * tap.tensor.channels // tap.lanes for tap in taps]
+    words = [tap.flow.tensor.pixels * tap.flow.tensor.channels // tap.flow.lanes for tap in taps]
     assert found.names == tuple(tap.path for tap in taps)
     assert_array_equal(found.run.logits, net(x))
     assert_array_equal(found.edges, bin_edges(found.run.cycles, 17))
