@@ -6,7 +6,7 @@ frames: a frame that ends early is filled up, the rest of one that ends late is 
 it hands a verdict past the pipeline to FrameGate, which lets only good frames out.
 """
 
-from amaranth import Cat, Const, Module, Mux, Signal, signed, unsigned
+from amaranth import Cat, Const, Module, Mux, Signal, Value, signed, unsigned
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -34,6 +34,15 @@ def value_shape(tensor: Tensor):
     """A value of the tensor in whole bytes, two's complement."""
     bits = max(tensor.hi.bit_length(), (-tensor.lo - 1).bit_length() if tensor.lo < 0 else 0) + 1
     return signed(8 * -(-bits // 8))
+
+
+def last_word(m: Module, flow: Flow, passed: Signal) -> Value:
+    """Whether the next word of those that `passed` tells of is its frame's last: the sign of a count down past 0."""
+    words = flow.frame_words
+    index = Signal(range(-1, max(1, words - 1)), init=words - 2)
+    with m.If(passed):
+        m.d.sync += index.eq(Mux(index[-1], words - 2, index - 1))
+    return index[-1]
 
 
 class FrameGuard(wiring.Component):
@@ -85,20 +94,15 @@ class FrameGuard(wiring.Component):
             clip_code((sample - t.lo).as_signed(), low - t.lo, high - t.lo, t.hi - t.lo)[: t.bits]
             for sample in self.i.payload.pixel
         )
-        words = self.sink.frame_words
-        # Counts down past 0: its sign is the frame's last word.
-        index = Signal(range(-1, max(1, words - 1)), init=words - 2)
         ending = Signal()
         passed = Signal()
         # Two places keep verdict.ready from reaching o.valid, and o.ready from reaching verdict.valid.
         m.submodules.verdicts = verdicts = Queue(VERDICT, 2, self.family)
         wiring.connect(m, verdicts.o, wiring.flipped(self.verdict))
         m.d.comb += [
-            ending.eq(index[-1]),
+            ending.eq(last_word(m, self.sink, passed)),
             verdicts.i.valid.eq(passed & ending),
         ]
-        with m.If(passed):
-            m.d.sync += index.eq(Mux(ending, words - 2, index - 1))
 
         def count(counter):
             with m.If(counter != 2**COUNTER_BITS - 1):
@@ -155,20 +159,16 @@ class FrameGate(Stage):
 
     def elaborate(self, platform):
         m = Module()
-        words = self.source.frame_words
-        index = Signal(range(-1, max(1, words - 1)), init=words - 2)
         ending = Signal()
         passed = Signal()
         m.d.comb += [
-            ending.eq(index[-1]),
+            ending.eq(last_word(m, self.source, passed)),
             self.o.payload.eq(self.i.payload),
             self.o.valid.eq(self.i.valid & self.verdict.valid & self.verdict.payload),
             self.i.ready.eq(self.verdict.valid & (self.o.ready | ~self.verdict.payload)),
             passed.eq(self.i.valid & self.i.ready),
             self.verdict.ready.eq(passed & ending),
         ]
-        with m.If(passed):
-            m.d.sync += index.eq(Mux(ending, words - 2, index - 1))
         return m
 
 
