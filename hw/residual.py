@@ -34,10 +34,15 @@ class SaturatingAdd(wiring.Component):
         a, b, out = self.body_flow.tensor, self.skip_flow.tensor, self.sink.tensor
         return a.lo + b.lo - out.lo, a.hi + b.hi - out.lo
 
+    @property
+    def width(self) -> int:
+        """Bits of a sum, signed."""
+        lo, hi = self.interval
+        return max(hi.bit_length(), (-lo).bit_length()) + 1
+
     def resources(self, family: Family) -> Resources:
         """What it takes of a device of the family."""
-        (lo, hi), out = self.interval, self.sink.tensor
-        width = max(hi.bit_length(), (-lo).bit_length()) + 1
+        (lo, hi), out, width = self.interval, self.sink.tensor, self.width
         # Three numbers are added: first to two, then to one.
         each = Resources(width + adder(width, family) + clip(lo, hi, out.hi - out.lo, family), width)
         return self.results.resources(family) + each * self.sink.lanes + Resources(2, 1)
@@ -55,7 +60,6 @@ class SaturatingAdd(wiring.Component):
         ]
         wiring.connect(m, results.o, wiring.flipped(self.o))
         m.d.sync += results.done.eq(take)
-        width = max(hi.bit_length(), (-lo).bit_length()) + 1
         lanes = zip(
             self.body_flow.codes(self.body.payload),
             self.skip_flow.codes(self.skip.payload),
@@ -63,7 +67,7 @@ class SaturatingAdd(wiring.Component):
             strict=True,
         )
         for lane, (x, y, code) in enumerate(lanes):
-            total = Signal(signed(width), name=f"total{lane}", reset_less=True)
+            total = Signal(signed(self.width), name=f"total{lane}", reset_less=True)
             m.d.sync += total.eq(x + y + lo)
             m.d.comb += code.eq(clip_code(total, lo, hi, out.hi - out.lo))
         return m
