@@ -1,6 +1,8 @@
 # amaranth: UnusedElaboratable=no
 """Accelerator(net, plan): the top component, for use in an Amaranth design."""
 
+from functools import cached_property
+
 from amaranth import Module, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import Out
@@ -66,14 +68,14 @@ class Accelerator(wiring.Component):
         """The streams between the stages, in the order data flows."""
         return tuple(tap for tap, _ in self.pipeline.taps)
 
-    @property
+    @cached_property
     def parts(self) -> dict[str, Resources]:
         """What each unit takes of the plan's device, by name."""
         family = self.plan.family
         ends = {"input_guard": self._guard, "output_classifier": self._classifier, "verdicts": self._verdicts}
         return {name: unit.resources(family) for name, unit in (ends | self.pipeline.units).items()}
 
-    @property
+    @cached_property
     def resources(self) -> Resources:
         """What the whole takes of the plan's device, before synthesis."""
         return total(self.parts.values())
