@@ -32,8 +32,6 @@ from .model.net import Net
 from .model.write import check_place, write_beside
 from .model.zoo.tables import percent
 from .progress import bar
-from .report import figures as figures_of
-from .report.page import render
 from .sim.simulate import ENGINES, check
 
 DEFAULT_LANES = 1024
@@ -267,6 +265,9 @@ def report(
     as_json: JsonOption = False,
 ) -> None:
     """Write one HTML page about the machine: the pipeline drawn, cost and work of each stage, occupancy over time."""
+    from .report import figures as figures_of  # here, because no other command needs its libraries
+    from .report.page import render
+
     network = _net(net)
     accelerator = Accelerator(network, _plan(network, plan, cycles))
     figures_of.check(accelerator, frames, synth)
