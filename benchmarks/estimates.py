@@ -14,13 +14,12 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
-from amaranth.back import verilog
 
 from bitfold.boards.synth import synthesise
 from bitfold.hw.accelerator import Accelerator
 from bitfold.hw.plan import Folding, Plan
 from bitfold.hw.planner import balance
-from bitfold.hw.verilog import AxiStreamTop
+from bitfold.hw.verilog import convert
 from bitfold.model import zoo
 from bitfold.model.layers import BinaryConv, Chain, GlobalSum, Layer, PadChannels, Requantise, Residual, SumPool
 from bitfold.model.net import Net
@@ -113,7 +112,7 @@ def compare(name: str, net: Net, plan: Plan, family: str, folder: Path) -> dict[
     accelerator = Accelerator(net, targeted)
     estimate = accelerator.resources
     path = folder / "case.v"
-    path.write_text(verilog.convert(AxiStreamTop(accelerator), name="case_top", emit_src=False))
+    path.write_text(convert(accelerator, "case_top"))
     found = synthesise(path, "case_top", family)
     blocks = sum(BLOCKS[family].get(cell, 0) * count for cell, count in found.cells.items())
     return {

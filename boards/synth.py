@@ -18,10 +18,10 @@ EXTRA = "pip install 'bitfold[fpga]'"
 SCRIPTS = {
     "xc7": "synth_xilinx -family xc7 -flatten -noiopad -noclkbuf -nodsp",
     "ecp5": "synth_ecp5 -noiopad -nodsp",
-    "ice40": "synth_ice40 -abc9",
+    "ice40": "synth_ice40 -abc9 -spram",
     "gowin": "synth_gowin -noiopads -nodsp",
 }
-"""Yosys' command for each family, multipliers switched off where it would look for them."""
+"""Yosys' command for each family, multipliers switched off where it would look for them, all memories allowed."""
 
 MULTIPLIER = re.compile(r"DSP|MULT|MAC16")
 """Cells that multiply, in any family."""

@@ -1,6 +1,8 @@
 # amaranth: UnusedElaboratable=no
 """Accelerator(net, plan): the top component, for use in an Amaranth design."""
 
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 from functools import cached_property
 
 from amaranth import Module, Signal
@@ -13,6 +15,74 @@ from .frames import COUNTER_BITS, VERDICT, Classifier, FrameGate, FrameGuard
 from .plan import Plan
 from .resources import Resources, total
 from .stream import Queue
+from .target import TARGETS
+
+
+@dataclass(frozen=True)
+class _Units:
+    """All of a machine: the pipeline, and what stands at its ends."""
+
+    guard: FrameGuard
+    pipeline: Pipeline
+    gate: FrameGate
+    classifier: Classifier
+    verdicts: Queue
+
+    @property
+    def named(self) -> dict[str, wiring.Component]:
+        """The units by name."""
+        ends = {"input_guard": self.guard, "output_classifier": self.classifier, "verdicts": self.verdicts}
+        return ends | self.pipeline.units
+
+    @cached_property
+    def parts(self) -> Mapping[str, Resources]:
+        """What each takes of the plan's device."""
+        return {name: unit.resources(self.pipeline.plan.family) for name, unit in self.named.items()}
+
+
+def _grow(net: Net, plan: Plan, single: Collection[str] = ()) -> _Units:
+    """The units of a network; those that `single` names have their ring in blocks with one port."""
+    guard = FrameGuard(net.input, plan.input_pixels, plan.family)
+    pipeline = Pipeline(plan, single)
+    end = pipeline.grow(pipeline.start(guard.sink, guard.o), net.body, "")
+    end = pipeline.convert(end, "output", plan.output_lanes)
+    if end.flow.tensor.pixels > 1:
+        # The verdict on a frame comes with its last pixel; until then a map's first rows wait here.
+        words = end.flow.frame_words
+        end = pipeline.queue(end, "output_frame", words, together=words)
+    gate = FrameGate(end.flow)
+    end = pipeline.add(end, "output_gate", gate)
+    classifier = Classifier(end.flow, plan.family)
+    pipeline.links.append((end.port, classifier.i))
+    frames = sum(-(-stage.storage // stage.source.tensor.pixels) for _, stage in pipeline.stages)
+    return _Units(guard, pipeline, gate, classifier, Queue(VERDICT, frames + 2, plan.family))
+
+
+def _fitting(net: Net, plan: Plan) -> _Units:
+    """The units of a network; where blocks run out, as many rings as need be lie in those with one port.
+
+    First those that save most blocks for each with one port.
+    """
+    units, device = _grow(net, plan), TARGETS.get(plan.target)
+    if device is None or device.single_port is None:
+        return units
+    kind, other = plan.family.blocks[0].kind, device.single_port.kind
+    lacking = total(units.parts.values()).blocks.get(kind, 0) - device.blocks[kind]
+    if lacking <= 0:
+        return units
+    moved = _grow(net, plan, units.named).parts
+    offers = []
+    for name in units.parts.keys() & moved.keys():
+        before, after = units.parts[name].blocks, moved[name].blocks
+        if cost := after.get(other, 0):
+            saved = before.get(kind, 0) - after.get(kind, 0)
+            offers.append((saved / cost, name, saved, cost))
+    single, left = [], device.blocks[other]
+    for _, name, saved, cost in sorted(offers, reverse=True):
+        if lacking > 0 and cost <= left:
+            single.append(name)
+            lacking, left = lacking - saved, left - cost
+    return _grow(net, plan, single)
 
 
 class Accelerator(wiring.Component):
@@ -41,23 +111,12 @@ class Accelerator(wiring.Component):
     def __init__(self, net: Net, plan: Plan):
         plan.check(net)
         self.net, self.plan = net, plan
-        self._guard = FrameGuard(net.input, plan.input_pixels, plan.family)
-        self.pipeline = pipeline = Pipeline(plan)
-        end = pipeline.grow(pipeline.start(self._guard.sink, self._guard.o), net.body, "")
-        end = pipeline.convert(end, "output", plan.output_lanes)
-        if end.flow.tensor.pixels > 1:
-            # The verdict on a frame comes with its last pixel; until then a map's first rows wait here.
-            end = pipeline.add(end, "output_frame", Queue(end.flow, end.flow.frame_words, plan.family))
-        self._gate = FrameGate(end.flow)
-        end = pipeline.add(end, "output_gate", self._gate)
-        self._classifier = Classifier(end.flow, plan.family)
-        pipeline.links.append((end.port, self._classifier.i))
-        frames = sum(-(-stage.storage // stage.source.tensor.pixels) for _, stage in pipeline.stages)
-        self._verdicts = Queue(VERDICT, frames + 2, plan.family)
+        self._units = _fitting(net, plan)
+        self.pipeline = self._units.pipeline
         super().__init__(
             {
-                "i": self._guard.signature.members["i"],
-                "o": self._classifier.signature.members["o"],
+                "i": self._units.guard.signature.members["i"],
+                "o": self._units.classifier.signature.members["o"],
                 "short_frames": Out(COUNTER_BITS),
                 "long_frames": Out(COUNTER_BITS),
             }
@@ -68,12 +127,10 @@ class Accelerator(wiring.Component):
         """The streams between the stages, in the order data flows."""
         return tuple(tap for tap, _ in self.pipeline.taps)
 
-    @cached_property
-    def parts(self) -> dict[str, Resources]:
+    @property
+    def parts(self) -> Mapping[str, Resources]:
         """What each unit takes of the plan's device, by name."""
-        family = self.plan.family
-        ends = {"input_guard": self._guard, "output_classifier": self._classifier, "verdicts": self._verdicts}
-        return {name: unit.resources(family) for name, unit in (ends | self.pipeline.units).items()}
+        return self._units.parts
 
     @cached_property
     def resources(self) -> Resources:
@@ -83,24 +140,22 @@ class Accelerator(wiring.Component):
     @property
     def cycles(self) -> int:
         """Cycles a frame takes in steady state: those of the slowest stage."""
-        return max(self._guard.sink.frame_words, *(stage.cycles for _, stage in self.pipeline.stages))
+        return max(self._units.guard.sink.frame_words, *(stage.cycles for _, stage in self.pipeline.stages))
 
     def elaborate(self, platform):
         m = Module()
-        m.submodules.input_guard = self._guard
-        m.submodules.output_classifier = self._classifier
-        m.submodules.verdicts = self._verdicts
-        for name, unit in self.pipeline.units.items():
+        units = self._units
+        for name, unit in units.named.items():
             m.submodules[name] = unit
         for source, sink in self.pipeline.links:
             wiring.connect(m, source, sink)
-        wiring.connect(m, self._guard.verdict, self._verdicts.i)
-        wiring.connect(m, self._verdicts.o, self._gate.verdict)
-        wiring.connect(m, wiring.flipped(self.i), self._guard.i)
-        wiring.connect(m, self._classifier.o, wiring.flipped(self.o))
+        wiring.connect(m, units.guard.verdict, units.verdicts.i)
+        wiring.connect(m, units.verdicts.o, units.gate.verdict)
+        wiring.connect(m, wiring.flipped(self.i), units.guard.i)
+        wiring.connect(m, units.classifier.o, wiring.flipped(self.o))
         m.d.comb += [
-            self.short_frames.eq(self._guard.short_frames),
-            self.long_frames.eq(self._guard.long_frames),
+            self.short_frames.eq(units.guard.short_frames),
+            self.long_frames.eq(units.guard.long_frames),
         ]
         for tap, port in self.pipeline.taps:
             for suffix, value in (("valid", port.valid), ("ready", port.ready), ("codes", port.payload)):

@@ -1,7 +1,7 @@
 # amaranth: UnusedElaboratable=no
 """From layers to stages: the table of contents of the hardware, one plain recursion."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from math import ceil, gcd
@@ -30,7 +30,7 @@ from .requantise import RequantiseStage
 from .residual import SaturatingAdd
 from .scale import ScaleStage
 from .stream import Flow, Fork, Queue, Stage, converters
-from .target import Family
+from .target import TARGETS, Family
 from .windowed import WindowedStage
 
 
@@ -95,9 +95,13 @@ def folded_stage(
 
 @dataclass
 class Pipeline:
-    """All units of a network and how they are joined; built once, before anything is elaborated."""
+    """All units of a network and how they are joined; built once, before anything is elaborated.
+
+    `single` names the units whose ring lies in blocks with one port.
+    """
 
     plan: Plan
+    single: Collection[str] = ()
     units: dict[str, wiring.Component] = field(default_factory=dict)
     links: list[tuple[wiring.PureInterface, wiring.PureInterface]] = field(default_factory=list)
     taps: list[tuple[Tap, wiring.PureInterface]] = field(default_factory=list)
@@ -106,6 +110,11 @@ class Pipeline:
     def stages(self) -> Iterator[tuple[str, Stage]]:
         """(name, stage) of every unit with one stream in and one out."""
         return ((name, unit) for name, unit in self.units.items() if isinstance(unit, Stage))
+
+    def family(self, name: str) -> Family:
+        """Of the plan's device, with the memories that the unit may lie in."""
+        target = TARGETS.get(self.plan.target)
+        return replace(self.plan.family, single_port=target.single_port if target and name in self.single else None)
 
     def start(self, flow: Flow, port: wiring.PureInterface) -> End:
         """The end from which a pipeline, or the branch of a residual, grows."""
@@ -130,6 +139,10 @@ class Pipeline:
             end.lead + end.rate * (stage.lead + growth * late),
             end.rate * growth,
         )
+
+    def queue(self, end: End, name: str, depth: int, together: int = 0) -> End:
+        """Append a queue; `together` as it takes it."""
+        return self.add(end, name, Queue(end.flow, depth, self.family(name), together))
 
     def convert(self, end: End, name: str, lanes: int) -> End:
         """Append what turns the flow into one of `lanes` lanes."""
@@ -162,7 +175,7 @@ class Pipeline:
                 if end.flow.lanes % source.channels:
                     end = self.convert(end, name, gcd(end.flow.lanes, source.channels, layer.channels))
                     # While zeros go out, what comes in waits here instead of holding up its stage.
-                    end = self.add(end, f"{name}_pixel", Queue(end.flow, end.flow.words, self.plan.family))
+                    end = self.queue(end, f"{name}_pixel", end.flow.words)
                 end = self.add(end, name, PadChannelsStage(end.flow, layer))
             case _:
                 raise TypeError(f"no stage for a layer of kind {type(layer).__name__}")
@@ -190,15 +203,14 @@ class Pipeline:
 
     def grow_folded(self, end: End, layer: BinaryConv | SumPool, requantise: Requantise | None, path: str) -> End:
         """Append the stage of a layer that the plan folds, with queues around it where its flows are not even."""
-        family = self.plan.family
-        stage = folded_stage(layer, end.flow.tensor, requantise, self.plan.foldings[path], family)
         name = unit_name(path)
+        stage = folded_stage(layer, end.flow.tensor, requantise, self.plan.foldings[path], self.family(name))
         end = self.convert(end, name, stage.source.lanes)
         if stage.uneven_source > 1:
-            end = self.add(end, f"{name}_before", Queue(stage.source, stage.uneven_source, family))
+            end = self.queue(end, f"{name}_before", stage.uneven_source)
         end = self.add(end, name, stage)
         if stage.uneven_sink > 1:
-            end = self.add(end, f"{name}_after", Queue(stage.sink, stage.uneven_sink, family))
+            end = self.queue(end, f"{name}_after", stage.uneven_sink)
         return end
 
     def grow_residual(self, end: End, layer: Residual, path: str, name: str) -> End:
@@ -212,9 +224,9 @@ class Pipeline:
         depth = skip_depth(body, skip)
         if skip.lead > body.lead or (skip.needs > body.early).any():
             # The skip is the slower branch (or is at times): then the body's words have to wait as well.
-            body = self.add(body, f"{name}_body_queue", Queue(body.flow, skip_depth(skip, body), self.plan.family))
+            body = self.queue(body, f"{name}_body_queue", skip_depth(skip, body))
         if depth:
-            skip = self.add(skip, f"{name}_queue", Queue(skip.flow, depth, self.plan.family))
+            skip = self.queue(skip, f"{name}_queue", depth)
         add = self.units[f"{name}_add"] = SaturatingAdd(body.flow, skip.flow, layer)
         self.links += [(body.port, add.body), (skip.port, add.skip)]
         return replace(

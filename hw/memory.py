@@ -99,9 +99,13 @@ def place(width: int, depth: int, family: Family, *, rom: bool = False, clocked:
         soft = Placement(width, depth, "FF", luts=chosen * width + depth, ffs=width * depth)
     if not clocked or not width:
         return soft
-    built = _built(width, depth, family.blocks, rom)
-    if soft.luts < built.units * family.worth:
-        return soft
+    hard = in_blocks(width, depth, family.blocks, family, rom=rom)
+    return soft if soft.luts < hard.blocks * family.worth else hard
+
+
+def in_blocks(width: int, depth: int, rams: Sequence[Ram], family: Family, *, rom: bool = False) -> Placement:
+    """Where a memory lies in the blocks given."""
+    built = _built(width, depth, rams, rom)
     return Placement(
         width,
         depth,

@@ -49,23 +49,29 @@ Price = Callable[[Option], tuple[float, int]]
 
 @dataclass(frozen=True)
 class Limits:
-    """What a plan may take: lanes, look-up tables, memory blocks by kind; None where it does not matter."""
+    """What a plan may take: lanes, look-up tables, memory blocks by kind; None where it does not matter.
+
+    `most_blocks` is what all kinds together can stand in for.
+    """
 
     lanes: int | None = None
     luts: int | None = None
     blocks: Mapping[str, int] | None = None
+    most_blocks: int | None = None
 
     @classmethod
     def of(cls, device: Target, lut_share: float) -> Limits:
         """A device's, of its look-up tables the part `lut_share`."""
-        return cls(luts=int(lut_share * device.luts), blocks=device.blocks)
+        ram, single = device.family.blocks[0], device.single_port
+        most = device.blocks[ram.kind] + (device.blocks[single.kind] * (single.bits // ram.bits) if single else 0)
+        return cls(luts=int(lut_share * device.luts), blocks=device.blocks, most_blocks=most)
 
     def hopeless(self, chosen: Collection[Option]) -> bool:
         """Whether the folded stages alone take more."""
         taken = (
             (self.lanes, sum(option.lanes for option in chosen)),
             (self.luts, sum(option.luts for option in chosen)),
-            (None if self.blocks is None else sum(self.blocks.values()), sum(option.blocks for option in chosen)),
+            (self.most_blocks, sum(option.blocks for option in chosen)),
         )
         return any(most is not None and count > most for most, count in taken)
 

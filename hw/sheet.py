@@ -91,4 +91,9 @@ def interface_sheet(accelerator: Accelerator, name: str) -> str:
         "",
         "A convolution includes the Requantise that follows it. Queues, in words: " + ", ".join(queues) + ".",
     ]
+    if single := accelerator.pipeline.single:
+        lines += [
+            "",
+            f"In blocks with one port: {', '.join(single)}. Yosys uses them where it is told `synth_ice40 -spram`.",
+        ]
     return "\n".join(lines) + "\n"

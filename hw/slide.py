@@ -9,9 +9,10 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 from numpy.typing import NDArray
 
+from .arithmetic import wrap_add
 from .memory import memory, place
 from .resources import Resources, counter, stored
-from .stream import Flow, wrap_add
+from .stream import Flow
 from .target import Family
 from .window import Geometry
 

@@ -19,8 +19,10 @@ from amaranth.lib.wiring import In, Out
 from numpy.typing import ArrayLike, NDArray
 
 from ..model.tensor import Tensor
-from .memory import memory, place
-from .resources import Resources, counter, fifo, level, stored
+from .arithmetic import add, wrap_add
+from .memory import place
+from .resources import Resources, counter, fifo, level
+from .ring import ring
 from .target import Family
 
 
@@ -142,52 +144,37 @@ class Stage(wiring.Component):
         raise NotImplementedError(f"{type(self).__name__} does not say what it takes of a device")
 
 
-def wrap_add(value: Value, step: int, size: int) -> Value:
-    """(value + step) mod size for a value in [0, size)."""
-    step %= size
-    if size & (size - 1) == 0:
-        return (value + step)[: max(1, (size - 1).bit_length())]
-    if step == 1:
-        return Mux(value == size - 1, 0, value + 1)
-    return Mux(value >= size - step, value - (size - step), value + step)
-
-
-def add(total: Signal, change: Value, one: Value) -> Value:
-    """total + change + one, for signed values and a bit, in one carry chain."""
-    bits = len(total)
-    change = Cat(change, change[-1].replicate(bits))[:bits]
-    return (Cat(Const(1, 1), total) + Cat(one, change))[1 : bits + 1].as_signed()
-
-
 class Queue(Stage):
-    """First in, first out, `depth` words exactly; in LUT RAM when shallow, in block RAM when deep.
+    """First in, first out, `depth` words; in LUT RAM when shallow, in block RAM when deep.
+
+    Parameters
+    ----------
+    together : words that all come before the first of them has to leave: those of a pixel where it is not said
 
     Attributes
     ----------
-    placement : where its memory lies
-    deep : the last two words lie in registers, because a block answers a cycle later, and late in that cycle
+    ring : the memory of a deep one; the last two words lie in registers, because a block answers a cycle later, and
+        late in that cycle. In one of pairs there may be room for a word more.
     """
 
-    def __init__(self, flow: Flow, depth: int, family: Family):
+    def __init__(self, flow: Flow, depth: int, family: Family, together: int = 0):
         self.depth, self.family = depth, family
-        self.placement = place(flow.bits, max(1, depth - 2), family)
-        self.deep = bool(self.placement.blocks) or (not family.blocks and depth > 32)
-        if not self.deep:
-            self.placement = place(flow.bits, depth, family, clocked=False)
-        self.latency = 3 if self.deep else 1
-        self.storage = flow.held(depth)
+        deep = place(flow.bits, max(1, depth - 2), family).blocks or (not family.blocks and depth > 32)
+        self.ring = ring(flow.bits, depth - 2, family, together or flow.words) if deep else None
+        self.latency = 3 + self.ring.latency if self.ring else 1
+        self.storage = flow.held(self.ring.size + 2 if self.ring else depth)
         super().__init__(flow, flow)
 
     def resources(self, family: Family) -> Resources:
-        if not self.deep:
+        if not self.ring:
             return fifo(self.source.bits, self.depth, family)
-        size = self.depth - 2
+        size = self.ring.size
         registers = Resources(6, 2 + self.source.bits)
-        return stored(self.placement) + counter(size, family) * 2 + level(size, family) * 2 + registers
+        return self.ring.resources(family) + counter(size, family) + level(size, family) * 2 + registers
 
     def elaborate(self, platform):
         m = Module()
-        if not self.deep:
+        if not self.ring:
             m.submodules.fifo = fifo = SyncFIFO(width=self.source.bits, depth=self.depth)
             m.d.comb += [
                 fifo.w_data.eq(self.i.payload),
@@ -198,10 +185,8 @@ class Queue(Stage):
                 fifo.r_en.eq(self.o.ready),
             ]
             return m
-        size = self.depth - 2
-        m.submodules.memory = words = memory(self.source.bits, size, self.family)
-        write = words.write_port()
-        read = words.read_port()
+        m.submodules.ring = words = self.ring
+        size = words.size
         # Signs say what may move: `waiting` is the words in the memory less one, `filled` the same less its size.
         waiting = Signal(range(-1, size), init=-1)
         filled = Signal(range(-size, 1), init=-size)
@@ -211,24 +196,21 @@ class Queue(Stage):
         move = Signal()
         m.d.comb += [
             self.i.ready.eq(filled[-1]),
-            write.data.eq(self.i.payload),
-            write.en.eq(self.i.valid & self.i.ready),
+            words.data.eq(self.i.payload),
+            words.put.eq(self.i.valid & self.i.ready),
             move.eq(~full | self.o.ready),
-            read.en.eq(~waiting[-1] & (~asked | move)),
+            words.ask.eq(~waiting[-1] & (~asked | move)),
             self.o.payload.eq(held),
             self.o.valid.eq(full),
         ]
-        gone = -read.en
-        m.d.sync += [waiting.eq(add(waiting, gone, write.en)), filled.eq(add(filled, gone, write.en))]
-        for port in (write, read):
-            with m.If(port.en):
-                m.d.sync += port.addr.eq(wrap_add(port.addr, 1, size))
-        with m.If(read.en):
-            m.d.sync += asked.eq(1)
+        gone = -words.ask
+        m.d.sync += [waiting.eq(add(waiting, gone, words.came)), filled.eq(add(filled, gone, words.put))]
+        with m.If(words.ask):
+            m.d.sync += [words.address.eq(wrap_add(words.address, 1, size)), asked.eq(1)]
         with m.Elif(move):
             m.d.sync += asked.eq(0)
         with m.If(move):
-            m.d.sync += [held.eq(read.data), full.eq(asked)]
+            m.d.sync += [held.eq(words.word), full.eq(asked)]
         return m
 
 

