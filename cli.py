@@ -138,7 +138,9 @@ def plan(
     target: Annotated[
         str, typer.Option(metavar="DEVICE", help=f"generic, {', '.join(TARGETS)}; without --fps the fastest that fits.")
     ] = "generic",
-    lut_share: Annotated[float, typer.Option(min=0.01, max=1.0, help="The part of the device's LUTs to use.")] = 0.8,
+    lut_share: Annotated[
+        float, typer.Option(min=0.01, max=1.0, help="The part of the device's LUTs and flip-flops to use.")
+    ] = 0.8,
     output: Annotated[
         Path | None, typer.Option("-o", "--output", metavar="PLAN.toml", help="Where to write the plan.")
     ] = None,

@@ -23,6 +23,7 @@ def points(machines: Sequence[Accelerator], clock: float) -> list[dict[str, floa
     for machine in machines:
         total, lanes = machine.resources, machine.plan.lanes(machine.net)
         row = {"cycles": machine.cycles, "frames_per_second": round(clock * 1e6 / machine.cycles, 1)}
+        row |= {"cells": machine.cells} if machine.plan.family.apart else {}
         row |= {"luts": total.luts, "ffs": total.ffs} | {kind: total.blocks.get(kind, 0) for kind in kinds}
         row |= {"lanes": lanes, "utilisation": round(machine.plan.utilisation(machine.net, machine.cycles), 4)}
         rows.append(row)
@@ -44,25 +45,26 @@ def write(net: Net, target: str, clock: float, lut_share: float, path: Path) -> 
     machines = Planner(net, target).frontier()
     rows = points(machines, clock)
     device = TARGETS.get(target)
+    kind = "logic cells" if device and device.family.apart else "LUTs"
     fits = [device is None or not Limits.of(device, lut_share).lacking(machine) for machine in machines]
 
     figure = Figure(figsize=(7.5, 4.8), layout="constrained")
     axes = figure.subplots()
-    luts, rates = [row["luts"] for row in rows], [row["frames_per_second"] for row in rows]
-    axes.step(luts, rates, where="post", color="#9aa5b1", linewidth=1)
+    cells, rates = [machine.cells for machine in machines], [row["frames_per_second"] for row in rows]
+    axes.step(cells, rates, where="post", color="#9aa5b1", linewidth=1)
     for wanted, colour, label in ((True, "#0b6e99", "fits" if device else None), (False, "#c2410c", "does not fit")):
-        chosen = [(x, y) for x, y, fit in zip(luts, rates, fits, strict=True) if fit is wanted]
+        chosen = [(x, y) for x, y, fit in zip(cells, rates, fits, strict=True) if fit is wanted]
         if chosen:
             axes.plot(*zip(*chosen, strict=True), "o", color=colour, markersize=5, label=label)
     if device:
         axes.axvline(lut_share * device.luts, color="#c2410c", linestyle="--", linewidth=1)
-        label = f" {lut_share:.0%} of {device.name}'s LUTs"
+        label = f" {lut_share:.0%} of {device.name}'s {kind}"
         axes.text(
             lut_share * device.luts, 0.02, label, transform=axes.get_xaxis_transform(), color="#c2410c",
             rotation=90, ha="right", va="bottom", fontsize=8,
         )  # fmt: skip
         axes.legend(frameon=False, loc="upper left")
-    axes.set(xscale="log", yscale="log", xlabel="LUTs, estimated", ylabel=f"frames a second at {clock:g} MHz")
+    axes.set(xscale="log", yscale="log", xlabel=f"{kind}, estimated", ylabel=f"frames a second at {clock:g} MHz")
     for axis in (axes.xaxis, axes.yaxis):
         axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
     axes.set_title(f"{net.weights:,} one-bit weights: rate against area", fontsize=11, loc="left")

@@ -100,12 +100,14 @@ def show(machine: Accelerator, clock: float, console: Console) -> None:
     table.add_row("", "sum", "", "", "", f"{resources.luts:,}", f"{resources.ffs:,}", *blocks, style="bold")
     if device:
         shares = [f"{count / device.blocks[kind]:.0%}" for kind, count in resources.blocks.items()]
-        table.add_row("", f"of {device.name}", "", "", "", f"{resources.luts / device.luts:.0%}", "", *shares)
+        ffs = "" if plan.family.apart else f"{resources.ffs / device.ffs:.0%}"
+        table.add_row("", f"of {device.name}", "", "", "", f"{machine.cells / device.luts:.0%}", ffs, *shares)
     console.print(table)
     lanes = plan.lanes(net)
     work = f"; {lanes:,} lanes, {plan.utilisation(net, machine.cycles):.1%} of their cycles do work" if lanes else ""
     rate = clock * 1e6 / machine.cycles
+    apart = f", {plan.family.apart:.0%} of the flip-flops take a LUT's cell" if plan.family.apart else ""
     console.print(
         f"{machine.cycles:,} cycles a frame: {rate:,.1f} frames a second at {clock:g} MHz{work}; "
-        "resources are estimates"
+        f"resources are estimates{apart}"
     )

@@ -138,6 +138,11 @@ class Accelerator(wiring.Component):
         return total(self.parts.values())
 
     @property
+    def cells(self) -> int:
+        """Look-up tables of the plan's device, and flip-flops that take the place of one."""
+        return self.resources.cells(self.plan.family)
+
+    @property
     def cycles(self) -> int:
         """Cycles a frame takes in steady state: those of the slowest stage."""
         return max(self._units.guard.sink.frame_words, *(stage.cycles for _, stage in self.pipeline.stages))

@@ -34,12 +34,12 @@ WIRED = 10_000
 
 @dataclass(frozen=True)
 class Option:
-    """A folding of one layer: its cycles a frame, its lanes (none of a pool) and what its stage takes."""
+    """A folding of one layer: its cycles a frame, its lanes (none of a pool), its stage's cells and blocks."""
 
     folding: Folding
     cycles: int
     lanes: int
-    luts: int
+    cells: int
     blocks: int
 
 
@@ -49,41 +49,47 @@ Price = Callable[[Option], tuple[float, int]]
 
 @dataclass(frozen=True)
 class Limits:
-    """What a plan may take: lanes, look-up tables, memory blocks by kind; None where it does not matter.
+    """What a plan may take: lanes, look-up tables, flip-flops, memory blocks by kind; None where it does not matter.
 
-    `most_blocks` is what all kinds together can stand in for.
+    cells : look-up tables, and flip-flops that take the place of one
+    most_blocks : what the blocks of all kinds together can stand in for
     """
 
     lanes: int | None = None
-    luts: int | None = None
+    cells: int | None = None
+    ffs: int | None = None
     blocks: Mapping[str, int] | None = None
     most_blocks: int | None = None
 
     @classmethod
     def of(cls, device: Target, lut_share: float) -> Limits:
-        """A device's, of its look-up tables the part `lut_share`."""
+        """A device's, of its look-up tables and flip-flops the part `lut_share`."""
         ram, single = device.family.blocks[0], device.single_port
         most = device.blocks[ram.kind] + (device.blocks[single.kind] * (single.bits // ram.bits) if single else 0)
-        return cls(luts=int(lut_share * device.luts), blocks=device.blocks, most_blocks=most)
+        return cls(None, int(lut_share * device.luts), int(lut_share * device.ffs), device.blocks, most)
 
     def hopeless(self, chosen: Collection[Option]) -> bool:
         """Whether the folded stages alone take more."""
         taken = (
             (self.lanes, sum(option.lanes for option in chosen)),
-            (self.luts, sum(option.luts for option in chosen)),
+            (self.cells, sum(option.cells for option in chosen)),
             (self.most_blocks, sum(option.blocks for option in chosen)),
         )
         return any(most is not None and count > most for most, count in taken)
 
     def lacking(self, machine: Accelerator) -> list[str]:
         """What the machine takes more of, a line each, with the stage that takes most of it."""
-        total, units = machine.resources, machine.parts
+        total, units, family = machine.resources, machine.parts, machine.plan.family
         lacks = []
         if self.lanes is not None and (lanes := machine.plan.lanes(machine.net)) > self.lanes:
             lacks.append(f"{lanes:,} lanes of {self.lanes:,}")
-        if self.luts is not None and total.luts > self.luts:
-            name = max(units, key=lambda name: units[name].luts)
-            lacks.append(f"{total.luts:,} LUTs of {self.luts:,}, most of them in {name}")
+        if self.cells is not None and (cells := machine.cells) > self.cells:
+            name = max(units, key=lambda name: units[name].cells(family))
+            kind = "logic cells" if family.apart else "LUTs"
+            lacks.append(f"{cells:,} {kind} of {self.cells:,}, most of them in {name}")
+        elif self.ffs is not None and total.ffs > self.ffs:
+            name = max(units, key=lambda name: units[name].ffs)
+            lacks.append(f"{total.ffs:,} flip-flops of {self.ffs:,}, most of them in {name}")
         if self.blocks is not None:
             for kind, count in total.blocks.items():
                 if count > self.blocks.get(kind, 0):
@@ -157,10 +163,10 @@ class Planner:
     def _worth(self, layer: BinaryConv | SumPool, t: Tensor, follows: Requantise | None) -> list[Option]:
         """The foldings that no other undercuts in everything, the fastest first."""
         every = [self._option(layer, t, follows, folding) for folding in foldings(layer, t)]
-        every.sort(key=lambda option: (option.cycles, option.luts, option.blocks, option.lanes))
+        every.sort(key=lambda option: (option.cycles, option.cells, option.blocks, option.lanes))
         best: list[Option] = []
         for o in every:
-            if not any(b.luts <= o.luts and b.blocks <= o.blocks and b.lanes <= o.lanes for b in best):
+            if not any(b.cells <= o.cells and b.blocks <= o.blocks and b.lanes <= o.lanes for b in best):
                 best.append(o)
         return best
 
@@ -176,14 +182,14 @@ class Planner:
         else:
             resources = stage.resources(self.family)
         lanes = 0 if isinstance(layer, SumPool) else folding.lanes(layer.stride)
-        return Option(folding, stage.cycles, lanes, resources.luts, sum(resources.blocks.values()))
+        return Option(folding, stage.cycles, lanes, resources.cells(self.family), sum(resources.blocks.values()))
 
     def area(self, scarcity: float = 1.0) -> Price:
         """What an option takes of the device, its blocks `scarcity` times as dear as its look-up tables."""
         if self.device is None:
-            return lambda option: (option.luts, option.cycles)
+            return lambda option: (option.cells, option.cycles)
         luts, blocks = self.device.luts, self.device.blocks[self.family.blocks[0].kind]
-        return lambda option: (option.luts / luts + scarcity * option.blocks / blocks, option.cycles)
+        return lambda option: (option.cells / luts + scarcity * option.blocks / blocks, option.cycles)
 
     def machine(self, cycles: int, price: Price | None = None, limits: Limits | None = None) -> Accelerator | None:
         """The machine of the cheapest plan that takes at most `cycles` a frame, by area where no price is given.
@@ -232,7 +238,7 @@ class Planner:
         """A machine of at most `cycles` a frame within the limits, None where none is found."""
         prices = [self.area(scarcity) for scarcity in ((1.0, 4.0, 0.25, 16.0) if self.device else (1.0,))]
         if limits.lanes is not None:
-            prices = [lambda option: (option.lanes, option.luts)]
+            prices = [lambda option: (option.lanes, option.cells)]
         try:
             machines = (self.machine(cycles, price, limits) for price in prices)
             return next((machine for machine in machines if machine), None)
@@ -262,11 +268,11 @@ class Planner:
         return self.machine(2**62)
 
     def frontier(self, points: int = 32) -> list[Accelerator]:
-        """Machines from the smallest to the fastest, none of which another undercuts in both LUTs and cycles."""
+        """Machines from the smallest to the fastest, none of which another undercuts in both cells and cycles."""
         steps = np.unique(np.geomspace(self.paces[0], self.paces[-1], points).round().astype(int))
         machines = [machine for cycles in steps if (machine := self.within(int(cycles), Limits()))]
         best: list[Accelerator] = []
-        for machine in sorted(machines, key=lambda machine: (machine.resources.luts, machine.cycles)):
+        for machine in sorted(machines, key=lambda machine: (machine.cells, machine.cycles)):
             if not best or machine.cycles < best[-1].cycles:
                 best.append(machine)
         return best

@@ -30,6 +30,10 @@ class Resources:
     def __mul__(self, times: int) -> Resources:
         return Resources(self.luts * times, self.ffs * times, self.memories * times)
 
+    def cells(self, family: Family) -> int:
+        """Look-up tables, and flip-flops that take the place of one."""
+        return round(self.luts + family.apart * self.ffs)
+
     @property
     def blocks(self) -> Mapping[str, int]:
         """Memory blocks by kind."""

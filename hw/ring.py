@@ -92,7 +92,8 @@ class PairRing(Ring):
         even_word = Signal(self.width, reset_less=True)
         pair = Signal(2 * self.width, reset_less=True)
         due = Signal()
-        place = Signal(range(self.size // 2))
+        pairs = self.size // 2
+        place = Signal(range(pairs), init=pairs - 1)
         paired = Signal()
         reading = Signal()
         m.d.comb += [
@@ -106,10 +107,8 @@ class PairRing(Ring):
         with m.If(self.put):
             m.d.sync += [odd.eq(~odd), even_word.eq(self.data)]
         with m.If(paired):
-            m.d.sync += pair.eq(Cat(even_word, self.data))
+            m.d.sync += [pair.eq(Cat(even_word, self.data)), place.eq(wrap_add(place, 1, pairs))]
         m.d.sync += due.eq(paired | (due & reading))
-        with m.If(due & ~reading):
-            m.d.sync += place.eq(wrap_add(place, 1, self.size // 2))
         # Two cycles after its odd word a pair is written, at the latest.
         late = Signal(self.latency)
         m.d.sync += late.eq(Cat(paired, late))

@@ -41,6 +41,8 @@ class Family:
     blocks : its memory blocks for one write and one read port, or initialised and read only
     lut_rams : memories of look-up tables, with a read port without a clock
     worth : look-up tables that a block is worth: a memory that takes fewer lies in them
+    apart : the part of the flip-flops that take a look-up table's place, where a cell has one of each and its
+        flip-flop holds only what its table gives
     single_port : the block with one port and no initial contents that takes the place of others where they run out;
         None where there is none, or none is to be used
     """
@@ -52,16 +54,18 @@ class Family:
     blocks: tuple[Ram, ...] = ()
     lut_rams: tuple[Ram, ...] = ()
     worth: int = 0
+    apart: float = 0.0
     single_port: Ram | None = None
 
 
 @dataclass(frozen=True)
 class Target:
-    """A device: its family, its look-up tables, its memory blocks by kind, and which of them has a single port."""
+    """A device: its family, its look-up tables, its flip-flops, its memory blocks by kind, those with a single port."""
 
     name: str
     family: Family
     luts: int
+    ffs: int
     blocks: Mapping[str, int] = field(default_factory=dict)
     single_port: Ram | None = None
 
@@ -104,7 +108,9 @@ FAMILIES = {
             lut_rams=(Ram("LUT", 6, _shapes(4, 4), cost=4, byte=0),),
             worth=128,
         ),
-        Family("ice40", inputs=4, blocks=(Ram("EBR", 1, _shapes(11, 2, 4, 8, 16), cost=64, byte=1),), worth=64),
+        Family(
+            "ice40", inputs=4, blocks=(Ram("EBR", 1, _shapes(11, 2, 4, 8, 16), cost=64, byte=1),), worth=64, apart=0.5
+        ),
         Family(
             "gowin",
             inputs=4,
@@ -119,15 +125,15 @@ FAMILIES = {
 TARGETS = {
     target.name: target
     for target in (
-        Target("ice40-hx8k", FAMILIES["ice40"], 7680, {"EBR": 32}),
-        Target("ice40-up5k", FAMILIES["ice40"], 5280, {"EBR": 30, "SPRAM": 4}, SPRAM),
-        Target("ecp5-25", FAMILIES["ecp5"], 24288, {"DP16KD": 56}),
-        Target("ecp5-45", FAMILIES["ecp5"], 43848, {"DP16KD": 108}),
-        Target("ecp5-85", FAMILIES["ecp5"], 83640, {"DP16KD": 208}),
-        Target("xc7a35t", FAMILIES["xc7"], 20800, {"RAMB18": 100}),
-        Target("xc7a100t", FAMILIES["xc7"], 63400, {"RAMB18": 270}),
-        Target("xc7z020", FAMILIES["xc7"], 53200, {"RAMB18": 280}),
-        Target("gw1nr-9", FAMILIES["gowin"], 8640, {"BSRAM": 26}),
-        Target("gw2a-18", FAMILIES["gowin"], 20736, {"BSRAM": 46}),
+        Target("ice40-hx8k", FAMILIES["ice40"], 7680, 7680, {"EBR": 32}),
+        Target("ice40-up5k", FAMILIES["ice40"], 5280, 5280, {"EBR": 30, "SPRAM": 4}, SPRAM),
+        Target("ecp5-25", FAMILIES["ecp5"], 24288, 24288, {"DP16KD": 56}),
+        Target("ecp5-45", FAMILIES["ecp5"], 43848, 43848, {"DP16KD": 108}),
+        Target("ecp5-85", FAMILIES["ecp5"], 83640, 83640, {"DP16KD": 208}),
+        Target("xc7a35t", FAMILIES["xc7"], 20800, 41600, {"RAMB18": 100}),
+        Target("xc7a100t", FAMILIES["xc7"], 63400, 126800, {"RAMB18": 270}),
+        Target("xc7z020", FAMILIES["xc7"], 53200, 106400, {"RAMB18": 280}),
+        Target("gw1nr-9", FAMILIES["gowin"], 8640, 6480, {"BSRAM": 26}),
+        Target("gw2a-18", FAMILIES["gowin"], 20736, 15552, {"BSRAM": 46}),
     )
 }

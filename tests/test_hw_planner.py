@@ -129,7 +129,24 @@ def test_the_fastest_for_a_device_fits_it(target):
     machine = Accelerator(NETWORK, plan)
     assert plan.target == target
     assert not Limits.of(device, 0.5).lacking(machine)
-    assert machine.resources.luts <= 0.5 * device.luts
+    total = machine.resources
+    assert total.luts + device.family.apart * total.ffs <= 0.5 * device.luts
+    assert total.ffs <= 0.5 * device.ffs
+
+
+def test_flip_flops_count_where_they_take_cells_and_where_they_run_out():
+    machine = Planner(NETWORK, "ice40-hx8k").machine(50_000)
+    total = machine.resources
+    assert machine.cells == round(total.luts + total.ffs / 2)
+    assert not Limits(cells=machine.cells).lacking(machine)
+    (lack,) = Limits(cells=machine.cells - 1).lacking(machine)
+    assert re.match(rf"{machine.cells:,} logic cells of {machine.cells - 1:,}, most of them in layer_", lack)
+    machine = Planner(NETWORK, "gw2a-18").machine(50_000)
+    total = machine.resources
+    assert machine.cells == total.luts
+    assert not Limits(ffs=total.ffs).lacking(machine)
+    (lack,) = Limits(ffs=total.ffs - 1).lacking(machine)
+    assert re.match(rf"{total.ffs:,} flip-flops of {total.ffs - 1:,}, most of them in layer_", lack)
 
 
 def test_a_rate_is_met_by_the_smallest_plan():

@@ -10,6 +10,7 @@ def test_a_device_has_the_blocks_that_its_family_uses(target):
     assert target.family is FAMILIES[target.family.name]
     assert {block.kind for block in target.family.blocks} <= set(target.blocks)
     assert target.luts > 1000
+    assert target.ffs > target.luts / 2
 
 
 @pytest.mark.parametrize("family", FAMILIES.values(), ids=lambda family: family.name)
