@@ -27,13 +27,6 @@ from bitfold.model.tensor import Tensor
 
 TARGETS = {"xc7": "xc7a35t", "ecp5": "ecp5-85", "ice40": "ice40-hx8k"}
 
-BLOCKS = {
-    "xc7": {"RAMB18E1": 1, "RAMB36E1": 2},
-    "ecp5": {"DP16KD": 1, "PDPW16KD": 1},
-    "ice40": {"SB_RAM40_4K": 1},
-}
-"""Yosys' cells that take a family's memory blocks, and how many."""
-
 
 def weights(*shape: int) -> np.ndarray:
     return np.random.default_rng(sum(shape)).random(shape) < 0.5
@@ -114,7 +107,6 @@ def compare(name: str, net: Net, plan: Plan, family: str, folder: Path) -> dict[
     path = folder / "case.v"
     path.write_text(convert(accelerator, "case_top"))
     found = synthesise(path, "case_top", family)
-    blocks = sum(BLOCKS[family].get(cell, 0) * count for cell, count in found.cells.items())
     return {
         "name": name,
         "family": family,
@@ -124,7 +116,7 @@ def compare(name: str, net: Net, plan: Plan, family: str, folder: Path) -> dict[
         "ffs": found.ffs,
         "ffs_estimated": estimate.ffs,
         "ffs_error": round(estimate.ffs / found.ffs - 1, 4),
-        "blocks": blocks,
+        "blocks": sum(found.blocks.values()),
         "blocks_estimated": sum(estimate.blocks.values()),
     }
 

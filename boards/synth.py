@@ -23,6 +23,16 @@ SCRIPTS = {
 }
 """Yosys' command for each family, multipliers switched off where it would look for them, all memories allowed."""
 
+BLOCKS = {
+    "RAMB18E1": ("RAMB18", 1),
+    "RAMB36E1": ("RAMB18", 2),
+    "DP16KD": ("DP16KD", 1),
+    "PDPW16KD": ("DP16KD", 1),
+    "SB_RAM40_4K": ("EBR", 1),
+    "SB_SPRAM256KA": ("SPRAM", 1),
+} | dict.fromkeys(("SDPB", "SDPX9B", "DPB", "DPX9B", "SP", "SPX9", "pROM", "pROMX9"), ("BSRAM", 1))
+"""Cells of memory blocks: the block as a device counts it, and how many of it a cell takes."""
+
 MULTIPLIER = re.compile(r"DSP|MULT|MAC16")
 """Cells that multiply, in any family."""
 
@@ -48,6 +58,10 @@ class Netlist:
     def ffs(self) -> int:
         return ffs(self.cells)
 
+    @property
+    def blocks(self) -> dict[str, int]:
+        return blocks(self.cells)
+
 
 def luts(family: str, cells: Mapping[str, int]) -> int:
     """Look-up tables, with those that a carry chain or a memory takes.
@@ -71,6 +85,15 @@ def luts(family: str, cells: Mapping[str, int]) -> int:
 def ffs(cells: Mapping[str, int]) -> int:
     """Flip-flops."""
     return sum(count for name, count in cells.items() if re.match(r"FD[RSCP]E|TRELLIS_FF|SB_DFF|DFF", name))
+
+
+def blocks(cells: Mapping[str, int]) -> dict[str, int]:
+    """Memory blocks by kind."""
+    found: dict[str, int] = {}
+    for cell, (kind, each) in BLOCKS.items():
+        if cells.get(cell):
+            found[kind] = found.get(kind, 0) + each * cells[cell]
+    return found
 
 
 def synthesise(verilog: Path, top: str, family: str, *, keep: str | None = None, netlist: bool = False) -> Netlist:

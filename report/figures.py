@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from ..boards.synth import Netlist, ffs, luts, synthesise
+from ..boards.synth import Netlist, blocks, ffs, luts, synthesise
 from ..hw.accelerator import Accelerator
 from ..hw.build import unit_name
 from ..hw.plan import Folding
@@ -37,10 +37,6 @@ CLOCKS = (25, 50, 100, 200)
 
 LONGEST = 10_000_000
 """Cycles of a simulation whose waveform is read back within minutes."""
-
-BLOCKS = {"RAMB36E1": ("RAMB18", 2), "RAMB18E1": ("RAMB18", 1), "DP16KD": ("DP16KD", 1), "SB_RAM40_4K": ("EBR", 1),
-          "SB_SPRAM256KA": ("SPRAM", 1), "SDPB": ("BSRAM", 1), "DPB": ("BSRAM", 1), "pROM": ("BSRAM", 1)}  # fmt: skip
-"""Cells of memory blocks: the block as a target counts it, and how many of it a cell takes."""
 
 
 @dataclass(frozen=True)
@@ -203,11 +199,7 @@ def declared(resources: Resources) -> tuple[Cost, Memory]:
 
 def cost_of(family: str, cells: Mapping[str, int]) -> Cost:
     """What a netlist's cells cost."""
-    blocks: dict[str, int] = {}
-    for cell, (kind, each) in BLOCKS.items():
-        if cells.get(cell):
-            blocks[kind] = blocks.get(kind, 0) + each * cells[cell]
-    return Cost(luts(family, cells), ffs(cells), blocks)
+    return Cost(luts(family, cells), ffs(cells), blocks(cells))
 
 
 def check(accelerator: Accelerator, frames: int, synth: bool) -> None:

@@ -10,19 +10,11 @@ import pytest
 from amaranth import Elaboratable, Module, Signal
 from amaranth.back import verilog
 
-from bitfold.boards.synth import SCRIPTS, run_tool
+from bitfold.boards.synth import SCRIPTS, blocks, run_tool
 from bitfold.hw.memory import memory, place, varying
 from bitfold.hw.target import FAMILIES
 
 DEVICES = [family for family in FAMILIES.values() if family.blocks]
-
-BLOCKS = {
-    "xc7": {"RAMB18E1": 1, "RAMB36E1": 2},
-    "ecp5": {"DP16KD": 1, "PDPW16KD": 1},
-    "ice40": {"SB_RAM40_4K": 1},
-    "gowin": {"SDPB": 1, "SDPX9B": 1, "DPB": 1, "DPX9B": 1, "SP": 1, "SPX9": 1, "pROM": 1, "pROMX9": 1},
-}
-"""Yosys' cells that take a family's blocks, and how many."""
 
 
 class Memories(Elaboratable):
@@ -63,13 +55,9 @@ def cells(shapes, family, rom, folder: Path) -> dict[str, int]:
     return json.loads((folder / "top.stat").read_text())["design"]["num_cells_by_type"]
 
 
-def blocks(found, family) -> int:
-    return sum(BLOCKS[family.name].get(name, 0) * count for name, count in found.items())
-
-
 def differing(shapes, family, rom, folder) -> dict:
     """{shape: (estimated, counted)} of those whose blocks differ."""
-    found = blocks(cells(shapes, family, rom, folder), family)
+    found = sum(blocks(cells(shapes, family, rom, folder)).values())
     expected = sum(place(*shape, family, rom=rom).blocks for shape in shapes)
     if found != expected:
         if len(shapes) == 1:
