@@ -1,6 +1,8 @@
-"""Sums as circuits."""
+"""Sums as circuits, and the flags that go beside them."""
 
-from amaranth import Cat, Const, Mux, Signal, Value
+from collections.abc import Sequence
+
+from amaranth import Cat, Const, Module, Mux, Signal, Value
 
 
 def wrap_add(value: Value, step: int, size: int) -> Value:
@@ -18,3 +20,34 @@ def add(total: Signal, change: Value, one: Value) -> Value:
     bits = len(total)
     change = Cat(change, change[-1].replicate(bits))[:bits]
     return (Cat(Const(1, 1), total) + Cat(one, change))[1 : bits + 1].as_signed()
+
+
+def tree(
+    m: Module, terms: Sequence[tuple[Value, int]], levels: int, name: str, top: int | None = None
+) -> tuple[Value, int]:
+    """The sum of unsigned terms `levels` cycles later, each level of adders registered; the most it can be.
+
+    terms : at least one, at most 2**levels, each with the most it can be
+    name : what the registers' names begin with
+    top : of all bits; the sum is taken modulo top + 1
+    """
+    for level in range(levels):
+        joined = []
+        for k in range(0, len(terms), 2):
+            pair = terms[k : k + 2]
+            most = sum(most for _, most in pair)
+            most = most if top is None else min(most, top)
+            held = Signal(most.bit_length(), name=f"{name}_{level}_{k // 2}", reset_less=True)
+            m.d.sync += held.eq(sum((value for value, _ in pair[1:]), pair[0][0]))
+            joined.append((held, most))
+        terms = joined
+    return terms[0]
+
+
+def later(m: Module, flag: Value, cycles: int) -> Value:
+    """A bit, `cycles` cycles later."""
+    for cycle in range(1, cycles + 1):
+        held = Signal(name=f"valid{cycle}")
+        m.d.sync += held.eq(flag)
+        flag = held
+    return flag

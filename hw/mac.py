@@ -19,6 +19,7 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 from numpy.typing import NDArray
 
+from .arithmetic import tree
 from .resources import Resources, adder
 from .target import Family
 
@@ -190,13 +191,7 @@ class MacArray(wiring.Component):
                         value = before - ~Cat(term, Const(0, most.bit_length() - len(term)))
                     sums[p][chain] = register(value, most, f"partial{p}_{name}")
 
-        for level in range(self.levels):
-            for p, row in enumerate(sums):
-                joined = [row[c : c + 2] for c in range(0, len(row), 2)]
-                sums[p] = [
-                    register(sum(value for value, _ in pair), sum(most for _, most in pair), f"tree{p}_{level}_{c}")
-                    for c, pair in enumerate(joined)
-                ]
+        totals = [tree(m, row, self.levels, f"tree{p}") for p, row in enumerate(sums)]
 
         flags = [Cat(self.valid, self.valid & self.first, self.valid & self.last)]
         for stage in range(self.latency - 1):
@@ -216,7 +211,7 @@ class MacArray(wiring.Component):
         m.d.comb += self.starting.eq(first)
         m.d.sync += self.done.eq(last)
         with m.If(valid):
-            accumulators = zip(sums, numbers(self.initial, self.pe), numbers(self.results, self.pe), strict=True)
-            for p, ([(total, _)], initial, result) in enumerate(accumulators):
+            accumulators = zip(totals, numbers(self.initial, self.pe), numbers(self.results, self.pe), strict=True)
+            for p, ((total, _), initial, result) in enumerate(accumulators):
                 m.d.sync += result.eq(Mux(firsts[p % len(firsts)], initial, result) + total)
         return m

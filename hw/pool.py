@@ -8,6 +8,7 @@ from amaranth import Cat, Const, Module, Mux, Signal
 from numpy.typing import NDArray
 
 from ..model.layers import GlobalSum, SumPool
+from .arithmetic import later, tree
 from .memory import memory, place
 from .resources import Resources, adder, counter, stored
 from .slide import Sweep
@@ -90,28 +91,16 @@ class SlidingPoolStage(WindowedStage):
         m = Module()
         window, queue = self.frame(m)
         channels = self.source.tensor.channels
-        width = window.read_flow.tensor.bits
+        width, top = window.read_flow.tensor.bits, window.read_flow.tensor.hi - window.read_flow.tensor.lo
         codes = [window.word[start : start + width] for start in range(0, len(window.word), width)]
         sums = []
         for lane in range(self.sink.lanes):
             # The code of a sum is the sum of the codes: both intervals grow by the area.
             at, channel = divmod(lane, channels)
             terms = codes[at * self.area * channels + channel : (at + 1) * self.area * channels : channels]
-            for level in range(self.levels):
-                joined = []
-                for k in range(0, len(terms), 2):
-                    total = sum(terms[k + 1 : k + 2], terms[k])
-                    held = Signal(min(len(total), self.sink.tensor.bits), name=f"sum{lane}_{level}_{k}")
-                    m.d.sync += held.eq(total)
-                    joined.append(held)
-                terms = joined
-            sums.append(Cat(terms[0], Const(0, self.sink.tensor.bits))[: self.sink.tensor.bits])
-        done = window.valid
-        for level in range(self.levels):
-            held = Signal(name=f"valid{level}")
-            m.d.sync += held.eq(done)
-            done = held
-        m.d.comb += [queue.w_data.eq(Cat(sums)), queue.w_en.eq(done)]
+            total, _ = tree(m, [(term, top) for term in terms], self.levels, f"sum{lane}")
+            sums.append(Cat(total, Const(0, self.sink.tensor.bits))[: self.sink.tensor.bits])
+        m.d.comb += [queue.w_data.eq(Cat(sums)), queue.w_en.eq(later(m, window.valid, self.levels))]
         return m
 
 

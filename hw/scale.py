@@ -9,12 +9,14 @@ tree as one more term. All sums are taken modulo the width of the output's codes
 
 import numpy as np
 from amaranth import Cat, Const, Module, Mux, Signal
-from amaranth.lib.fifo import SyncFIFO
+from amaranth.lib import wiring
 from numpy.typing import NDArray
 
 from ..model.layers import Scale
+from .arithmetic import later, tree
 from .constants import ConstantTable
-from .resources import Resources, adder, fifo
+from .resources import Resources, adder
+from .results import ResultQueue
 from .stream import Flow, Stage
 from .target import Family
 
@@ -50,13 +52,12 @@ class ScaleStage(Stage):
         terms = max(len(shifts) + int(more) for shifts, more in zip(self.shifts, added, strict=True))
         self.levels = max(0, terms - 1).bit_length()
         self.latency = self.levels + 1
-        # A word's place is free again a cycle after the word has left.
-        self.credits = self.latency + 1
-        self.storage = source.held(self.credits)
+        self.results = ResultQueue(self.sink, self.latency)
+        self.storage = source.held(self.results.credits)
 
     def resources(self, family: Family) -> Resources:
         width = self.sink.tensor.bits
-        found = fifo(self.sink.bits, self.credits, family) + Resources(6, self.levels + self.credits.bit_length())
+        found = self.results.resources(family) + Resources(3, self.levels)
         for table in self.tables:
             found += table.resources(family)
         sizes = np.abs(self.factors)
@@ -99,19 +100,16 @@ class ScaleStage(Stage):
         width = self.sink.tensor.bits
         m.submodules.factors = factors = self.tables[0]
         m.submodules.constants = constants = self.tables[1]
-        m.submodules.queue = queue = SyncFIFO(width=self.sink.bits, depth=self.credits)
-        free = Signal(range(self.credits + 1), init=self.credits)
+        m.submodules.results = results = self.results
         take = Signal()
         m.d.comb += [
-            self.i.ready.eq(free != 0),
+            self.i.ready.eq(results.room),
             take.eq(self.i.valid & self.i.ready),
             factors.next.eq(take),
             constants.next.eq(take),
-            self.o.valid.eq(queue.r_rdy),
-            self.o.payload.eq(queue.r_data),
-            queue.r_en.eq(self.o.ready),
+            results.enter.eq(take),
         ]
-        m.d.sync += free.eq(free + (self.o.valid & self.o.ready) - take)
+        wiring.connect(m, results.o, wiring.flipped(self.o))
 
         codes = []
         top = (1 << width) - 1
@@ -122,24 +120,7 @@ class ScaleStage(Stage):
             terms = [(Mux(factor[k], code, 0) << k, (1 << k + len(code)) - 1) for k in self.shifts[lane]]
             if self.constants[:, lane].any():
                 terms.append((constants.row[lane].as_unsigned(), top))
-            for level in range(self.levels):
-                joined = []
-                for k in range(0, len(terms), 2):
-                    value, most = terms[k]
-                    if k + 1 < len(terms):
-                        value, most = value + terms[k + 1][0], most + terms[k + 1][1]
-                    most = min(most, top)
-                    held = Signal(most.bit_length(), name=f"sum{lane}_{level}_{k}", reset_less=True)
-                    m.d.sync += held.eq(value)
-                    joined.append((held, most))
-                terms = joined
-            product = terms[0][0] if terms else Const(0)
+            product, _ = tree(m, terms, self.levels, f"sum{lane}", top) if terms else (Const(0), 0)
             codes.append(Cat(product, Const(0, width))[:width])
-
-        done = take
-        for level in range(self.levels):
-            held = Signal(name=f"valid{level}")
-            m.d.sync += held.eq(done)
-            done = held
-        m.d.comb += [queue.w_data.eq(Cat(codes)), queue.w_en.eq(done)]
+        m.d.comb += [results.result.eq(Cat(codes)), results.done.eq(later(m, take, self.levels))]
         return m

@@ -16,6 +16,7 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 from numpy.typing import NDArray
 
+from .arithmetic import later
 from .mac import numbers
 from .resources import Resources
 from .sums import share
@@ -185,12 +186,7 @@ class WiredArray(wiring.Component):
             result = initial + bias - value if negative else value + (initial - bias)
             m.d.comb += end.eq(register(result, signed(self.width), f"result{p}"))
 
-        flag = self.valid
-        for cycle in range(1, self.latency + 1):
-            later = Signal(name=f"valid{cycle}")
-            m.d.sync += later.eq(flag)
-            flag = later
-        m.d.comb += self.done.eq(flag)
+        m.d.comb += self.done.eq(later(m, self.valid, self.latency))
         return m
 
 
