@@ -125,7 +125,7 @@ def measure(name: str, net: Net, plan: Plan, device: str, frequency: float, fold
         "luts": netlist.luts,
         "ffs": netlist.ffs,
         "multipliers": netlist.multipliers,
-        "memories": {name: used for name, (used, _) in median.used.items() if "RAM" in name or name == "DP16KD"},
+        "blocks": netlist.blocks,
         "fmax_mhz": round(median.fmax, 1),
         "fmax_of_seeds": [round(one.fmax, 1) for one in placed],
         "path": median.path,
@@ -150,7 +150,7 @@ def main() -> None:
         print(json.dumps(figures))
         return
     for f in figures:
-        used = ", ".join(f"{count} {name}" for name, count in f["memories"].items())
+        used = ", ".join(f"{count} {name}" for name, count in f["blocks"].items())
         print(
             f"{f['network']} on {f['device']}, {f['lanes']} lanes: {f['fmax_mhz']} MHz (seeds {f['fmax_of_seeds']}), "
             f"{f['luts']} LUTs, {f['ffs']} flip-flops, {f['multipliers']} multipliers, {used}; the longest path:"
