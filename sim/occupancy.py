@@ -10,13 +10,12 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from vcd.reader import TokenKind, tokenize
 
 from ..hw.plan import Plan
 from ..model.net import Net
 from .simulate import Machine, Run, as_frames
 from .stimulus import Progress
-from .taps import signals
+from .taps import rising_edges
 
 IDLE, STALL, TRANSFER = 0, 1, 2
 """What a stream does in a cycle: nothing is offered (valid low), or it waits (ready low), or it moves."""
@@ -89,47 +88,16 @@ def read_states(vcd: Path, names: Sequence[str], clock: str = "clk") -> NDArray[
     A cycle is a rising edge of `clock`, and its state is what stood there just before. KeyError names a signal that
     the waveform lacks.
     """
-    wanted = {clock, *signals(names, PARTS)}
-    codes: dict[str, str] = {}
-    watchers: dict[str, list[int]] = {}
-    value: dict[str, bool] = {}
-    pending: dict[str, bool] = {}
-    starts: list[list[int]] = [[0] for _ in names]
-    states: list[list[int]] = [[IDLE] for _ in names]
-    changed = set(range(len(names)))
+    watchers = {f"{name}_{part}": index for index, name in enumerate(names) for part in PARTS}
+    starts: list[list[int]] = [[] for _ in names]
+    states: list[list[int]] = [[] for _ in names]
     cycles = 0
-
-    def settle() -> None:
-        """All changes of one instant are known: end a cycle if the clock rose, then apply them."""
-        nonlocal cycles
-        if pending.get(codes[clock]) and not value.get(codes[clock]):
-            for index in changed:
-                valid, ready = (value.get(codes[f"{names[index]}_{part}"]) for part in PARTS)
-                starts[index].append(cycles)
-                states[index].append((TRANSFER if ready else STALL) if valid else IDLE)
-            changed.clear()
-            cycles += 1
-        for code in pending:
-            changed.update(watchers.get(code, ()))
-        value.update(pending)
-        pending.clear()
-
-    with vcd.open("rb") as file:
-        for token in tokenize(file):
-            kind = token.kind
-            if kind is TokenKind.CHANGE_SCALAR:
-                pending[token.data.id_code] = token.data.value == "1"
-            elif kind is TokenKind.CHANGE_TIME:
-                settle()
-            elif kind is TokenKind.VAR and token.data.reference in wanted:
-                codes.setdefault(token.data.reference, token.data.id_code)
-            elif kind is TokenKind.ENDDEFINITIONS:
-                if missing := sorted(wanted - codes.keys()):
-                    raise KeyError(f"{vcd} has no signal {missing[0]}")
-                for index, name in enumerate(names):
-                    for part in PARTS:
-                        watchers.setdefault(codes[f"{name}_{part}"], []).append(index)
-    settle()
+    for value, changed in rising_edges(vcd, watchers, clock):
+        for index in {watchers[name] for name in changed if name in watchers} if cycles else range(len(names)):
+            valid, ready = (value.get(f"{names[index]}_{part}") == "1" for part in PARTS)
+            starts[index].append(cycles)
+            states[index].append((TRANSFER if ready else STALL) if valid else IDLE)
+        cycles += 1
     runs = [np.repeat(s, np.diff(at, append=cycles)) for s, at in zip(states, starts, strict=True)]
     return np.array(runs, np.uint8).reshape(len(names), cycles)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -79,6 +79,49 @@ def expose(verilog: str, names: Iterable[str], parts: Sequence[str] = PARTS, clo
     return f"{off}\n{verilog}"
 
 
+def rising_edges(
+    vcd: Path, wanted: Collection[str], clock: str = "clk"
+) -> Iterator[tuple[Mapping[str, int | str], Collection[str]]]:
+    """At each rising edge of `clock`: what stood on the wanted signals just before, and which changed since the last.
+
+    Signals are found by name in any scope; a scalar holds a digit, a vector an integer or, with unknown bits, a text.
+    Both are the same objects each time. KeyError names a signal that the waveform lacks.
+    """
+    codes: dict[str, str] = {}
+    named: dict[str, list[str]] = {}
+    value: dict[str, int | str] = {}
+    changed: set[str] = set()
+    pending: dict[str, int | str] = {}
+
+    def settle() -> Iterator[tuple[Mapping[str, int | str], Collection[str]]]:
+        """All changes of one instant are known: tell if the clock rose, then apply them."""
+        if pending.get(codes[clock]) == "1" and value.get(clock) != "1":
+            yield value, changed
+            changed.clear()
+        for code, new in pending.items():
+            for name in named[code]:
+                value[name] = new
+                changed.add(name)
+        pending.clear()
+
+    with vcd.open("rb") as file:
+        for token in tokenize(file):
+            kind = token.kind
+            if kind is TokenKind.CHANGE_SCALAR or kind is TokenKind.CHANGE_VECTOR:
+                if token.data.id_code in named:
+                    pending[token.data.id_code] = token.data.value
+            elif kind is TokenKind.CHANGE_TIME:
+                yield from settle()
+            elif kind is TokenKind.VAR and (token.data.reference == clock or token.data.reference in wanted):
+                codes.setdefault(token.data.reference, token.data.id_code)
+            elif kind is TokenKind.ENDDEFINITIONS:
+                if missing := sorted({clock, *wanted} - codes.keys()):
+                    raise KeyError(f"{vcd} has no signal {missing[0]}")
+                for name, code in codes.items():
+                    named.setdefault(code, []).append(name)
+    yield from settle()
+
+
 def read(vcd: Path, names: Iterable[str], clock: str = "clk") -> dict[str, Stream]:
     """The streams `names` of a waveform: signals NAME_valid, NAME_ready and NAME_codes of any scope.
 
@@ -86,35 +129,11 @@ def read(vcd: Path, names: Iterable[str], clock: str = "clk") -> dict[str, Strea
     that the waveform lacks.
     """
     streams = {name: Stream() for name in names}
-    wanted = {clock, *signals(streams)}
-    codes: dict[str, str] = {}
-    value: dict[str, int | str] = {}
-    pending: dict[str, int | str] = {}
-
-    def settle() -> None:
-        """All changes of one instant are known: count transfers if the clock rose, then apply them."""
-        if pending.get(codes[clock]) == "1" and value.get(codes[clock]) != "1":
-            for name, stream in streams.items():
-                valid, ready, word = (codes[f"{name}_{part}"] for part in ("valid", "ready", "codes"))
-                stream.valid, stream.ready = value.get(valid) == "1", value.get(ready) == "1"
-                if stream.valid and stream.ready:
-                    stream.words.append(_word(value.get(word, "x")))
-        value.update(pending)
-        pending.clear()
-
-    with vcd.open("rb") as file:
-        for token in tokenize(file):
-            kind = token.kind
-            if kind is TokenKind.VAR and token.data.reference in wanted:
-                codes.setdefault(token.data.reference, token.data.id_code)
-            elif kind is TokenKind.ENDDEFINITIONS:
-                if missing := sorted(wanted - codes.keys()):
-                    raise KeyError(f"{vcd} has no signal {missing[0]}")
-            elif kind is TokenKind.CHANGE_TIME:
-                settle()
-            elif kind is TokenKind.CHANGE_SCALAR or kind is TokenKind.CHANGE_VECTOR:
-                pending[token.data.id_code] = token.data.value
-    settle()
+    for value, _ in rising_edges(vcd, signals(streams), clock):
+        for name, stream in streams.items():
+            stream.valid, stream.ready = value.get(f"{name}_valid") == "1", value.get(f"{name}_ready") == "1"
+            if stream.valid and stream.ready:
+                stream.words.append(_word(value.get(f"{name}_codes", "x")))
     return streams
 
 
