@@ -1,7 +1,7 @@
 # amaranth: UnusedElaboratable=no
 """From layers to stages: the table of contents of the hardware, one plain recursion."""
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from math import ceil, gcd
@@ -218,15 +218,18 @@ class Pipeline:
         dot = path + "." if path else ""
         fork = self.units[f"{name}_fork"] = Fork(end.flow)
         self.links.append((end.port, fork.i))
+        before = len(self.units)
         body = self.grow(self.start(end.flow, fork.o0), layer.body, dot + "body")
+        between = len(self.units)
         skip = self.grow(self.start(end.flow, fork.o1), layer.skip, dot + "skip")
+        units = list(self.units.values())
         skip = self.convert(skip, f"{name}_skip", body.flow.lanes)
-        depth = skip_depth(body, skip)
+        if depth := skip_depth(body, skip):
+            skip = self.queue(skip, f"{name}_queue", depth, _together(skip.flow, units[before:between]))
         if skip.lead > body.lead or (skip.needs > body.early).any():
             # The skip is the slower branch (or is at times): then the body's words have to wait as well.
-            body = self.queue(body, f"{name}_body_queue", skip_depth(skip, body))
-        if depth:
-            skip = self.queue(skip, f"{name}_queue", depth)
+            together = _together(body.flow, units[between:])
+            body = self.queue(body, f"{name}_body_queue", skip_depth(skip, body), together)
         add = self.units[f"{name}_add"] = SaturatingAdd(body.flow, skip.flow, layer)
         self.links += [(body.port, add.body), (skip.port, add.skip)]
         return replace(
@@ -238,6 +241,14 @@ class Pipeline:
             lead=end.lead + end.rate * max(body.lead, skip.lead),
             rate=end.rate * body.rate,
         )
+
+
+def _together(flow: Flow, other: Sequence[wiring.Component]) -> int:
+    """Words that all come to a branch's queue before the first has to leave, with the units of the other branch.
+
+    Those of a pixel where the other branch takes a pixel in before it gives one; else it may hold up the fork.
+    """
+    return flow.words if any(isinstance(unit, WindowedStage) for unit in other) else 1
 
 
 def least_skip_depth(body: End, skip: End) -> int:
@@ -252,9 +263,12 @@ def least_skip_depth(body: End, skip: End) -> int:
 
 
 def skip_depth(body: End, skip: End) -> int:
-    """Words of a skip queue that neither hangs nor ever makes the fork wait for the body's latency."""
+    """Words of a skip queue that neither hangs nor ever makes the fork wait for the body's latency.
+
+    A queue of one word could not take one in the cycle in which it gives one.
+    """
     even = ceil(body.lead / body.rate) + 1
-    return max(least_skip_depth(body, skip), _words(even, body.flow))
+    return max(2, least_skip_depth(body, skip), _words(even, body.flow))
 
 
 def _words(pixels: int, flow: Flow) -> int:

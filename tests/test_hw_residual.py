@@ -1,6 +1,7 @@
 # amaranth: UnusedElaboratable=no
 """The saturating add, and the skip queue: deep enough to run at full rate, one word less than the least hangs."""
 
+from dataclasses import replace
 from itertools import product
 
 import numpy as np
@@ -17,7 +18,18 @@ from bitfold.hw.plan import Folding, Plan, divisors
 from bitfold.hw.planner import balance, fit
 from bitfold.hw.residual import SaturatingAdd
 from bitfold.hw.stream import Flow
-from bitfold.model.layers import BinaryConv, Chain, PadChannels, Requantise, Residual, Scale, SumPool, shifted_relu
+from bitfold.hw.target import TARGETS
+from bitfold.model.layers import (
+    BinaryConv,
+    Chain,
+    GlobalSum,
+    PadChannels,
+    Requantise,
+    Residual,
+    Scale,
+    SumPool,
+    shifted_relu,
+)
 from bitfold.model.net import Net
 from bitfold.model.tensor import Tensor
 
@@ -157,11 +169,41 @@ def test_one_word_less_hangs(block, lanes, cut, monkeypatch):
     assert len(calls) == 1 + ("inside" in block)
 
 
-def test_branches_of_no_lag_need_no_queue():
-    empty = Residual(Chain(), Chain())
-    net = Net(STREAM, Chain((empty,)))
-    machine = Accelerator(net, balance(net, 10**6))
-    batch = images(net, 3)
+CLIP = Requantise(0, -8, 7)
+SHORT = {
+    "neither": Residual(Chain(), Chain()),
+    "body": Residual(Chain((CLIP,)), Chain()),
+    "skip": Residual(Chain(), Chain((CLIP,))),
+    "both": Residual(Chain((CLIP,)), Chain((CLIP,))),
+}
+
+
+@pytest.mark.parametrize("branches", SHORT)
+@pytest.mark.parametrize("lanes", [1, 4, 16])
+@pytest.mark.parametrize("single", [False, True])
+def test_branches_that_hold_few_words_neither_hang_nor_slow(branches, lanes, single, monkeypatch):
+    """Where a queue is a block of memory, its words come later than such a branch's."""
+    if single:
+        monkeypatch.setitem(TARGETS, "ice40-up5k", replace(TARGETS["ice40-up5k"], blocks={"EBR": 0, "SPRAM": 99}))
+    stem = BinaryConv(random_weights((16, 1, 1, 1), 1))
+    net = Net(Tensor(6, 6, 1, -8, 7), Chain((stem, SHORT[branches])))
+    machine = Accelerator(net, Plan({"0": Folding(lanes)}, lanes, target="ice40-up5k" if single else "generic"))
+    batch = images(net, 6)
+    run = run_accelerator(machine, batch)
+    np.testing.assert_array_equal(run.logits, net(batch))
+    assert set(frame_distances(run.cycles, len(run.cycles) // 6)[1:]) == {machine.cycles}
+
+
+def test_no_pairs_wait_where_the_other_branch_holds_up_the_fork(monkeypatch):
+    """The second word of a pair would never come: the first waits for it, and the fork for the first."""
+    monkeypatch.setitem(TARGETS, "ice40-up5k", replace(TARGETS["ice40-up5k"], blocks={"EBR": 0, "SPRAM": 99}))
+    stem = BinaryConv(random_weights((256, 1, 1, 1), 1))
+    tail = (GlobalSum(), CLIP, BinaryConv(random_weights((2, 1, 1, 256), 2)))
+    net = Net(Tensor(3, 3, 1, -8, 7), Chain((stem, SHORT["neither"], CLIP, *tail)))
+    machine = Accelerator(net, Plan({"0": Folding(1), "5": Folding(2, 4)}, target="ice40-up5k"))
+    assert machine.pipeline.single
+    assert machine.parts["layer_1_queue"].blocks["EBR"] > 0
+    batch = images(net, 2)
     np.testing.assert_array_equal(run_accelerator(machine, batch).logits, net(batch))
 
 
