@@ -34,13 +34,17 @@ WIRED = 10_000
 
 @dataclass(frozen=True)
 class Option:
-    """A folding of one layer: its cycles a frame, its lanes (none of a pool), its stage's cells and blocks."""
+    """A folding of one layer: its cycles a frame, its lanes (none of a pool), its stage's cells, blocks and flip-flops.
+
+    Those are 0 where the device has as many flip-flops as look-up tables: there they are not what it lacks.
+    """
 
     folding: Folding
     cycles: int
     lanes: int
     cells: int
     blocks: int
+    ffs: int
 
 
 Price = Callable[[Option], tuple[float, int]]
@@ -163,10 +167,12 @@ class Planner:
     def _worth(self, layer: BinaryConv | SumPool, t: Tensor, follows: Requantise | None) -> list[Option]:
         """The foldings that no other undercuts in everything, the fastest first."""
         every = [self._option(layer, t, follows, folding) for folding in foldings(layer, t)]
-        every.sort(key=lambda option: (option.cycles, option.cells, option.blocks, option.lanes))
+        every.sort(key=lambda option: (option.cycles, option.cells, option.blocks, option.ffs, option.lanes))
         best: list[Option] = []
         for o in every:
-            if not any(b.cells <= o.cells and b.blocks <= o.blocks and b.lanes <= o.lanes for b in best):
+            if not any(
+                b.cells <= o.cells and b.blocks <= o.blocks and b.ffs <= o.ffs and b.lanes <= o.lanes for b in best
+            ):
                 best.append(o)
         return best
 
@@ -174,22 +180,27 @@ class Planner:
         stage = folded_stage(layer, t, follows, replace(folding, wired=False), self.family)
         if folding.wired:
             # The sums that constants share are looked for when the machine is made; how many there will be is
-            # known well enough.
+            # known well enough, and that each bit of them has a register and half as many again delay others.
             width, top = stage.scaler.width, stage.taken.hi - stage.taken.lo
             bits = wired_adder_bits(layer.fan_in, len(layer.weights), top, width) * len(stage.arrays)
-            array = Resources(round(bits * LUTS_PER_ADDER_BIT[self.family.name]))
+            array = Resources(round(bits * LUTS_PER_ADDER_BIT[self.family.name]), round(1.5 * bits))
             resources = stage.outer_resources(self.family) + array
         else:
             resources = stage.resources(self.family)
         lanes = 0 if isinstance(layer, SumPool) else folding.lanes(layer.stride)
-        return Option(folding, stage.cycles, lanes, resources.cells(self.family), sum(resources.blocks.values()))
+        ffs = resources.ffs if self.device and self.device.ffs < self.device.luts else 0
+        return Option(folding, stage.cycles, lanes, resources.cells(self.family), sum(resources.blocks.values()), ffs)
 
     def area(self, scarcity: float = 1.0) -> Price:
         """What an option takes of the device, its blocks `scarcity` times as dear as its look-up tables."""
         if self.device is None:
             return lambda option: (option.cells, option.cycles)
-        luts, blocks = self.device.luts, self.device.blocks[self.family.blocks[0].kind]
-        return lambda option: (option.cells / luts + scarcity * option.blocks / blocks, option.cycles)
+        luts, ffs = self.device.luts, self.device.ffs
+        blocks = self.device.blocks[self.family.blocks[0].kind]
+        return lambda option: (
+            option.cells / luts + option.ffs / ffs + scarcity * option.blocks / blocks,
+            option.cycles,
+        )
 
     def machine(self, cycles: int, price: Price | None = None, limits: Limits | None = None) -> Accelerator | None:
         """The machine of the cheapest plan that takes at most `cycles` a frame, by area where no price is given.
@@ -259,9 +270,9 @@ class Planner:
 
     @cached_property
     def paces(self) -> list[int]:
-        """The cycles a frame that a plan may be asked for, ascending."""
+        """The cycles a frame that a plan may be asked for, ascending; the last are those of the smallest."""
         cycles = {option.cycles for options in self.options.values() for option in options}
-        return sorted(cycles) or [self.net.input.pixels]
+        return sorted({*cycles, self.smallest().cycles})
 
     def smallest(self) -> Accelerator:
         """The machine with the least of everything."""

@@ -2,6 +2,7 @@
 """The planner against brute force, and what it says where nothing fits."""
 
 import re
+from dataclasses import replace
 
 import pytest
 from hypothesis import event, given
@@ -187,3 +188,25 @@ def test_the_frontier_falls_and_rises():
 def test_a_device_nobody_knows():
     with pytest.raises(BadInput, match=r'^no device is called "abacus"; there are '):
         balance(LARGE, 1000, "abacus")
+
+
+def test_flip_flops_have_a_price_where_they_are_scarcer_than_look_up_tables():
+    scarce, plenty = Planner(NETWORK, "gw1nr-9"), Planner(NETWORK, "gw2a-18")
+    options = [option for found in scarce.options.values() for option in found]
+    assert all(option.ffs > 0 for option in options)
+    area = scarce.area()
+    some = options[0]
+    assert area(replace(some, ffs=some.ffs + 100)) > area(some)
+    assert scarce.device.ffs < scarce.device.luts
+    assert plenty.device.ffs < plenty.device.luts
+    assert not any(option.ffs for found in Planner(NETWORK, "ecp5-25").options.values() for option in found)
+
+
+def test_the_smallest_plan_is_tried_where_no_folded_layer_is_as_slow():
+    waiting = Net(Tensor(64, 64, 12, -8, 7), Chain(()))
+    assert Planner(waiting, "ice40-up5k").fastest(Limits()) is not None
+    plan = fit_device(waiting, "ecp5-25")
+    assert not Limits.of(TARGETS["ecp5-25"], 0.8).lacking(Accelerator(waiting, plan))
+    huge = Net(Tensor(128, 128, 12, -8, 7), Chain(()))
+    with pytest.raises(BadInput, match=r"takes 192 EBR of 30, most of them in output_frame; \S+ holds it$"):
+        fit_device(huge, "ice40-up5k")
