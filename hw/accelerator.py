@@ -59,30 +59,31 @@ def _grow(net: Net, plan: Plan, single: Collection[str] = ()) -> _Units:
 
 
 def _fitting(net: Net, plan: Plan) -> _Units:
-    """The units of a network; where blocks run out, as many rings as need be lie in those with one port.
-
-    First those that save most blocks for each with one port.
-    """
+    """The units of a network; where blocks run out, rings lie in as few of those with one port as will do."""
     units, device = _grow(net, plan), TARGETS.get(plan.target)
     if device is None or device.single_port is None:
         return units
     kind, other = plan.family.blocks[0].kind, device.single_port.kind
-    lacking = total(units.parts.values()).blocks.get(kind, 0) - device.blocks[kind]
-    if lacking <= 0:
+
+    def lacking(units: _Units) -> int:
+        return total(units.parts.values()).blocks.get(kind, 0) - device.blocks[kind]
+
+    if (wanted := lacking(units)) <= 0:
         return units
     moved = _grow(net, plan, units.named).parts
-    offers = []
-    for name in units.parts.keys() & moved.keys():
-        before, after = units.parts[name].blocks, moved[name].blocks
-        if cost := after.get(other, 0):
-            saved = before.get(kind, 0) - after.get(kind, 0)
-            offers.append((saved / cost, name, saved, cost))
-    single, left = [], device.blocks[other]
-    for _, name, saved, cost in sorted(offers, reverse=True):
-        if lacking > 0 and cost <= left:
-            single.append(name)
-            lacking, left = lacking - saved, left - cost
-    return _grow(net, plan, single)
+    # For each number of blocks with one port: what most is saved, and by which units.
+    best: list[tuple[int, tuple[str, ...]]] = [(0, ())] * (device.blocks[other] + 1)
+    for name in sorted(units.parts.keys() & moved.keys()):
+        cost = moved[name].blocks.get(other, 0)
+        saved = units.parts[name].blocks.get(kind, 0) - moved[name].blocks.get(kind, 0)
+        if cost and saved > 0:
+            for most in range(len(best) - 1, cost - 1, -1):
+                so_far, names = best[most - cost]
+                best[most] = max(best[most], (so_far + saved, (*names, name)))
+    for saved, names in best:
+        if saved >= wanted and lacking(found := _grow(net, plan, names)) <= 0:
+            return found
+    return _grow(net, plan, best[-1][1])
 
 
 class Accelerator(wiring.Component):

@@ -19,7 +19,7 @@ class Ring(wiring.Component):
     -------
     put : In(1), `data` : In(width), a word comes, and is written behind the one before
     came : Out(1), from the next cycle on one word more can be read
-    ask : In(1), the word at `address` : In(range(size)) is read; connected or not: then in every cycle
+    ask : In(1), the word at `address` : In(range(size)) is read; where nothing drives it, in every cycle
     word : Out(width), what was read, from the cycle after until another is asked for
 
     Attributes
@@ -127,11 +127,14 @@ class PairRing(Ring):
         return m
 
 
-def ring(width: int, size: int, family: Family, together: int) -> Ring:
-    """A ring of `size` words, or one more, in the blocks with one port that the family may have.
+def paired(family: Family, together: int) -> bool:
+    """Whether a ring has pairs: the family has blocks with one port for it, and its words come in twos.
 
     `together` are the words that all come before the first of them is needed; pairs are of those.
     """
-    if family.single_port and together % 2 == 0:
-        return PairRing(width, size + size % 2, family)
-    return Ring(width, size, family)
+    return family.single_port is not None and together % 2 == 0
+
+
+def ring(width: int, size: int, family: Family, together: int) -> Ring:
+    """A ring of `size` words, or one more where it is `paired`."""
+    return PairRing(width, size + size % 2, family) if paired(family, together) else Ring(width, size, family)

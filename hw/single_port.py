@@ -14,10 +14,8 @@ from .memory import in_blocks
 from .resources import Resources, stored
 from .target import Family, Ram
 
-MODULE = "bitfold_single_port"
-
-VERILOG = f"""
-module {MODULE} #(parameter WIDTH = 1, parameter DEPTH = 2) (
+VERILOG = """
+module MODULE #(parameter WIDTH = 1, parameter DEPTH = 2) (
     input clk, input enable, input write, input [$clog2(DEPTH) - 1:0] address, input [WIDTH - 1:0] put,
     output reg [WIDTH - 1:0] got
 );
@@ -27,7 +25,7 @@ module {MODULE} #(parameter WIDTH = 1, parameter DEPTH = 2) (
     if (enable)
       if (write) begin
         words[address] <= put;
-        got <= {{WIDTH{{1'bx}}}};
+        got <= {WIDTH{1'bx}};
       end else
         got <= words[address];
 endmodule
@@ -45,7 +43,8 @@ class SinglePort(wiring.Component):
     put : In(width)
     got : Out(width), the word that was read, until the cycle after the next write; then nothing of use
 
-    A platform that takes files (``add_file``) is given the module in Verilog.
+    A platform that takes files (``add_file``) is given the module in Verilog; its name begins with the platform's
+    ``prefix`` where it has one.
     """
 
     def __init__(self, width: int, depth: int, ram: Ram):
@@ -67,9 +66,10 @@ class SinglePort(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         if hasattr(platform, "add_file"):
-            platform.add_file(f"{MODULE}.v", VERILOG)
+            module = f"{getattr(platform, 'prefix', 'bitfold')}_single_port"
+            platform.add_file(f"{module}.v", VERILOG.replace("MODULE", module))
             m.submodules.block = Instance(
-                MODULE,
+                module,
                 p_WIDTH=self.width,
                 p_DEPTH=self.depth,
                 i_clk=ClockSignal(),

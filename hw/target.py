@@ -78,7 +78,7 @@ def _shapes(address_bits: int, *widths: int) -> Mapping[int, int]:
     return MappingProxyType({width: 1 << address_bits - k for k, width in enumerate(widths)})
 
 
-SPRAM = Ram("SPRAM", 1, _shapes(14, 16), cost=2048, byte=4)
+SPRAM = Ram("SPRAM", 1, _shapes(14, 16), cost=2048, byte=16)
 
 FAMILIES = {
     family.name: family

@@ -17,7 +17,6 @@ from .formats import formats
 from .frames import COUNTER_BITS
 from .plan import Plan
 from .sheet import interface_sheet
-from .single_port import MODULE as SINGLE_PORT
 
 
 class AxiStreamTop(wiring.Component):
@@ -87,9 +86,13 @@ WAIVERS = {
 
 
 class _Files:
-    """The platform for which Verilog is written: it collects the modules that stand beside a machine's own."""
+    """The platform for which Verilog is written: it collects the modules that stand beside a machine's own.
 
-    def __init__(self) -> None:
+    `prefix` begins their names, lest two machines have modules of one name.
+    """
+
+    def __init__(self, prefix: str) -> None:
+        self.prefix = prefix
         self.texts: dict[str, str] = {}
 
     def add_file(self, name: str, text: str) -> None:
@@ -98,14 +101,12 @@ class _Files:
 
 def convert(accelerator: Accelerator, name: str) -> str:
     """The Verilog of a machine behind AxiStreamTop as module `name`, whole and with nothing else."""
-    files = _Files()
+    files = _Files(f"{name}_accelerator")
     top = AxiStreamTop(accelerator)
     text = verilog.convert(top, name=name, platform=files, emit_src=False, strip_internal_attrs=True)
     text += "".join(files.texts.values())
     # Submodules are called after their place, with dots that Verilog would have to escape everywhere.
-    text = re.sub(rf"\\({name}(?:\.\w+)+) ", lambda found: found[1].replace(".", "_") + " ", text)
-    # No two machines share a module's name.
-    return text.replace(SINGLE_PORT, f"{name}_single_port")
+    return re.sub(rf"\\({name}(?:\.\w+)+) ", lambda found: found[1].replace(".", "_") + " ", text)
 
 
 def write(net: Net, plan: Plan, directory: Path, name: str = "bitfold") -> Path:

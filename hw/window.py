@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from .arithmetic import add
 from .resources import Resources, adder
-from .ring import PairRing, ring
+from .ring import PairRing, paired, ring
 from .stream import Flow
 from .target import Family
 
@@ -131,9 +131,10 @@ class Window(wiring.Component):
         self.read_flow = flow.with_zero() if any(geometry.padding) else flow
         self.geometry = geometry
         self.credits = credits
-        # The words of a pair come a few cycles late.
-        pixels = geometry.depth + (2 if family.single_port else 0)
-        self.ring = ring(self.read_flow.bits, pixels * flow.words, family, flow.words if groups else 1)
+        together = flow.words if groups else 1
+        # Words in pairs come a few cycles late.
+        pixels = geometry.depth + 2 * paired(family, together)
+        self.ring = ring(self.read_flow.bits, pixels * flow.words, family, together)
         (kh, kw), f = geometry.kernel, flow.words
         word, kx, ky = Loop(f, 1, 0, 0), Loop(kw, f, 1, 0), Loop(kh, geometry.width * f, 0, 1)
         column = Loop(geometry.out_width, geometry.stride * f, geometry.stride, 0)

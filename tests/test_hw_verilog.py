@@ -83,7 +83,11 @@ def test_files_and_their_names(tmp_path):
 
 def test_a_machine_brings_the_module_of_blocks_with_one_port(tmp_path):
     text = write(*DESIGNS["single port"], tmp_path, "mapper").read_text()
-    assert re.findall(r"^\s*module (\S*single_port\S*)", text, re.MULTILINE) == ["mapper_single_port"]
+    assert re.findall(r"^\s*module (\S*single_port\S*)", text, re.MULTILINE) == ["mapper_accelerator_single_port"]
+    odd = write(*DESIGNS["single port"], tmp_path, "bitfold_single_port").read_text()
+    modules = re.findall(r"^\s*module ([^\s(]+)", odd, re.MULTILINE)
+    assert len(set(modules)) == len(modules)
+    assert {"bitfold_single_port", "bitfold_single_port_accelerator_single_port"} <= set(modules)
     assert "In blocks with one port: output_frame." in (tmp_path / "mapper.md").read_text()
     assert "single_port" not in write(*DESIGNS["everything"], tmp_path).read_text()
     assert "one port" not in (tmp_path / "bitfold.md").read_text()
