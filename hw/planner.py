@@ -272,7 +272,7 @@ class Planner:
     def paces(self) -> list[int]:
         """The cycles a frame that a plan may be asked for, ascending; the last are those of the smallest."""
         cycles = {option.cycles for options in self.options.values() for option in options}
-        return sorted({*cycles, self.smallest().cycles})
+        return sorted({*(cycles or [self.net.input.pixels]), self.smallest().cycles})
 
     def smallest(self) -> Accelerator:
         """The machine with the least of everything."""
