@@ -14,6 +14,7 @@ from functools import cache
 from itertools import pairwise
 
 import numpy as np
+import pytest
 from amaranth import Module, ResetInserter, Signal, Value
 from amaranth.hdl._ir import Fragment, PortDirection, build_netlist
 from amaranth.lib import wiring
@@ -35,7 +36,10 @@ from bitfold.model.net import Net
 from bitfold.model.tensor import Ints, Tensor
 from bitfold.sim.pysim import roomy
 
-SINGLE = replace(FAMILIES["ice40"], single_port=TARGETS["ice40-up5k"].single_port)
+UP5K = "ice40-up5k"
+"""The device that has blocks with one port."""
+
+SINGLE = replace(FAMILIES["ice40"], single_port=TARGETS[UP5K].single_port)
 """A family whose rings lie in blocks with one port, where their words come in pairs."""
 
 EVERY_FAMILY = [*FAMILIES.values(), SINGLE]
@@ -283,6 +287,11 @@ def conv_stage(
 def pool_foldings(layer: SumPool, t: Tensor, *, lanes: int = 512) -> list[Folding]:
     """Legal foldings, the smallest first, those of a sliding window among them where a simulator can bear them."""
     return [fold for fold in foldings(layer, t) if not fold.slides(1) or fold.lanes(layer.stride) <= lanes]
+
+
+def tight(monkeypatch: pytest.MonkeyPatch, **blocks: int) -> None:
+    """Let the UP5K have other numbers of blocks."""
+    monkeypatch.setitem(TARGETS, UP5K, replace(TARGETS[UP5K], blocks=blocks))
 
 
 @st.composite

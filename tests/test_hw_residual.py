@@ -1,14 +1,24 @@
 # amaranth: UnusedElaboratable=no
 """The saturating add, and the skip queue: deep enough to run at full rate, one word less than the least hangs."""
 
-from dataclasses import replace
 from itertools import product
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from machines import HangError, drive, examples, frame_distances, pack, random_frames, run_accelerator, unpack
+from machines import (
+    UP5K,
+    HangError,
+    drive,
+    examples,
+    frame_distances,
+    pack,
+    random_frames,
+    run_accelerator,
+    tight,
+    unpack,
+)
 from strategies import images, pauses, random_weights
 
 import bitfold.hw.build
@@ -18,7 +28,6 @@ from bitfold.hw.plan import Folding, Plan, divisors
 from bitfold.hw.planner import balance, fit
 from bitfold.hw.residual import SaturatingAdd
 from bitfold.hw.stream import Flow
-from bitfold.hw.target import TARGETS
 from bitfold.model.layers import (
     BinaryConv,
     Chain,
@@ -184,10 +193,10 @@ SHORT = {
 def test_branches_that_hold_few_words_neither_hang_nor_slow(branches, lanes, single, monkeypatch):
     """Where a queue is a block of memory, its words come later than such a branch's."""
     if single:
-        monkeypatch.setitem(TARGETS, "ice40-up5k", replace(TARGETS["ice40-up5k"], blocks={"EBR": 0, "SPRAM": 99}))
+        tight(monkeypatch, EBR=0, SPRAM=99)
     stem = BinaryConv(random_weights((16, 1, 1, 1), 1))
     net = Net(Tensor(6, 6, 1, -8, 7), Chain((stem, SHORT[branches])))
-    machine = Accelerator(net, Plan({"0": Folding(lanes)}, lanes, target="ice40-up5k" if single else "generic"))
+    machine = Accelerator(net, Plan({"0": Folding(lanes)}, lanes, target=UP5K if single else "generic"))
     batch = images(net, 6)
     run = run_accelerator(machine, batch)
     np.testing.assert_array_equal(run.logits, net(batch))
@@ -196,11 +205,11 @@ def test_branches_that_hold_few_words_neither_hang_nor_slow(branches, lanes, sin
 
 def test_no_pairs_wait_where_the_other_branch_holds_up_the_fork(monkeypatch):
     """The second word of a pair would never come: the first waits for it, and the fork for the first."""
-    monkeypatch.setitem(TARGETS, "ice40-up5k", replace(TARGETS["ice40-up5k"], blocks={"EBR": 0, "SPRAM": 99}))
+    tight(monkeypatch, EBR=0, SPRAM=99)
     stem = BinaryConv(random_weights((256, 1, 1, 1), 1))
     tail = (GlobalSum(), CLIP, BinaryConv(random_weights((2, 1, 1, 256), 2)))
     net = Net(Tensor(3, 3, 1, -8, 7), Chain((stem, SHORT["neither"], CLIP, *tail)))
-    machine = Accelerator(net, Plan({"0": Folding(1), "5": Folding(2, 4)}, target="ice40-up5k"))
+    machine = Accelerator(net, Plan({"0": Folding(1), "5": Folding(2, 4)}, target=UP5K))
     assert machine.pipeline.single
     assert machine.parts["layer_1_queue"].blocks["EBR"] > 0
     batch = images(net, 2)

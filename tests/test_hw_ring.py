@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from machines import (
     SINGLE,
+    UP5K,
     HangError,
     drive,
     examples,
@@ -21,11 +22,11 @@ from machines import (
     random_frames,
     run_accelerator,
     run_stage,
+    tight,
     unpack,
 )
 from strategies import images, nets, random_weights
 
-import bitfold.hw.target
 from bitfold.boards.synth import synthesise
 from bitfold.hw.accelerator import Accelerator
 from bitfold.hw.conv import ConvStage
@@ -40,8 +41,6 @@ from bitfold.model.layers import BinaryConv, Chain, Requantise, Residual
 from bitfold.model.net import Net
 from bitfold.model.tensor import Tensor
 from bitfold.sim.simulate import check
-
-UP5K = "ice40-up5k"
 
 
 def words_back(unit: Ring, count: int, puts: list[bool], waits: list[int]) -> list[int]:
@@ -137,11 +136,6 @@ def test_rings_move_only_where_blocks_run_out():
     assert large.resources.blocks == {"EBR": large.resources.blocks["EBR"], "SPRAM": 1}
     assert large.resources.blocks["EBR"] <= TARGETS[UP5K].blocks["EBR"]
     assert large.parts["output_frame"].blocks == {"SPRAM": 1}
-
-
-def tight(monkeypatch, **blocks: int) -> None:
-    """Let the UP5K have other numbers of blocks."""
-    monkeypatch.setitem(bitfold.hw.target.TARGETS, UP5K, replace(TARGETS[UP5K], blocks=blocks))
 
 
 def test_the_rings_that_save_most_move_first(monkeypatch):
