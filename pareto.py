@@ -45,7 +45,7 @@ def write(net: Net, target: str, clock: float, lut_share: float, path: Path) -> 
     machines = Planner(net, target).frontier()
     rows = points(machines, clock)
     device = TARGETS.get(target)
-    kind = "logic cells" if device and device.family.apart else "LUTs"
+    kind = device.family.cell if device else "LUTs"
     fits = [device is None or not Limits.of(device, lut_share).lacking(machine) for machine in machines]
 
     figure = Figure(figsize=(7.5, 4.8), layout="constrained")

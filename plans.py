@@ -11,7 +11,6 @@ from rich.table import Table
 from .hw.accelerator import Accelerator
 from .hw.build import unit_name
 from .hw.resources import Resources, total
-from .hw.target import TARGETS
 
 
 @dataclass(frozen=True)
@@ -85,7 +84,7 @@ def figures(machine: Accelerator, clock: float) -> dict[str, object]:
 def show(machine: Accelerator, clock: float, console: Console) -> None:
     """Print the stages and their sum."""
     resources, net, plan = machine.resources, machine.net, machine.plan
-    device = TARGETS.get(plan.target)
+    device = plan.device
     table = Table(box=None)
     for name in ("layer", "stage", "folding"):
         table.add_column(name, no_wrap=name != "folding")

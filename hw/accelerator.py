@@ -15,7 +15,6 @@ from .frames import COUNTER_BITS, VERDICT, Classifier, FrameGate, FrameGuard
 from .plan import Plan
 from .resources import Resources, total
 from .stream import Queue
-from .target import TARGETS
 
 
 @dataclass(frozen=True)
@@ -60,7 +59,7 @@ def _grow(net: Net, plan: Plan, single: Collection[str] = ()) -> _Units:
 
 def _fitting(net: Net, plan: Plan) -> _Units:
     """The units of a network; where blocks run out, rings lie in as few of those with one port as will do."""
-    units, device = _grow(net, plan), TARGETS.get(plan.target)
+    units, device = _grow(net, plan), plan.device
     if device is None or device.single_port is None:
         return units
     kind, other = plan.family.blocks[0].kind, device.single_port.kind

@@ -30,7 +30,7 @@ from .requantise import RequantiseStage
 from .residual import SaturatingAdd
 from .scale import ScaleStage
 from .stream import Flow, Fork, Queue, Stage, converters
-from .target import TARGETS, Family
+from .target import Family
 from .windowed import WindowedStage
 
 
@@ -113,8 +113,8 @@ class Pipeline:
 
     def family(self, name: str) -> Family:
         """Of the plan's device, with the memories that the unit may lie in."""
-        target = TARGETS.get(self.plan.target)
-        return replace(self.plan.family, single_port=target.single_port if target and name in self.single else None)
+        device = self.plan.device
+        return replace(self.plan.family, single_port=device.single_port if device and name in self.single else None)
 
     def start(self, flow: Flow, port: wiring.PureInterface) -> End:
         """The end from which a pipeline, or the branch of a residual, grows."""

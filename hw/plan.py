@@ -16,7 +16,7 @@ from ..model.net import Net
 from ..model.tensor import Tensor
 from ..model.write import write_beside
 from .slide import Sweep
-from .target import FAMILIES, TARGETS, Family
+from .target import FAMILIES, TARGETS, Family, Target
 from .window import Geometry
 
 VERSION = 1
@@ -81,9 +81,14 @@ class Plan:
         object.__setattr__(self, "foldings", MappingProxyType(dict(self.foldings)))
 
     @property
+    def device(self) -> Target | None:
+        """The plan's device; None for Verilog that suits any."""
+        return None if self.target == "generic" else TARGETS[self.target]
+
+    @property
     def family(self) -> Family:
         """The family of the plan's device."""
-        return FAMILIES["generic"] if self.target == "generic" else TARGETS[self.target].family
+        return self.device.family if self.device else FAMILIES["generic"]
 
     def check(self, net: Net) -> None:
         """Raise BadInput unless the plan folds exactly the layers of `net`, each evenly."""

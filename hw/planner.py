@@ -89,8 +89,7 @@ class Limits:
             lacks.append(f"{lanes:,} lanes of {self.lanes:,}")
         if self.cells is not None and (cells := machine.cells) > self.cells:
             name = max(units, key=lambda name: units[name].cells(family))
-            kind = "logic cells" if family.apart else "LUTs"
-            lacks.append(f"{cells:,} {kind} of {self.cells:,}, most of them in {name}")
+            lacks.append(f"{cells:,} {family.cell} of {self.cells:,}, most of them in {name}")
         elif self.ffs is not None and total.ffs > self.ffs:
             name = max(units, key=lambda name: units[name].ffs)
             lacks.append(f"{total.ffs:,} flip-flops of {self.ffs:,}, most of them in {name}")
@@ -272,8 +271,9 @@ class Planner:
     def paces(self) -> list[int]:
         """The cycles a frame that a plan may be asked for, ascending; the last are those of the smallest."""
         cycles = {option.cycles for options in self.options.values() for option in options}
-        return sorted({*(cycles or [self.net.input.pixels]), self.smallest().cycles})
+        return sorted({*(cycles or [self.net.input.pixels]), self.smallest.cycles})
 
+    @cached_property
     def smallest(self) -> Accelerator:
         """The machine with the least of everything."""
         return self.machine(2**62)
@@ -302,7 +302,7 @@ def fit(net: Net, lanes: int) -> Plan:
     planner, limits = Planner(net), Limits(lanes=lanes)
     fastest = planner.fastest(limits)
     if fastest is None:
-        return planner.smallest().plan
+        return planner.smallest.plan
     slower = planner.paces[bisect_right(planner.paces, fastest.cycles) :]
     machines = chain([fastest], (machine for cycles in slower if (machine := planner.within(cycles, limits))))
     busy = (machine for machine in machines if machine.plan.utilisation(net, machine.cycles) >= 0.9)
@@ -320,7 +320,7 @@ def fit_device(net: Net, target: str, lut_share: float = 0.8) -> Plan:
     limits = Limits.of(planner.device, lut_share)
     if found := planner.fastest(limits):
         return found.plan
-    lacks = " and ".join(limits.lacking(planner.smallest()))
+    lacks = " and ".join(limits.lacking(planner.smallest))
     raise BadInput(f"{target} does not hold even the smallest plan, which takes {lacks}; {_larger(net, lut_share)}")
 
 

@@ -57,6 +57,11 @@ class Family:
     apart: float = 0.0
     single_port: Ram | None = None
 
+    @property
+    def cell(self) -> str:
+        """What its area is counted in, in the plural."""
+        return "logic cells" if self.apart else "LUTs"
+
 
 @dataclass(frozen=True)
 class Target:

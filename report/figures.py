@@ -267,7 +267,7 @@ def gather(
     slowest = tuple(unit.name for unit in units if unit.cycles == cycles)
     below = [unit for unit in units if unit.cycles < cycles]
     lanes = plan.lanes(net)
-    target = TARGETS.get(plan.target)
+    target = plan.device
     estimated, memory = declared(accelerator.resources)
     moving = [unit.name for unit in units if not unit.layer]
     around = [part for part in accelerator.parts if part not in pipeline]

@@ -112,7 +112,7 @@ def test_a_network_without_convolutions_has_a_plan():
 
 
 def test_fit_gives_the_smallest_plan_where_none_is_as_small():
-    assert fit(LARGE, 1) == Planner(LARGE).smallest().plan
+    assert fit(LARGE, 1) == Planner(LARGE).smallest.plan
 
 
 NETWORK = wide_resnet(8, 1, Tensor(16, 16, 3, 0, 255, 6))
