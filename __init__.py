@@ -10,7 +10,7 @@ bitfold.check(net, plan, images)                the Verilog in a simulator again
 from .hw.accelerator import Accelerator
 from .hw.plan import Folding, Plan
 from .hw.planner import balance, fit, fit_device, meet
-from .hw.verilog import write as write_verilog
+from .hw.verilog.write import write as write_verilog
 from .model.error import BadInput
 from .model.net import Net
 from .model.tensor import Tensor

@@ -1,5 +1,5 @@
 """``python -m bitfold`` is the `bitfold` command."""
 
-from .cli import main
+from .cli.main import main
 
 main()

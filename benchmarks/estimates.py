@@ -19,7 +19,7 @@ from bitfold.boards.synth import synthesise
 from bitfold.hw.accelerator import Accelerator
 from bitfold.hw.plan import Folding, Plan
 from bitfold.hw.planner import balance
-from bitfold.hw.verilog import convert
+from bitfold.hw.verilog.write import convert
 from bitfold.model import zoo
 from bitfold.model.layers import BinaryConv, Chain, GlobalSum, Layer, PadChannels, Requantise, Residual, SumPool
 from bitfold.model.net import Net

@@ -19,10 +19,10 @@ import numpy as np
 
 from bitfold.boards.place import Placed, place
 from bitfold.boards.synth import synthesise
-from bitfold.hw import verilog
-from bitfold.hw.formats import formats
 from bitfold.hw.plan import Plan
 from bitfold.hw.planner import fit, fit_device
+from bitfold.hw.verilog import write as verilog
+from bitfold.hw.verilog.formats import formats
 from bitfold.model import zoo
 from bitfold.model.layers import BinaryConv, Chain, GlobalSum, Requantise, Residual, shifted_relu
 from bitfold.model.net import Net

@@ -16,10 +16,10 @@ from pathlib import Path
 
 import numpy as np
 
-from bitfold.hw import verilog
 from bitfold.hw.accelerator import Accelerator
-from bitfold.hw.conv import ConvStage
 from bitfold.hw.planner import fit
+from bitfold.hw.stages.conv import ConvStage
+from bitfold.hw.verilog import write as verilog
 from bitfold.model.networks import wide_resnet
 
 

@@ -25,10 +25,10 @@ from cycles import layer
 
 from bitfold.boards.place import place
 from bitfold.boards.synth import Netlist, synthesise
-from bitfold.hw.conv import ConvStage
-from bitfold.hw.mac import MacArray, numbers
-from bitfold.hw.stream import Flow
-from bitfold.hw.target import FAMILIES
+from bitfold.hw.array.mac import MacArray, numbers
+from bitfold.hw.device.target import FAMILIES
+from bitfold.hw.stages.conv import ConvStage
+from bitfold.hw.stream.flow import Flow
 from bitfold.sim.simulate import check
 
 SIMD = PE = WIDTH = 16

@@ -20,9 +20,9 @@ from amaranth.back import verilog
 from amaranth.sim import Simulator
 
 from bitfold.boards.synth import SCRIPTS, synthesise
-from bitfold.hw.mac import numbers
-from bitfold.hw.target import FAMILIES
-from bitfold.hw.wired import WiredArray
+from bitfold.hw.array.mac import numbers
+from bitfold.hw.array.wired import WiredArray
+from bitfold.hw.device.target import FAMILIES
 
 CASES = {"3x3, 16 to 16, 4 bits": (144, 16, 15), "dense, 64 to 64, 8 bits": (64, 64, 255)}
 """Inputs, outputs, largest code."""

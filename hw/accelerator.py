@@ -11,10 +11,10 @@ from amaranth.lib.wiring import Out
 
 from ..model.net import Net
 from .build import Pipeline, Tap
-from .frames import COUNTER_BITS, VERDICT, Classifier, FrameGate, FrameGuard
+from .device.resources import Resources, total
 from .plan import Plan
-from .resources import Resources, total
-from .stream import Queue
+from .stages.frames import COUNTER_BITS, VERDICT, Classifier, FrameGate, FrameGuard
+from .stream.queue import Queue
 
 
 @dataclass(frozen=True)

@@ -22,16 +22,20 @@ from ..model.layers import (
     SumPool,
 )
 from ..model.tensor import Tensor
-from .channels import PadChannelsStage
-from .conv import ConvStage
+from .device.target import Family
 from .plan import Folding, Plan
-from .pool import GlobalSumStage, PixelSumStage, SlidingPoolStage, SumPoolStage
-from .requantise import RequantiseStage
-from .residual import SaturatingAdd
-from .scale import ScaleStage
-from .stream import Flow, Fork, Queue, Stage, converters
-from .target import Family
-from .windowed import WindowedStage
+from .stages.channels import PadChannelsStage
+from .stages.conv import ConvStage
+from .stages.pool import GlobalSumStage, PixelSumStage, SlidingPoolStage, SumPoolStage
+from .stages.requantise import RequantiseStage
+from .stages.residual import SaturatingAdd
+from .stages.scale import ScaleStage
+from .stages.windowed import WindowedStage
+from .stream.converters import converters
+from .stream.flow import Flow
+from .stream.fork import Fork
+from .stream.queue import Queue
+from .stream.stage import Stage
 
 
 @dataclass(frozen=True)

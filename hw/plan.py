@@ -15,9 +15,9 @@ from ..model.layers import BinaryConv, Layer, SumPool, walk
 from ..model.net import Net
 from ..model.tensor import Tensor
 from ..model.write import write_beside
-from .slide import Sweep
-from .target import FAMILIES, TARGETS, Family, Target
-from .window import Geometry
+from .device.target import FAMILIES, TARGETS, Family, Target
+from .window.slide import Sweep
+from .window.window import Geometry
 
 VERSION = 1
 

@@ -22,11 +22,11 @@ from ..model.layers import BinaryConv, Layer, Requantise, SumPool, walk
 from ..model.net import Net
 from ..model.tensor import Tensor
 from .accelerator import Accelerator
+from .array.wired import LUTS_PER_ADDER_BIT, wired_adder_bits
 from .build import folded_stage, unit_name
+from .device.resources import Resources
+from .device.target import TARGETS, Target
 from .plan import Folding, Plan, divisors, problem
-from .resources import Resources
-from .target import TARGETS, Target
-from .wired import LUTS_PER_ADDER_BIT, wired_adder_bits
 
 WIRED = 10_000
 """Most weights of a layer that are wired: up to so many the search for shared sums takes about a second."""

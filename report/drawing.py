@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 from math import log2
 
 from ..hw.accelerator import Accelerator
-from ..hw.residual import SaturatingAdd
-from ..hw.stream import Flow, Fork
+from ..hw.stages.residual import SaturatingAdd
+from ..hw.stream.flow import Flow
+from ..hw.stream.fork import Fork
 from .figures import Figures, Simulation, Unit, links, outputs
 
 WIDTH = 1160

@@ -15,13 +15,16 @@ import numpy as np
 from ..boards.synth import Netlist, blocks, ffs, luts, synthesise
 from ..hw.accelerator import Accelerator
 from ..hw.build import unit_name
+from ..hw.device.resources import Resources, total
+from ..hw.device.target import TARGETS
 from ..hw.plan import Folding
-from ..hw.pool import PixelSumStage
-from ..hw.residual import SaturatingAdd
-from ..hw.resources import Resources, total
-from ..hw.stream import Flow, Fork, Queue, Stage
-from ..hw.target import TARGETS
-from ..hw.verilog import write
+from ..hw.stages.pool import PixelSumStage
+from ..hw.stages.residual import SaturatingAdd
+from ..hw.stream.flow import Flow
+from ..hw.stream.fork import Fork
+from ..hw.stream.queue import Queue
+from ..hw.stream.stage import Stage
+from ..hw.verilog.write import write
 from ..model.error import BadInput
 from ..model.layers import BinaryConv, Chain, Layer, Requantise, Residual, SumPool, walk
 from ..model.tensor import Tensor

@@ -12,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..hw.accelerator import Accelerator
-from ..hw.formats import Formats, formats
 from ..hw.plan import Plan
-from ..hw.verilog import write
+from ..hw.verilog.formats import Formats, formats
+from ..hw.verilog.write import write
 from ..model.error import BadInput
 from ..model.net import Net
 from ..model.tensor import Ints

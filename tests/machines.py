@@ -26,11 +26,12 @@ from hypothesis.strategies import DrawFn
 
 from bitfold.hw.accelerator import Accelerator
 from bitfold.hw.build import folded_stage
-from bitfold.hw.conv import ConvStage
+from bitfold.hw.device.target import FAMILIES, TARGETS, Family
 from bitfold.hw.plan import Folding, Plan, divisors
 from bitfold.hw.planner import foldings
-from bitfold.hw.stream import Flow, Stage
-from bitfold.hw.target import FAMILIES, TARGETS, Family
+from bitfold.hw.stages.conv import ConvStage
+from bitfold.hw.stream.flow import Flow
+from bitfold.hw.stream.stage import Stage
 from bitfold.model.layers import BinaryConv, Layer, Requantise, SumPool, walk
 from bitfold.model.net import Net
 from bitfold.model.tensor import Ints, Tensor

@@ -12,8 +12,8 @@ import pytest
 from rich.console import Console
 from test_cli import bitfold
 
-from bitfold import accuracy
-from bitfold.accuracy import Accuracy, Checked
+from bitfold.cli import accuracy
+from bitfold.cli.accuracy import Accuracy, Checked
 from bitfold.model import zoo
 from bitfold.model.layers import BinaryConv, Chain
 from bitfold.model.net import Net

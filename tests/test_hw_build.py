@@ -14,10 +14,12 @@ from strategies import LAYERS, images, random_weights
 import bitfold.hw
 from bitfold.hw.accelerator import Accelerator
 from bitfold.hw.build import Pipeline
+from bitfold.hw.device.target import FAMILIES
 from bitfold.hw.plan import Folding, Plan
 from bitfold.hw.planner import balance
-from bitfold.hw.stream import Flow, Queue, Stage
-from bitfold.hw.target import FAMILIES
+from bitfold.hw.stream.flow import Flow
+from bitfold.hw.stream.queue import Queue
+from bitfold.hw.stream.stage import Stage
 from bitfold.model.layers import (
     KINDS,
     BinaryConv,
@@ -152,7 +154,7 @@ NO_STREAMS = {
 
 def components():
     """Names of all components of the room."""
-    modules = [import_module(f"bitfold.hw.{info.name}") for info in pkgutil.iter_modules(bitfold.hw.__path__)]
+    modules = [import_module(info.name) for info in pkgutil.walk_packages(bitfold.hw.__path__, "bitfold.hw.")]
     members = {member for module in modules for _, member in inspect.getmembers(module, inspect.isclass)}
     return {
         member.__name__

@@ -9,10 +9,11 @@ from hypothesis import strategies as st
 from machines import Series, examples, frame_distances, pack, random_frames, run_stage, through
 from strategies import pauses, tensors
 
-from bitfold.hw.channels import PadChannelsStage
+from bitfold.hw.device.target import FAMILIES
 from bitfold.hw.plan import divisors
-from bitfold.hw.stream import Flow, Queue
-from bitfold.hw.target import FAMILIES
+from bitfold.hw.stages.channels import PadChannelsStage
+from bitfold.hw.stream.flow import Flow
+from bitfold.hw.stream.queue import Queue
 from bitfold.model.layers import PadChannels
 from bitfold.model.tensor import Tensor
 

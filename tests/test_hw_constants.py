@@ -6,8 +6,8 @@ import pytest
 from amaranth import ClockDomain, Module
 from amaranth.sim import Simulator
 
-from bitfold.hw.constants import ConstantTable, pack_rows
-from bitfold.hw.target import FAMILIES
+from bitfold.hw.array.constants import ConstantTable, pack_rows
+from bitfold.hw.device.target import FAMILIES
 
 
 def test_rows_pack_lane_0_lowest_in_twos_complement():

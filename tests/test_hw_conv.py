@@ -23,11 +23,11 @@ from machines import (
 from strategies import binary_convs, images, pauses, random_weights, requantises, tensors
 
 from bitfold.hw.accelerator import Accelerator
-from bitfold.hw.conv import ConvStage
+from bitfold.hw.device.target import FAMILIES, Family, Ram
 from bitfold.hw.plan import Folding, Plan
-from bitfold.hw.stream import Flow
-from bitfold.hw.target import FAMILIES, Family, Ram
-from bitfold.hw.windowed import credits_for
+from bitfold.hw.stages.conv import ConvStage
+from bitfold.hw.stages.windowed import credits_for
+from bitfold.hw.stream.flow import Flow
 from bitfold.model.layers import BinaryConv, Chain, Requantise, shifted_relu
 from bitfold.model.net import Net
 from bitfold.model.tensor import Tensor

@@ -10,10 +10,10 @@ from machines import beats, drive, examples, pack, plans, random_frames, run_acc
 from strategies import images, random_weights
 
 from bitfold.hw.accelerator import Accelerator
-from bitfold.hw.frames import COUNTER_BITS, Classifier, FrameGate, FrameGuard, sample_shape, value_shape
+from bitfold.hw.device.target import FAMILIES
 from bitfold.hw.planner import balance
-from bitfold.hw.stream import Flow
-from bitfold.hw.target import FAMILIES
+from bitfold.hw.stages.frames import COUNTER_BITS, Classifier, FrameGate, FrameGuard, sample_shape, value_shape
+from bitfold.hw.stream.flow import Flow
 from bitfold.model.layers import BinaryConv, Chain, GlobalSum, Requantise, Residual
 from bitfold.model.net import Net
 from bitfold.model.tensor import Tensor
@@ -170,7 +170,7 @@ def test_all_samples_of_a_byte_become_codes(lo, hi):
 
 
 def test_counters_stop_at_their_largest_value(monkeypatch):
-    monkeypatch.setattr("bitfold.hw.frames.COUNTER_BITS", 2)
+    monkeypatch.setattr("bitfold.hw.stages.frames.COUNTER_BITS", 2)
     guard = FrameGuard(Tensor(1, 2, 1, 0, 1), 1, FAMILIES["generic"])
     short = [1 << 8] * 6
     long = [0, 0, 1 << 8] * 6

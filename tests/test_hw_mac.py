@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from machines import examples
 
-from bitfold.hw.mac import MacArray, numbers
+from bitfold.hw.array.mac import MacArray, numbers
 
 LENGTHS = [1, 3, 1, 1, 2, 5]
 """Words of the dot products of a run."""

@@ -11,8 +11,8 @@ from amaranth import Elaboratable, Module, Signal
 from amaranth.back import verilog
 
 from bitfold.boards.synth import SCRIPTS, blocks, run_tool
-from bitfold.hw.memory import memory, place, varying
-from bitfold.hw.target import FAMILIES
+from bitfold.hw.device.memory import memory, place, varying
+from bitfold.hw.device.target import FAMILIES
 
 DEVICES = [family for family in FAMILIES.values() if family.blocks]
 

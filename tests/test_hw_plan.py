@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from machines import examples, plans
 from strategies import nets, random_weights
 
+from bitfold.hw.device.target import TARGETS
 from bitfold.hw.plan import Folding, Plan, divisors
-from bitfold.hw.target import TARGETS
 from bitfold.model.error import BadInput
 from bitfold.model.layers import BinaryConv, Chain, Requantise, SumPool
 from bitfold.model.net import Net

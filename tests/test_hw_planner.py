@@ -11,9 +11,9 @@ from machines import examples
 from strategies import nets, random_weights
 
 from bitfold.hw.accelerator import Accelerator
+from bitfold.hw.device.target import TARGETS
 from bitfold.hw.plan import Plan
 from bitfold.hw.planner import Limits, Planner, balance, fit, fit_device, foldings, meet
-from bitfold.hw.target import TARGETS
 from bitfold.model.error import BadInput
 from bitfold.model.layers import BinaryConv, Chain, PadChannels, Requantise, Residual, SumPool
 from bitfold.model.net import Net

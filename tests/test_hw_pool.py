@@ -18,10 +18,11 @@ from machines import (
 )
 from strategies import pauses, sum_pools, tensors
 
+from bitfold.hw.device.target import FAMILIES
 from bitfold.hw.plan import divisors
-from bitfold.hw.pool import GlobalSumStage, SumPoolStage
-from bitfold.hw.stream import Flow, Stage
-from bitfold.hw.target import FAMILIES
+from bitfold.hw.stages.pool import GlobalSumStage, SumPoolStage
+from bitfold.hw.stream.flow import Flow
+from bitfold.hw.stream.stage import Stage
 from bitfold.model.layers import GlobalSum, Layer, SumPool
 from bitfold.model.tensor import Tensor
 

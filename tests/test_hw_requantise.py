@@ -8,10 +8,10 @@ from hypothesis import strategies as st
 from machines import evaluate, examples, random_frames, through
 from strategies import pauses, requantises, tensors
 
+from bitfold.hw.device.target import FAMILIES
 from bitfold.hw.plan import divisors
-from bitfold.hw.requantise import RequantiseStage, Scaler, clip_code
-from bitfold.hw.stream import Flow
-from bitfold.hw.target import FAMILIES
+from bitfold.hw.stages.requantise import RequantiseStage, Scaler, clip_code
+from bitfold.hw.stream.flow import Flow
 from bitfold.model.layers import Requantise, shifted_relu
 from bitfold.model.tensor import Tensor
 

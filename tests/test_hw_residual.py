@@ -26,8 +26,8 @@ from bitfold.hw.accelerator import Accelerator
 from bitfold.hw.build import least_skip_depth
 from bitfold.hw.plan import Folding, Plan, divisors
 from bitfold.hw.planner import balance, fit
-from bitfold.hw.residual import SaturatingAdd
-from bitfold.hw.stream import Flow
+from bitfold.hw.stages.residual import SaturatingAdd
+from bitfold.hw.stream.flow import Flow
 from bitfold.model.layers import (
     BinaryConv,
     Chain,

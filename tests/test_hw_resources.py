@@ -1,8 +1,8 @@
 # amaranth: UnusedElaboratable=no
 """What units say they take of a device, against synthesis."""
 
+import pkgutil
 from importlib import import_module
-from pathlib import Path
 from time import perf_counter
 
 import numpy as np
@@ -12,12 +12,12 @@ from amaranth.lib import wiring
 import bitfold.hw
 from bitfold.boards.synth import synthesise
 from bitfold.hw.accelerator import Accelerator
-from bitfold.hw.memory import Placement
+from bitfold.hw.device.memory import Placement
+from bitfold.hw.device.resources import Resources, total
 from bitfold.hw.plan import Folding, Plan
 from bitfold.hw.planner import balance
-from bitfold.hw.resources import Resources, total
-from bitfold.hw.stream import Stage
-from bitfold.hw.verilog import convert
+from bitfold.hw.stream.stage import Stage
+from bitfold.hw.verilog.write import convert
 from bitfold.model import zoo
 from bitfold.model.layers import BinaryConv, Chain, Requantise, SumPool
 from bitfold.model.net import Net
@@ -29,8 +29,8 @@ WHOLES = {"Accelerator", "AxiStreamTop", "WiredArray"}
 
 def units() -> set[type]:
     """All components of hw/."""
-    names = [path.stem for path in Path(bitfold.hw.__path__[0]).glob("*.py") if path.stem != "__init__"]
-    kinds = [value for name in names for value in vars(import_module(f"bitfold.hw.{name}")).values()]
+    modules = [import_module(info.name) for info in pkgutil.walk_packages(bitfold.hw.__path__, "bitfold.hw.")]
+    kinds = [value for module in modules for value in vars(module).values()]
     return {
         kind
         for kind in kinds

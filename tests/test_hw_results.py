@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 from machines import examples, pack, random_frames, run_stage
 from strategies import pauses
 
-from bitfold.hw.results import ResultQueue
-from bitfold.hw.stream import Flow, Stage
+from bitfold.hw.stream.flow import Flow
+from bitfold.hw.stream.results import ResultQueue
+from bitfold.hw.stream.stage import Stage
 from bitfold.model.tensor import Tensor
 
 FLOW = Flow(Tensor(4, 5, 2, 0, 15), 2)

@@ -29,13 +29,14 @@ from strategies import images, nets, random_weights
 
 from bitfold.boards.synth import synthesise
 from bitfold.hw.accelerator import Accelerator
-from bitfold.hw.conv import ConvStage
+from bitfold.hw.device.ring import PairRing, Ring, ring
+from bitfold.hw.device.target import FAMILIES, TARGETS
 from bitfold.hw.plan import Folding
 from bitfold.hw.planner import Planner, fit_device
-from bitfold.hw.ring import PairRing, Ring, ring
-from bitfold.hw.stream import Flow, Queue
-from bitfold.hw.target import FAMILIES, TARGETS
-from bitfold.hw.verilog import convert
+from bitfold.hw.stages.conv import ConvStage
+from bitfold.hw.stream.flow import Flow
+from bitfold.hw.stream.queue import Queue
+from bitfold.hw.verilog.write import convert
 from bitfold.model.error import BadInput
 from bitfold.model.layers import BinaryConv, Chain, Requantise, Residual
 from bitfold.model.net import Net

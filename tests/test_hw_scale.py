@@ -28,12 +28,13 @@ from machines import (
 from strategies import images, pauses, random_weights, scales, tensors
 
 from bitfold.hw.accelerator import Accelerator
-from bitfold.hw.conv import ConvStage
+from bitfold.hw.device.target import FAMILIES
 from bitfold.hw.plan import divisors
 from bitfold.hw.planner import balance
-from bitfold.hw.scale import ScaleStage
-from bitfold.hw.stream import Flow, Stage
-from bitfold.hw.target import FAMILIES
+from bitfold.hw.stages.conv import ConvStage
+from bitfold.hw.stages.scale import ScaleStage
+from bitfold.hw.stream.flow import Flow
+from bitfold.hw.stream.stage import Stage
 from bitfold.model.layers import BinaryConv, Chain, GlobalSum, Requantise, Scale
 from bitfold.model.net import Net
 from bitfold.model.tensor import Tensor

@@ -21,13 +21,13 @@ from machines import (
 from strategies import images, pauses, random_weights
 
 from bitfold.hw.accelerator import Accelerator
+from bitfold.hw.device.target import FAMILIES
 from bitfold.hw.plan import Folding, Plan, divisors
-from bitfold.hw.pool import PixelSumStage, SlidingPoolStage
-from bitfold.hw.slide import Sweep
-from bitfold.hw.stream import Flow
-from bitfold.hw.target import FAMILIES
-from bitfold.hw.window import Geometry
-from bitfold.hw.windowed import WindowedStage
+from bitfold.hw.stages.pool import PixelSumStage, SlidingPoolStage
+from bitfold.hw.stages.windowed import WindowedStage
+from bitfold.hw.stream.flow import Flow
+from bitfold.hw.window.slide import Sweep
+from bitfold.hw.window.window import Geometry
 from bitfold.model.layers import BinaryConv, Chain, GlobalSum, Layer, Requantise, Residual, SumPool, shifted_relu
 from bitfold.model.net import Net
 from bitfold.model.tensor import Tensor

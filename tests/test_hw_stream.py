@@ -20,9 +20,13 @@ from machines import (
     unpack,
 )
 
+from bitfold.hw.device.arithmetic import wrap_add
+from bitfold.hw.device.target import FAMILIES
 from bitfold.hw.plan import divisors
-from bitfold.hw.stream import Flow, Fork, Narrow, Queue, Widen, converters, wrap_add
-from bitfold.hw.target import FAMILIES
+from bitfold.hw.stream.converters import Narrow, Widen, converters
+from bitfold.hw.stream.flow import Flow
+from bitfold.hw.stream.fork import Fork
+from bitfold.hw.stream.queue import Queue
 from bitfold.model.tensor import Tensor
 
 TWELVE = Tensor(2, 3, 12, -5, 9)

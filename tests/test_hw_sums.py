@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from machines import examples
 
-from bitfold.hw.sums import share
+from bitfold.hw.array.sums import share
 
 
 def rebuilt(sums):

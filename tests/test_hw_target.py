@@ -2,7 +2,7 @@
 
 import pytest
 
-from bitfold.hw.target import FAMILIES, TARGETS
+from bitfold.hw.device.target import FAMILIES, TARGETS
 
 
 @pytest.mark.parametrize("target", TARGETS.values(), ids=lambda target: target.name)

@@ -15,7 +15,7 @@ from strategies import random_weights
 
 from bitfold.hw.plan import Folding, Plan
 from bitfold.hw.planner import balance
-from bitfold.hw.verilog import WAIVERS, write
+from bitfold.hw.verilog.write import WAIVERS, write
 from bitfold.model.error import BadInput
 from bitfold.model.layers import BinaryConv, Chain, GlobalSum, PadChannels, Requantise, Residual, SumPool, shifted_relu
 from bitfold.model.net import Net

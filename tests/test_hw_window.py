@@ -10,12 +10,12 @@ from hypothesis import strategies as st
 from machines import HangError, examples, frame_distances, pack, random_frames, run_stage
 from strategies import random_weights, sum_pools, tensors
 
-import bitfold.hw.conv
-from bitfold.hw.conv import ConvStage
+import bitfold.hw.stages.conv
+from bitfold.hw.device.target import FAMILIES
 from bitfold.hw.plan import Folding
-from bitfold.hw.stream import Flow
-from bitfold.hw.target import FAMILIES
-from bitfold.hw.window import Geometry
+from bitfold.hw.stages.conv import ConvStage
+from bitfold.hw.stream.flow import Flow
+from bitfold.hw.window.window import Geometry
 from bitfold.model.layers import BinaryConv
 from bitfold.model.tensor import Tensor
 
@@ -87,7 +87,7 @@ LAYERS = [
 def even_run(layer, less, monkeypatch, frames=6):
     """Distances of frames in steady state, with an even input at the stage's own rate, and the stage's cycles."""
     height, width, kernel, stride, padding, words, _ = layer
-    monkeypatch.setattr(bitfold.hw.conv, "Geometry", lambda *args: Shallow(*args, less=less))
+    monkeypatch.setattr(bitfold.hw.stages.conv, "Geometry", lambda *args: Shallow(*args, less=less))
     t = Tensor(height, width, words, 0, 3)
     conv = BinaryConv(random_weights((1, *kernel, words), 1), stride, padding)
     stage = ConvStage(Flow(t, 1), conv, None, Folding(1, 1), FAMILIES["generic"])

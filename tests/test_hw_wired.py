@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from machines import examples
 
-from bitfold.hw.mac import numbers
-from bitfold.hw.target import FAMILIES
-from bitfold.hw.wired import WiredArray, wired_adder_bits
+from bitfold.hw.array.mac import numbers
+from bitfold.hw.array.wired import WiredArray, wired_adder_bits
+from bitfold.hw.device.target import FAMILIES
 
 SHAPES = {"3x3, 16 to 16": (144, 16, 15), "dense": (64, 64, 255), "first layer": (27, 16, 255), "narrow": (36, 8, 3)}
 

@@ -23,7 +23,7 @@ from bitfold.boards.synth import Netlist
 from bitfold.hw.accelerator import Accelerator
 from bitfold.hw.plan import Folding
 from bitfold.hw.planner import fit
-from bitfold.hw.stream import Queue
+from bitfold.hw.stream.queue import Queue
 from bitfold.model import zoo
 from bitfold.model.error import BadInput
 from bitfold.model.layers import BinaryConv, Chain, Residual

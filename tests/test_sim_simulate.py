@@ -9,7 +9,7 @@ from sim_nets import INPUT, KINDS, images, residual_net
 
 from bitfold.hw.accelerator import Accelerator
 from bitfold.hw.planner import fit
-from bitfold.hw.verilog import write
+from bitfold.hw.verilog.write import write
 from bitfold.model.error import BadInput
 from bitfold.model.layers import trace
 from bitfold.model.net import Net

@@ -1,0 +1,1 @@
+"""The `bitfold` command: one file a command or a family of them."""

@@ -1,0 +1,71 @@
+# amaranth: UnusedElaboratable=no
+"""What commands have in common: their arguments, and what these name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from tokenize import TokenError
+from typing import Annotated, Any
+
+import numpy as np
+import typer
+from numpy.typing import NDArray
+
+from ..hw.plan import Plan
+from ..hw.planner import balance, fit
+from ..model import zoo
+from ..model.error import BadInput
+from ..model.net import Net
+
+DEFAULT_LANES = 1024
+"""The plan where none is asked for: the fastest of at most so many lanes."""
+
+NetArgument = Annotated[
+    str,
+    typer.Argument(metavar="NET", help="A .bitfold file, or the name of a shipped network, such as digits."),
+]
+PlanOption = Annotated[Path | None, typer.Option("--plan", help="Plan file to use.")]
+CyclesOption = Annotated[
+    int | None,
+    typer.Option("--cycles", help="Instead of a plan: the smallest that takes at most so many cycles a frame."),
+]
+DataOption = Annotated[
+    Path | None,
+    typer.Option(metavar="DIR", help="Where the data set's official files are, or are downloaded to."),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")]
+
+
+def net_path(name: str) -> Path:
+    """The file of a network: itself, or that of a shipped one."""
+    path = Path(name)
+    return zoo.path(name) if not path.exists() and name in zoo.names() else path
+
+
+def load_net(name: str) -> Net:
+    """The network of that name or file."""
+    return Net.load(net_path(name))
+
+
+def choose_plan(net: Net, path: Path | None, cycles: int | None) -> Plan:
+    """The plan of a file, or the smallest for so many cycles a frame, or the default."""
+    if path is not None and cycles is not None:
+        raise BadInput("--plan and --cycles exclude each other; give one of them")
+    if path is not None:
+        return Plan.load(path)
+    if cycles is None:
+        return fit(net, DEFAULT_LANES)
+    return balance(net, cycles)
+
+
+def load_images(path: Path) -> NDArray[np.integer[Any]]:
+    """The images of a .npy file; BadInput where it is none."""
+    try:
+        # Mapped, because reading would allocate whatever size the header claims.
+        images = np.lib.format.open_memmap(path, mode="r")
+    except (OSError, ValueError, TypeError, OverflowError, SyntaxError, TokenError) as error:
+        raise BadInput(f"{path}: not a readable .npy file of images: {error}") from None
+    try:
+        return np.array(images)
+    except MemoryError:
+        raise BadInput(f"{path}: {images.nbytes / 1e9:.1f} GB of images do not fit the memory") from None

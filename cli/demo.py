@@ -1,0 +1,26 @@
+"""`bitfold demo`."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from . import demonstration
+from .arguments import JsonOption
+
+
+def demo(
+    output: Annotated[Path, typer.Option("-o", "--output", help="Folder for the Verilog.")] = Path("bitfold-demo"),
+    as_json: JsonOption = False,
+) -> None:
+    """The whole way on the shipped digits network: plan, Verilog, simulation, comparison."""
+    found = demonstration.run(output, Console(stderr=as_json))
+    if as_json:
+        print(json.dumps(dataclasses.asdict(found)))
+    if not found.exact:
+        raise typer.Exit(1)

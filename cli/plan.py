@@ -1,0 +1,71 @@
+# amaranth: UnusedElaboratable=no
+"""`bitfold plan`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from ..hw.accelerator import Accelerator
+from ..hw.device.target import TARGETS
+from ..hw.planner import fit_device, meet
+from ..model.error import BadInput
+from ..model.write import check_place
+from . import pareto as rate_against_area
+from . import plan_table
+from .arguments import JsonOption, NetArgument, load_net
+
+
+def plan(
+    net: NetArgument,
+    fps: Annotated[
+        float | None, typer.Option(metavar="N", help="Frames a second: the smallest plan that gives them.")
+    ] = None,
+    clock: Annotated[float, typer.Option(metavar="MHz", help="The clock that rates are told for.")] = 100.0,
+    target: Annotated[
+        str, typer.Option(metavar="DEVICE", help=f"generic, {', '.join(TARGETS)}; without --fps the fastest that fits.")
+    ] = "generic",
+    lut_share: Annotated[
+        float, typer.Option(min=0.01, max=1.0, help="The part of the device's LUTs and flip-flops to use.")
+    ] = 0.8,
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", metavar="PLAN.toml", help="Where to write the plan.")
+    ] = None,
+    pareto: Annotated[
+        Path | None, typer.Option(metavar="FILE.svg", help="Draw rate against LUTs, and write the points to FILE.csv.")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Plan how far each layer is unrolled: the smallest machine for a rate, or the fastest for a device."""
+    if fps is None and target == "generic" and pareto is None:
+        raise BadInput(
+            "say how fast with --fps and --clock, or where with --target, or ask for the choice with --pareto"
+        )
+    if clock <= 0 or (fps is not None and fps <= 0):
+        raise BadInput("--fps and --clock must be more than 0")
+    network = load_net(net)
+    for place in (output, pareto):
+        if place is not None:
+            check_place(place)
+    console = Console(stderr=True)
+    if pareto is not None:
+        with console.status("planning"):
+            rows = rate_against_area.write(network, target, clock, lut_share, pareto)
+        if as_json:
+            print(json.dumps(rows))
+        else:
+            Console().print(f"{len(rows)} plans drawn in {pareto}, their figures in {pareto.with_suffix('.csv')}")
+        return
+    with console.status("planning"):
+        found = meet(network, fps, clock, target, lut_share) if fps else fit_device(network, target, lut_share)
+        machine = Accelerator(network, found)
+    if output is not None:
+        found.save(output, plan_table.notes(machine))
+    if as_json:
+        print(json.dumps(plan_table.figures(machine, clock)))
+    else:
+        plan_table.show(machine, clock, Console())

@@ -1,0 +1,61 @@
+# amaranth: UnusedElaboratable=no
+"""`bitfold report`."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from ..hw.accelerator import Accelerator
+from ..model.write import check_place, write_beside
+from .arguments import CyclesOption, JsonOption, NetArgument, PlanOption, choose_plan, load_net
+from .progress import bar
+from .tell import tell
+
+
+def report(
+    net: NetArgument,
+    output: Annotated[
+        Path, typer.Option("-o", "--output", metavar="PAGE.html", help="The page; it needs no other file.")
+    ] = Path("report.html"),
+    plan: PlanOption = None,
+    cycles: CyclesOption = None,
+    frames: Annotated[
+        int,
+        typer.Option(min=0, help="Random frames to simulate, for each stage's occupancy over time; 0 leaves it out."),
+    ] = 3,
+    synth: Annotated[
+        bool, typer.Option("--synth", help="Synthesise for the plan's target: measured resources beside the estimates.")
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Write one HTML page about the machine: the pipeline drawn, cost and work of each stage, occupancy over time."""
+    from ..report import figures as figures_of  # here, because no other command needs its libraries
+    from ..report.page import render
+
+    network = load_net(net)
+    accelerator = Accelerator(network, choose_plan(network, plan, cycles))
+    figures_of.check(accelerator, frames, synth)
+    check_place(output)
+    console = Console(stderr=True)
+    netlist = simulation = None
+    if frames:
+        with bar(console, "compiling", "frames") as progress:
+            simulation = figures_of.simulate(accelerator, frames, progress)
+    if synth:
+        with console.status("synthesising"):
+            netlist = figures_of.measure(accelerator)
+    figures = figures_of.gather(Path(net).stem, accelerator, netlist, simulation)
+    write_beside(output, render(figures, accelerator).encode())
+    if as_json:
+        print(json.dumps(dataclasses.asdict(figures)))
+    else:
+        told = {"report": str(output), "cycles_per_frame": figures.cycles, "lanes": figures.lanes}
+        tell({**told, "exact": str(simulation.exact)} if simulation else told, False)
+    if simulation and not simulation.exact:
+        raise typer.Exit(1)

@@ -1,0 +1,52 @@
+"""`bitfold train`."""
+
+from __future__ import annotations
+
+import json
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from ..model.error import BadInput
+from ..model.zoo.tables import percent
+from .arguments import DataOption, JsonOption
+from .tell import tell
+
+
+def train(
+    recipe: Annotated[str, typer.Argument(metavar="RECIPE", help="A .toml file, or a shipped recipe's name.")],
+    output: Annotated[Path, typer.Option("-o", "--output", metavar="NET", help="The network's .bitfold file.")],
+    data: DataOption = None,
+    seed: Annotated[int, typer.Option(min=0, help="Decides weights, order and augmentation.")] = 0,
+    seeds: Annotated[int, typer.Option(min=1, help="Train so many, from that seed on, and compare them.")] = 1,
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    threads: Annotated[
+        int | None, typer.Option(min=1, help="Of a processor; each number gives another network.", show_default="all")
+    ] = None,
+    bf16: Annotated[
+        bool | None, typer.Option("--bf16/--fp32", help="Precision of training.", show_default="what is faster")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Train a recipe's network to its integers; stopped at any moment, the same command goes on."""
+    missing = [name for name in ("torch", "msgspec", "matplotlib", "tensorboard") if not find_spec(name)]
+    if missing:
+        raise BadInput(f"training needs {missing[0]}, which is not installed: pip install 'bitfold[train]'")
+    from ..model.train import command
+
+    job = command.Job(recipe, data, output, seed, seeds, device, threads, bf16)
+    found = command.train(job, Console(stderr=True))
+    if as_json and found:
+        print(json.dumps(found if seeds > 1 else found[0]))
+        return
+    for figures in found:
+        tell(figures, False)
+    errors = [figures["test_error"] for figures in found if "test_error" in figures]
+    if len(errors) > 1:
+        mean = sum(errors) / len(errors)
+        print(
+            f"{len(errors)} seeds: mean {percent(mean)}, minimum {percent(min(errors))}, maximum {percent(max(errors))}"
+        )

@@ -1,0 +1,1 @@
+"""Dot products with 1-bit weights."""

@@ -1,0 +1,77 @@
+"""Rows of constants that come round in a fixed order: offsets, rounding, corrections."""
+
+import numpy as np
+from amaranth import Module, Mux, Signal, signed
+from amaranth.lib import data, wiring
+from amaranth.lib.wiring import In, Out
+from numpy.typing import NDArray
+
+from ..device.memory import alike, memory, place
+from ..device.resources import Resources, counter, stored
+from ..device.target import Family
+
+
+def pack_rows(rows: NDArray[np.int64], width: int) -> list[int]:
+    """Each row of int64 [rows, lanes] as one number of `width`-bit two's complement fields, lane 0 lowest."""
+    mask = (1 << width) - 1
+    return [sum((int(value) & mask) << lane * width for lane, value in enumerate(row)) for row in rows]
+
+
+def table_resources(rows: NDArray[np.int64], width: int, family: Family) -> Resources:
+    """What a ConstantTable takes of a device of the family."""
+    changing = np.bitwise_or.reduce(rows ^ rows[0], axis=0) & (1 << width) - 1
+    bits, count = sum(int(bits).bit_count() for bits in changing), len(rows)
+    if not bits:
+        return Resources()
+    where = place(bits, count, family, rom=True)
+    # A block gives no first row by itself: a multiplexer does until the first is asked for.
+    row = Resources(bits, 1) if where.blocks else Resources(0, alike(bits, count))
+    return stored(where) + counter(count, family) + row
+
+
+class ConstantTable(wiring.Component):
+    """Gives row 0 from reset on and the following row after each cycle with `next`, round and round.
+
+    Parameters
+    ----------
+    rows : int64 [rows, lanes]
+    width : bits of each signed constant
+    family : of the device
+
+    Members
+    -------
+    next : In(1)
+    row : Out(lanes signed constants)
+
+    Attributes
+    ----------
+    words : the rows, as they are stored
+    fields : the constants that occur
+    """
+
+    def __init__(self, rows: NDArray[np.int64], width: int, family: Family):
+        self.rows, self.width, self.family = rows, width, family
+        self.words = pack_rows(rows, width)
+        self.fields = {int(value) for value in rows.flat}
+        self.row_bits = width * rows.shape[1]
+        row = data.ArrayLayout(signed(width), rows.shape[1])
+        super().__init__({"next": In(1), "row": Out(row, init=row.from_bits(self.words[0]))})
+
+    def resources(self, family: Family) -> Resources:
+        """What it takes of a device of the family."""
+        return table_resources(self.rows, self.width, family)
+
+    def elaborate(self, platform):
+        m = Module()
+        count = len(self.words)
+        if len(set(self.words)) > 1:
+            m.submodules.table = table = memory(self.row_bits, count, self.family, self.words)
+            read = table.read_port(domain="comb")
+            following = Signal(range(count), init=1)
+            m.d.comb += read.addr.eq(following)
+            with m.If(self.next):
+                m.d.sync += [
+                    following.eq(Mux(following == count - 1, 0, following + 1)),
+                    self.row.as_value().eq(read.data),
+                ]
+        return m

@@ -1,0 +1,99 @@
+"""What a unit takes of a device, before synthesis: look-up tables, flip-flops, memories.
+
+Each unit declares its own; here are the parts they are made of. The figures are what Yosys makes of such parts where
+they are not on the longest path; there it doubles logic to gain speed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from .memory import Placement, place
+from .target import Family
+
+
+@dataclass(frozen=True)
+class Resources:
+    """Look-up tables (those of memories included), flip-flops, and where the memories lie."""
+
+    luts: int = 0
+    ffs: int = 0
+    memories: tuple[Placement, ...] = ()
+
+    def __add__(self, other: Resources) -> Resources:
+        return Resources(self.luts + other.luts, self.ffs + other.ffs, self.memories + other.memories)
+
+    def __mul__(self, times: int) -> Resources:
+        return Resources(self.luts * times, self.ffs * times, self.memories * times)
+
+    def cells(self, family: Family) -> int:
+        """Look-up tables, and flip-flops that take the place of one."""
+        return round(self.luts + family.apart * self.ffs)
+
+    @property
+    def blocks(self) -> Mapping[str, int]:
+        """Memory blocks by kind."""
+        kinds = {placement.kind: 0 for placement in self.memories if placement.blocks}
+        for placement in self.memories:
+            if placement.blocks:
+                kinds[placement.kind] += placement.blocks
+        return kinds
+
+
+def total(parts: Iterable[Resources]) -> Resources:
+    """All of them together."""
+    return sum(parts, Resources())
+
+
+def stored(where: Placement) -> Resources:
+    """A memory."""
+    return Resources(where.luts, where.ffs, (where,))
+
+
+def adder(bits: int, family: Family) -> int:
+    """LUTs of a sum or difference of two numbers of up to `bits` bits, with a bit more where it may carry."""
+    if family.name == "ecp5":
+        return 2 * -(-(bits + 1) // 2)  # two bits a carry cell
+    return bits + (bits >= 8 and family.inputs == 4)
+
+
+def add_constant(bits: int, family: Family) -> int:
+    """LUTs of a number plus a constant."""
+    return 0 if family.name == "xc7" else adder(bits - 1, family)  # xc7's carry takes the number as it is
+
+
+def equals(bits: int, family: Family) -> int:
+    """LUTs that say whether `bits` bits have one certain value, or whether any is set."""
+    return -(-max(0, bits - 1) // (family.inputs - 1))
+
+
+def clip(lo: int, hi: int, top: int, family: Family) -> int:
+    """LUTs that clip a number from `lo` to `hi` to what lies from 0 to `top`."""
+    bits, wide = max(1, top.bit_length()), max(hi.bit_length(), (-lo - 1).bit_length() if lo < 0 else 0) + 1
+    if hi <= top:
+        return bits if lo < 0 else 0
+    return bits + (adder(wide - 1, family) if family.name == "ecp5" and wide > 5 else equals(wide - bits, family))
+
+
+def counter(values: int, family: Family) -> Resources:
+    """A counter of 0 to `values` - 1 that begins anew, when told to step."""
+    bits = (values - 1).bit_length()
+    wraps = values & (values - 1) != 0
+    if family.inputs == 6 or bits <= 3:
+        luts = bits - (not wraps and bits > 1) + (equals(bits, family) if bits > 5 else 0)
+    else:
+        luts = add_constant(bits, family) + (bits + equals(bits, family) if wraps else 0)
+    return Resources(max(0, luts), bits)
+
+
+def level(top: int, family: Family) -> Resources:
+    """A number from 0 to `top` that goes up and down by one."""
+    bits = top.bit_length()
+    return Resources(bits if family.inputs == 6 or bits <= 3 else 2 * bits + 3, bits)
+
+
+def fifo(width: int, depth: int, family: Family) -> Resources:
+    """Amaranth's SyncFIFO: `depth` words behind a read port without a clock."""
+    memory = stored(place(width, depth, family, clocked=False))
+    return memory + counter(depth, family) * 2 + level(depth, family) + Resources(4)

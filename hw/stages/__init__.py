@@ -1,0 +1,1 @@
+"""One file a kind of layer, and the frames at the ends."""

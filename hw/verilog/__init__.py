@@ -1,0 +1,1 @@
+"""The machine as Verilog, and what goes with it."""

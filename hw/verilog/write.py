@@ -1,0 +1,133 @@
+"""Verilog of a network with AXI4-Stream on both sides, and the sheet that describes its interface."""
+
+import re
+from importlib.metadata import version
+from pathlib import Path
+
+from amaranth import Module
+from amaranth.back import verilog
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
+
+from ...model.error import BadInput
+from ...model.net import Net
+from ...model.write import write_beside
+from ..accelerator import Accelerator
+from ..plan import Plan
+from ..stages.frames import COUNTER_BITS
+from .formats import formats
+from .sheet import interface_sheet
+
+
+class AxiStreamTop(wiring.Component):
+    """An Accelerator behind the plain port names that other tools expect."""
+
+    def __init__(self, accelerator: Accelerator):
+        self.accelerator = accelerator
+        f = formats(accelerator.net, accelerator.plan)
+        super().__init__(
+            {
+                "s_axis_tdata": In(8 * f.in_bytes * f.in_lanes),
+                "s_axis_tvalid": In(1),
+                "s_axis_tready": Out(1),
+                "s_axis_tlast": In(1),
+                "m_axis_tdata": Out(8 * f.out_bytes * f.out_lanes),
+                "m_axis_tvalid": Out(1),
+                "m_axis_tready": In(1),
+                "m_axis_tlast": Out(1),
+                "m_axis_tuser": Out(f.best_bits),
+                "short_frames": Out(COUNTER_BITS),
+                "long_frames": Out(COUNTER_BITS),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        m.submodules.accelerator = inner = self.accelerator
+        m.d.comb += [
+            inner.i.payload.pixel.as_value().eq(self.s_axis_tdata),
+            inner.i.payload.last.eq(self.s_axis_tlast),
+            inner.i.valid.eq(self.s_axis_tvalid),
+            self.s_axis_tready.eq(inner.i.ready),
+            self.m_axis_tdata.eq(inner.o.payload.values.as_value()),
+            self.m_axis_tuser.eq(inner.o.payload.best),
+            self.m_axis_tlast.eq(inner.o.payload.last),
+            self.m_axis_tvalid.eq(inner.o.valid),
+            inner.o.ready.eq(self.m_axis_tready),
+            self.short_frames.eq(inner.short_frames),
+            self.long_frames.eq(inner.long_frames),
+        ]
+        return m
+
+
+KEYWORDS = frozenset(
+    """
+    always and assign automatic begin buf bufif0 bufif1 case casex casez cell cmos config deassign default defparam
+    design disable edge else end endcase endconfig endfunction endgenerate endmodule endprimitive endspecify endtable
+    endtask event for force forever fork function generate genvar highz0 highz1 if ifnone incdir include initial inout
+    input instance integer join large liblist library localparam macromodule medium module nand negedge nmos nor
+    noshowcancelled not notif0 notif1 or output parameter pmos posedge primitive pull0 pull1 pulldown pullup
+    pulsestyle_ondetect pulsestyle_onevent rcmos real realtime reg release repeat rnmos rpmos rtran rtranif0 rtranif1
+    scalared showcancelled signed small specify specparam strong0 strong1 supply0 supply1 table task time tran tranif0
+    tranif1 tri tri0 tri1 triand trior trireg unsigned use vectored wait wand weak0 weak1 while wire wor xnor xor
+    """.split()  # noqa: SIM905  a list of 123 strings is harder to read
+)
+"""The reserved words of Verilog (IEEE 1364-2005, annex B)."""
+
+WAIVERS = {
+    "CASEINCOMPLETE": "a state that no case names keeps its value",
+    "DECLFILENAME": "all modules are in one file",
+    "PROCASSINIT": "registers have a reset and an initial value",
+    "UNUSEDSIGNAL": "streams have named parts that not every stage uses, and taps for simulation",
+    "WIDTHEXPAND": "Yosys writes additions and comparisons of unequal widths, extended as meant",
+    "WIDTHTRUNC": "Yosys writes the test for zero of a whole vector as !vector",
+}
+"""Verilator's warnings about the style of generated code that the file switches off, with the reason."""
+
+
+class _Files:
+    """The platform for which Verilog is written: it collects the modules that stand beside a machine's own.
+
+    `prefix` begins their names, lest two machines have modules of one name.
+    """
+
+    def __init__(self, prefix: str) -> None:
+        self.prefix = prefix
+        self.texts: dict[str, str] = {}
+
+    def add_file(self, name: str, text: str) -> None:
+        self.texts[name] = text
+
+
+def convert(accelerator: Accelerator, name: str) -> str:
+    """The Verilog of a machine behind AxiStreamTop as module `name`, whole and with nothing else."""
+    files = _Files(f"{name}_accelerator")
+    top = AxiStreamTop(accelerator)
+    text = verilog.convert(top, name=name, platform=files, emit_src=False, strip_internal_attrs=True)
+    text += "".join(files.texts.values())
+    # Submodules are called after their place, with dots that Verilog would have to escape everywhere.
+    return re.sub(rf"\\({name}(?:\.\w+)+) ", lambda found: found[1].replace(".", "_") + " ", text)
+
+
+def write(net: Net, plan: Plan, directory: Path, name: str = "bitfold") -> Path:
+    """Write NAME.v, the interface sheet NAME.md and the plan NAME.toml; returns the Verilog's path.
+
+    The same network, plan and name give the same bytes. BadInput where the plan does not suit the network,
+    the name is no Verilog identifier or the folder cannot be written.
+    """
+    if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name) or name in KEYWORDS:
+        raise BadInput(f'the module\'s name "{name}" must be a Verilog identifier and no reserved word')
+    accelerator = Accelerator(net, plan)
+    text = convert(accelerator, name)
+    made_by = f"bitfold {version('bitfold')}, network {net.digest()}, cycles a frame {accelerator.cycles}"
+    header = [f"// {made_by}", "// Interface: see the sheet beside this file."]
+    header += [f"/* verilator lint_off {code} */ // {reason}" for code, reason in WAIVERS.items()]
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise BadInput(f"{directory}: cannot be made: {error.strerror}") from None
+    write_beside(directory / f"{name}.toml", plan.dumps().encode())
+    write_beside(directory / f"{name}.md", interface_sheet(accelerator, name).encode())
+    path = directory / f"{name}.v"
+    write_beside(path, ("\n".join(header) + "\n" + text).encode())
+    return path

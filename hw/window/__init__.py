@@ -1,0 +1,1 @@
+"""Line buffers, and the windows that are read from them."""
