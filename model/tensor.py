@@ -26,6 +26,11 @@ def dtype_for(lo: int, hi: int) -> np.dtype[np.signedinteger]:
     raise BadInput(f"the interval [{lo}, {hi}] does not fit 64 bits")
 
 
+def signed_bits(lo: int, hi: int) -> int:
+    """Width of the narrowest two's complement number that holds [lo, hi]; at least 1."""
+    return max(value.bit_length() for value in (lo if lo >= 0 else ~lo, hi if hi >= 0 else ~hi)) + 1
+
+
 @dataclass(frozen=True)
 class Tensor:
     """A map of integers q in [lo, hi], each standing for the real value q * 2^-frac (DESIGN 2.2).

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from bitfold.model.error import BadInput
-from bitfold.model.tensor import Tensor, dtype_for
+from bitfold.model.tensor import Tensor, dtype_for, signed_bits
 
 
 @pytest.mark.parametrize(
@@ -62,3 +62,12 @@ def test_check_accepts_the_whole_interval_any_integer_dtype_and_no_image():
     for dtype in (np.uint8, np.int64):
         t.check(np.array([0, 3], dtype).reshape(1, 2, 1, 1))
     t.check(np.zeros((0, 2, 1, 1), np.int8))
+
+
+@pytest.mark.parametrize(
+    ("lo", "hi"), [(0, 0), (-1, 0), (-1, -1), (1, 1), (-128, 127), (-129, 0), (0, 128), (5, 7), (-9, -8)]
+)
+def test_signed_bits_hold_the_interval_and_one_fewer_does_not(lo, hi):
+    bits = signed_bits(lo, hi)
+    assert -(1 << bits - 1) <= lo <= hi < 1 << bits - 1
+    assert bits == 1 or not (-(1 << bits - 2) <= lo and hi < 1 << bits - 2)
