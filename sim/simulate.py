@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from ..hw.accelerator import Accelerator
 from ..hw.plan import Plan
 from ..hw.verilog.formats import Formats, formats
-from ..hw.verilog.write import write
+from ..hw.verilog.write import write_machine
 from ..model.error import BadInput
 from ..model.net import Net
 from ..model.tensor import Ints
@@ -75,11 +75,13 @@ class Run:
 class Report:
     """How a run compares with the reference, value by value.
 
+    `ideal_cycles` is what a frame takes in steady state, as the machine declares it.
     `first` is the first layer's first value that differs, or None when all logits agree.
     `waveform` shows it, where one was kept.
     """
 
     run: Run
+    ideal_cycles: int
     images: int
     mismatching_images: int
     mismatching_logits: int
@@ -106,7 +108,7 @@ class Machine:
         self.accelerator = Accelerator(net, plan)
         self.work = work
         if engine != "amaranth":
-            self.verilog = verilog or write(net, plan, build or work)
+            self.verilog = verilog or write_machine(self.accelerator, build or work)
 
     def good(self, frames: Sequence[NDArray[np.integer]]) -> int:
         """How many of the frames are of the right length and must come out."""
@@ -300,6 +302,7 @@ def check(
         classes = expected.argmax(axis=-1).reshape(run.classes.shape)
         report = Report(
             run,
+            machine.accelerator.cycles,
             len(images),
             int(wrong.any(axis=(1, 2, 3)).sum()),
             int(wrong.sum()),

@@ -115,9 +115,14 @@ def write(net: Net, plan: Plan, directory: Path, name: str = "bitfold") -> Path:
     The same network, plan and name give the same bytes. BadInput where the plan does not suit the network,
     the name is no Verilog identifier or the folder cannot be written.
     """
+    return write_machine(Accelerator(net, plan), directory, name)
+
+
+def write_machine(accelerator: Accelerator, directory: Path, name: str = "bitfold") -> Path:
+    """The same of a machine that is there already."""
     if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name) or name in KEYWORDS:
         raise BadInput(f'the module\'s name "{name}" must be a Verilog identifier and no reserved word')
-    accelerator = Accelerator(net, plan)
+    net, plan = accelerator.net, accelerator.plan
     text = convert(accelerator, name)
     made_by = f"bitfold {version('bitfold')}, network {net.digest()}, cycles a frame {accelerator.cycles}"
     header = [f"// {made_by}", "// Interface: see the sheet beside this file."]
