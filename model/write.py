@@ -27,7 +27,7 @@ def write_beside(path: str | os.PathLike[str], content: bytes) -> None:
     A link is followed. BadInput when the file cannot be written.
     """
     place = Path(os.path.realpath(path))
-    beside = place.with_name(f".{place.name}.{secrets.token_hex(4)}")
+    beside = place.with_name(f".bitfold-{secrets.token_hex(4)}")  # the name itself may be as long as names get
     try:
         with open(beside, "xb") as file:
             file.write(content)

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import re
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,9 +23,10 @@ from ..hw.stream.flow import Flow
 from ..hw.stream.fork import Fork
 from ..hw.stream.queue import Queue
 from ..hw.stream.stage import Stage
-from ..hw.verilog.write import write
+from ..hw.verilog.write import write_machine
 from ..model.error import BadInput
 from ..model.layers import BinaryConv, Chain, Layer, Requantise, Residual, SumPool, walk
+from ..model.places import scratch
 from ..model.tensor import Tensor
 from ..sim.occupancy import observe
 from ..sim.stimulus import Progress
@@ -248,20 +248,24 @@ def check(accelerator: Accelerator, frames: int, synth: bool) -> None:
         )
 
 
-def measure(accelerator: Accelerator) -> Netlist:
-    """Synthesise the Verilog for the plan's target, each unit counted by itself; BadInput where Yosys is missing."""
-    net, plan = accelerator.net, accelerator.plan
-    with tempfile.TemporaryDirectory() as folder:
-        path = write(net, plan, Path(folder))
+def measure(accelerator: Accelerator, cache: Path | None = None) -> Netlist:
+    """Synthesise the Verilog for the plan's target, each unit counted by itself; BadInput where Yosys is missing.
+
+    `cache` is a folder for what Yosys keeps between runs, None the user's.
+    """
+    with scratch() as folder:
+        path = write_machine(accelerator, folder, cache=cache)
         keep = " ".join(MODULE + name for name in accelerator.pipeline.units)
-        return synthesise(path, path.stem, plan.family.name, keep=keep)
+        return synthesise(path, path.stem, accelerator.plan.family.name, keep=keep, cache=cache)
 
 
-def simulate(accelerator: Accelerator, frames: int, progress: Progress | None = None) -> Simulation:
-    """Random frames through the Verilog; BadInput where Verilator is missing."""
+def simulate(
+    accelerator: Accelerator, frames: int, progress: Progress | None = None, cache: Path | None = None
+) -> Simulation:
+    """Random frames through the Verilog; `cache` as in ``measure``. BadInput where Verilator is missing."""
     net, t = accelerator.net, accelerator.net.input
     images = np.random.default_rng(0).integers(t.lo, t.hi, (frames, *t.shape), dtype=np.int64, endpoint=True)
-    found = observe(net, accelerator.plan, images, progress=progress)
+    found = observe(net, accelerator.plan, images, cache=cache, progress=progress)
     units = [
         Busy(
             unit.name,

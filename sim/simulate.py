@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,6 +16,7 @@ from ..hw.verilog.formats import Formats, formats
 from ..hw.verilog.write import write_machine
 from ..model.error import BadInput
 from ..model.net import Net
+from ..model.places import scratch
 from ..model.tensor import Ints
 from . import cosim, pysim, taps, verilator
 from .stimulus import Broken, Capture, Progress, Stimulus, frame_beats, unpack
@@ -98,17 +98,18 @@ class Report:
 class Machine:
     """One network's hardware in one engine, ready to run any number of times."""
 
-    def __init__(self, net: Net, plan: Plan, engine: str, build: Path | None, verilog: Path | None, work: Path) -> None:
+    def __init__(self, net: Net, plan: Plan, engine: str, build: Path | None, verilog: Path | None, work: Path,
+                 cache: Path | None = None) -> None:  # fmt: skip
         if engine not in ENGINES:
             raise BadInput(f"there is no engine {engine}; there are {', '.join(ENGINES)}")
         if engine == "amaranth" and verilog is not None:
             raise BadInput("the engine amaranth does not read Verilog; take verilator or icarus")
-        self.net, self.engine, self.build = net, engine, build
+        self.net, self.engine, self.cache = net, engine, cache or build
         self.formats: Formats = formats(net, plan)
         self.accelerator = Accelerator(net, plan)
         self.work = work
         if engine != "amaranth":
-            self.verilog = verilog or write_machine(self.accelerator, build or work)
+            self.verilog = verilog or write_machine(self.accelerator, build or work, cache=cache)
 
     def good(self, frames: Sequence[NDArray[np.integer]]) -> int:
         """How many of the frames are of the right length and must come out."""
@@ -147,9 +148,10 @@ class Machine:
         verilog, paths = self.verilog, [f"accelerator.{path}" for path in shown]
         if paths and self.engine != "icarus":
             verilog = self.work / "exposed.v"
-            verilog.write_text(taps.expose(self.verilog.read_text(), ["accelerator.clk", *paths]))
+            text = self.verilog.read_text(encoding="utf-8")
+            verilog.write_text(taps.expose(text, ["accelerator.clk", *paths]), encoding="utf-8")
         if self.engine == "verilator":
-            return verilator.run(verilog, stimulus, folder=self.build, **common)
+            return verilator.run(verilog, stimulus, folder=self.cache, **common)
         simulator = "icarus" if self.engine == "icarus" else "verilator"
         paths = [f"{taps.TOP}.{path}" for path in paths]
         return cosim.run(verilog, stimulus, simulator=simulator, signals=paths, **common)
@@ -224,6 +226,7 @@ def simulate(
     seed: int = 0,
     waveform: Path | None = None,
     build: Path | None = None,
+    cache: Path | None = None,
     verilog: Path | None = None,
     progress: Progress | None = None,
 ) -> Run:
@@ -236,6 +239,7 @@ def simulate(
     seed : of the pauses
     waveform : VCD to write, of the whole machine and the whole run
     build : folder for Verilog and compiled models; None is a temporary one and the user's cache
+    cache : folder for compiled models alone, and for what Yosys keeps
     verilog : simulate this file, whose top is `bitfold`, instead of the one written for net and plan
     progress : called with (frames that have come out, N) now and then
 
@@ -246,8 +250,8 @@ def simulate(
     Broken : its streams break their contract
     """
     net.input.check(images)
-    with tempfile.TemporaryDirectory() as work:
-        machine = Machine(net, plan, engine, build, verilog, Path(work))
+    with scratch() as work:
+        machine = Machine(net, plan, engine, build, verilog, work, cache)
         return machine.send(as_frames(images), pauses, seed, waveform, progress)
 
 
@@ -265,8 +269,8 @@ def send(
 
     The run goes on for a while after the last of them, and more output is Broken.
     """
-    with tempfile.TemporaryDirectory() as work:
-        return Machine(net, plan, engine, build, None, Path(work)).send(frames, pauses, seed)
+    with scratch() as work:
+        return Machine(net, plan, engine, build, None, work).send(frames, pauses, seed)
 
 
 def as_frames(images: NDArray[np.integer]) -> list[NDArray[np.integer]]:
@@ -285,6 +289,7 @@ def check(
     seed: int = 0,
     waveform: Path | None = None,
     build: Path | None = None,
+    cache: Path | None = None,
     verilog: Path | None = None,
     progress: Progress | None = None,
 ) -> Report:
@@ -295,8 +300,8 @@ def check(
     are named.
     """
     expected = net(images)
-    with tempfile.TemporaryDirectory() as work:
-        machine = Machine(net, plan, engine, build, verilog, Path(work))
+    with scratch() as work:
+        machine = Machine(net, plan, engine, build, verilog, work, cache)
         run = machine.send(as_frames(images), pauses, seed, waveform, progress)
         wrong = run.logits != expected
         classes = expected.argmax(axis=-1).reshape(run.classes.shape)
