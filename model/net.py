@@ -119,7 +119,9 @@ def check_text(text: object, what: str) -> None:
     if len(text) > MAX_TEXT:
         raise BadInput(f'the {what} "{shown}" has {len(text):,} characters; shorten it to {MAX_TEXT:,}')
     if found := commands(text):
-        raise BadInput(f'the {what} "{shown}" holds {found[0].encode("unicode_escape").decode()}; remove it')
+        raise BadInput(
+            f'the {what} "{shown}" holds {found[0].encode("unicode_escape").decode()}; remove that character'
+        )
 
 
 class _Sizes:

@@ -187,7 +187,7 @@ def nest(described, tensors):
         ),
         (
             lambda d, t: d["network"].update(preprocessing="\x1b[2J"),
-            r'the preprocessing "\x1b[2J" holds \x1b; remove it',
+            r'the preprocessing "\x1b[2J" holds \x1b; remove that character',
         ),
         (
             lambda d, t: d["network"]["input"].update(height=1.5),
@@ -465,7 +465,8 @@ def test_a_place_is_refused_before_the_work(tmp_path):
     for place, reason in (
         (tmp_path, "Is a directory"),
         (tmp_path / "absent" / "new", "No such file or directory"),
-        (tmp_path / "file" / "new", "No such file or directory"),
+        (tmp_path / "file" / "new", "Not a directory"),
+        (tmp_path / ("x" * 250), "File name too long"),
     ):
         with pytest.raises(BadInput) as error:
             check_place(place)
