@@ -151,5 +151,5 @@ def test_folders_that_are_missing_or_empty_are_named(tmp_path):
 
 def test_without_pillow_the_extra_is_named(folder, monkeypatch):
     monkeypatch.setitem(sys.modules, "PIL", None)
-    with pytest.raises(BadInput, match=r"pip install 'bitfold\[train\]'"):
+    with pytest.raises(BadInput, match=r"in bitfold's folder: pip install '\.\[train\]'"):
         open_data("folders", folder)

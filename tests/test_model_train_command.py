@@ -174,6 +174,17 @@ def test_places_that_are_none(train):
             train(output)
         assert str(caught.value) == message
     assert names(folder) == []
+    for name in ("net.bitfold", "net.json", "net.float.bitfold", "net.run/log.csv"):
+        (folder / name).mkdir(parents=True)
+        with pytest.raises(BadInput) as caught:
+            train()
+        assert str(caught.value) == f"{folder / name} cannot be written: Is a directory; choose another place"
+        (folder / name).rmdir()
+    (folder / "net.run").rmdir()
+    (folder / "net.run").touch()
+    with pytest.raises(BadInput, match=r"net\.run cannot be written: Not a directory; choose another place$"):
+        train()
+    assert names(folder) == ["net.run"]
 
 
 def test_another_recipe_at_the_same_place_is_refused(train):

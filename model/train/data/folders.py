@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ...error import BadInput
+from ...error import BadInput, install
 from ...tensor import Tensor
 from .dataset import DataSet
 from .image_files import SHORTER, SIDE, ImageFiles
@@ -25,7 +25,7 @@ def folders(folder: Path) -> DataSet:
     try:
         import PIL  # noqa: F401
     except ImportError:
-        raise BadInput("image files are read by Pillow, which is not installed: pip install 'bitfold[train]'") from None
+        raise BadInput(f"image files are read by Pillow, which is not installed; {install('train')}") from None
     classes = _classes(folder / "train")
     return DataSet(
         name="folders",
