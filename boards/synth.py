@@ -11,9 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..model.error import BadInput
-
-EXTRA = "pip install 'bitfold[fpga]'"
+from ..model.error import BadInput, install
 
 SCRIPTS = {
     "xc7": "synth_xilinx -family xc7 -flatten -noiopad -noclkbuf -nodsp",
@@ -123,12 +121,19 @@ def synthesise(verilog: Path, top: str, family: str, *, keep: str | None = None,
     return Netlist(family, found["design"]["num_cells_by_type"], modules)
 
 
-def run_tool(name: str, arguments: list[str], folder: Path, log: str) -> None:
-    """Run a YoWASP program in `folder`; it sees that folder only, and its own words may be lost: `log` has them."""
+def tool(name: str) -> Path:
+    """Path of a YoWASP program; BadInput where it is not installed."""
     program = Path(sys.executable).with_name(name)
     if not program.exists():
-        raise BadInput(f"{name} is not installed; install it with: {EXTRA}")
-    done = subprocess.run([str(program), *arguments], cwd=folder, env=dict(os.environ), capture_output=True, text=True)
+        raise BadInput(f"{name} is not installed; {install('fpga')}")
+    return program
+
+
+def run_tool(name: str, arguments: list[str], folder: Path, log: str) -> None:
+    """Run a YoWASP program in `folder`; it sees that folder only, and its own words may be lost: `log` has them."""
+    done = subprocess.run(
+        [str(tool(name)), *arguments], cwd=folder, env=dict(os.environ), capture_output=True, text=True
+    )
     if done.returncode:
         path = folder / log
         words = (path.read_text(errors="replace") if path.exists() else "") + done.stdout + done.stderr

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from .error import BadInput
 
@@ -71,12 +71,19 @@ class Tensor:
         """The smallest signed integer dtype that holds the interval."""
         return dtype_for(self.lo, self.hi)
 
-    def check(self, array: NDArray[np.integer]) -> None:
-        """Raise BadInput unless `array` is [N, height, width, channels] of integers in [lo, hi]."""
-        if not np.issubdtype(array.dtype, np.integer):
-            raise BadInput(f"the values must be integers, not {array.dtype}")
+    def check(self, values: ArrayLike) -> NDArray[np.integer]:
+        """The array that `values` are; BadInput unless it is [N, height, width, channels] of integers in [lo, hi]."""
+        try:
+            array = np.asarray(values)
+        except (ValueError, TypeError, RuntimeError):  # of unequal lengths, or on a device
+            raise BadInput(
+                "the values are no array: give a NumPy array of integers, or lists of equal length"
+            ) from None
+        if array.dtype.kind not in "iu":
+            raise BadInput(f"the values must be integers, not {array.dtype}; convert them, as with astype")
         if array.ndim != 4 or array.shape[1:] != self.shape:
             want = "[N, " + ", ".join(map(str, self.shape)) + "]"
             raise BadInput(f"the array has the shape {list(array.shape)}; expected {want}")
         if array.size and not (self.lo <= int(array.min()) and int(array.max()) <= self.hi):
             raise BadInput(f"the values span [{array.min()}, {array.max()}]; expected [{self.lo}, {self.hi}]")
+        return array
