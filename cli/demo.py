@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from . import demonstration
 from .arguments import JsonOption
+from .tell import err, out
 
 
 def demo(
@@ -19,7 +19,7 @@ def demo(
     as_json: JsonOption = False,
 ) -> None:
     """The whole way on the shipped digits network: plan, Verilog, simulation, comparison."""
-    found = demonstration.run(output, Console(stderr=as_json))
+    found = demonstration.run(output, err() if as_json else out())
     if as_json:
         print(json.dumps(dataclasses.asdict(found)))
     if not found.exact:

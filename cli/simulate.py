@@ -10,14 +10,13 @@ from typing import Annotated, Any
 import numpy as np
 import typer
 from numpy.typing import NDArray
-from rich.console import Console
 
 from ..hw.accelerator import Accelerator
-from ..model.write import write_beside
-from ..sim.simulate import ENGINES, check
+from ..model.write import check_place, write_beside
+from ..sim.simulate import ENGINES, check, check_options
 from .arguments import CyclesOption, JsonOption, NetArgument, PlanOption, choose_plan, load_images, load_net
 from .progress import bar
-from .tell import tell
+from .tell import err, tell
 
 
 def simulate(
@@ -36,12 +35,13 @@ def simulate(
     as_json: JsonOption = False,
 ) -> None:
     """Simulate the network's hardware on images and compare every logit with the network."""
+    check_options(engine, pauses, seed, waveform)
+    if output is not None:
+        check_place(output)
     network = load_net(net)
+    pixels = network.input.check(load_images(images))
     folding = choose_plan(network, plan, cycles)
-    pixels = load_images(images)
-    if waveform is not None:
-        waveform.parent.mkdir(parents=True, exist_ok=True)
-    with bar(Console(stderr=True), "compiling", "frames") as progress:
+    with bar(err(), "compiling", "frames") as progress:
         report = check(
             network, folding, pixels, engine=engine, pauses=pauses, seed=seed, waveform=waveform,
             progress=progress,
