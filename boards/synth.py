@@ -11,10 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..model import places
-from ..model.error import BadInput
+from ..model.error import BadInput, install
 from ..model.processes import call
-
-EXTRA = "pip install 'bitfold[fpga]'"
 
 SCRIPTS = {
     "xc7": "synth_xilinx -family xc7 -flatten -noiopad -noclkbuf -nodsp",
@@ -126,17 +124,22 @@ def synthesise(verilog: Path, top: str, family: str, *, keep: str | None = None,
     return Netlist(family, found["design"]["num_cells_by_type"], modules)
 
 
+def tool(name: str) -> Path:
+    """Path of a YoWASP program; BadInput where it is not installed."""
+    program = Path(sys.executable).with_name(name)
+    if not program.exists():
+        raise BadInput(f"{name} is not installed; {install('fpga')}")
+    return program
+
+
 def run_tool(name: str, arguments: list[str], folder: Path, log: str, cache: Path | None = None) -> None:
     """Run a YoWASP program in `folder`; it sees that folder only, and its own words may be lost: `log` has them.
 
     `cache` is a folder for what it keeps between runs; None is the user's.
     """
-    program = Path(sys.executable).with_name(name)
-    if not program.exists():
-        raise BadInput(f"{name} is not installed; install it with: {EXTRA}")
     # By this Python, because the first line of a script does not bear every path.
     env = os.environ | {"XDG_CACHE_HOME": str(places.cache(cache))}
-    status, words = call([sys.executable, program, *arguments], cwd=folder, env=env)
+    status, words = call([sys.executable, tool(name), *arguments], cwd=folder, env=env)
     if status:
         path = folder / log
         words = (path.read_text(encoding="utf-8", errors="replace") if path.exists() else "") + words

@@ -12,10 +12,9 @@ from pathlib import Path
 from ..hw.accelerator import Accelerator
 from ..hw.device.target import TARGETS
 from ..hw.planner import Limits, Planner
-from ..model.error import BadInput
+from ..model.error import BadInput, install
 from ..model.net import Net
-from ..model.write import write_beside
-
+from ..model.write import check_place, write_beside
 
 logging.getLogger("matplotlib").setLevel(logging.ERROR)  # it draws without a home too, and need not say so
 
@@ -34,15 +33,21 @@ def points(machines: Sequence[Accelerator], clock: float) -> list[dict[str, floa
     return rows
 
 
-def write(net: Net, target: str, clock: float, lut_share: float, path: Path) -> list[dict[str, float]]:
-    """Draw the frontier of `net` on `target` to `path` (.svg, .png or .pdf) and its points beside it as .csv.
-
-    Returns the points. BadInput where matplotlib is missing or the file's ending is none of these.
-    """
+def check(path: Path) -> None:
+    """BadInput where a picture cannot be drawn to `path`, or not its points beside it; asked before the work."""
     if path.suffix not in (".svg", ".png", ".pdf"):
         raise BadInput(f"{path}: a picture ends in .svg, .png or .pdf")
     if not find_spec("matplotlib"):
-        raise BadInput("drawing needs matplotlib, which is not installed: pip install 'bitfold[plot]'")
+        raise BadInput(f"drawing needs matplotlib, which is not installed; {install('plot')}")
+    check_place(path)
+    check_place(path.with_suffix(".csv"))
+
+
+def write(net: Net, target: str, clock: float, lut_share: float, path: Path) -> list[dict[str, float]]:
+    """Draw the frontier of `net` on `target` to `path` (.svg, .png or .pdf) and its points beside it as .csv.
+
+    Returns the points; ``check`` says beforehand where it cannot be.
+    """
     from matplotlib.figure import Figure
     from matplotlib.ticker import FuncFormatter
 

@@ -9,14 +9,14 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from ..hw.accelerator import Accelerator
 from ..model import places
+from ..model.error import printable
 from ..model.write import check_place, write_beside
 from .arguments import CacheOption, CyclesOption, JsonOption, NetArgument, PlanOption, choose_plan, load_net
 from .progress import bar
-from .tell import tell
+from .tell import err, tell
 
 
 def report(
@@ -40,12 +40,12 @@ def report(
     from ..report import figures as figures_of  # here, because no other command needs its libraries
     from ..report.page import render
 
+    check_place(output)
     network = load_net(net)
     accelerator = Accelerator(network, choose_plan(network, plan, cycles))
     figures_of.check(accelerator, frames, synth)
-    check_place(output)
     kept = places.cache(cache)
-    console = Console(stderr=True)
+    console = err()
     netlist = simulation = None
     if frames:
         with bar(console, "compiling", "frames") as progress:
@@ -53,8 +53,8 @@ def report(
     if synth:
         with console.status("synthesising"):
             netlist = figures_of.measure(accelerator, kept)
-    figures = figures_of.gather(Path(net).stem, accelerator, netlist, simulation)
-    write_beside(output, render(figures, accelerator).encode(errors="replace"))
+    figures = figures_of.gather(printable(Path(net).stem), accelerator, netlist, simulation)
+    write_beside(output, render(figures, accelerator).encode())
     if as_json:
         print(json.dumps(dataclasses.asdict(figures)))
     else:

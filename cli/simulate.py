@@ -10,11 +10,10 @@ from typing import Annotated, Any
 import numpy as np
 import typer
 from numpy.typing import NDArray
-from rich.console import Console
 
 from ..model import places
-from ..model.write import write_beside
-from ..sim.simulate import ENGINES, check
+from ..model.write import check_place, write_beside
+from ..sim.simulate import ENGINES, check, check_options
 from .arguments import (
     CacheOption,
     CyclesOption,
@@ -26,7 +25,7 @@ from .arguments import (
     load_net,
 )
 from .progress import bar
-from .tell import tell
+from .tell import err, tell
 
 
 def simulate(
@@ -46,13 +45,14 @@ def simulate(
     as_json: JsonOption = False,
 ) -> None:
     """Simulate the network's hardware on images and compare every logit with the network."""
+    check_options(engine, pauses, seed, waveform)
+    if output is not None:
+        check_place(output)
     network = load_net(net)
+    pixels = network.input.check(load_images(images))
     folding = choose_plan(network, plan, cycles)
-    pixels = load_images(images)
     kept = places.cache(cache)
-    if waveform is not None:
-        waveform.parent.mkdir(parents=True, exist_ok=True)
-    with bar(Console(stderr=True), "compiling", "frames") as progress:
+    with bar(err(), "compiling", "frames") as progress:
         report = check(
             network, folding, pixels, engine=engine, pauses=pauses, seed=seed, waveform=waveform,
             cache=kept, progress=progress,

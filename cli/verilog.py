@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from ..hw.accelerator import Accelerator
-from ..hw.verilog.write import write_machine
+from ..hw.verilog.write import ENDINGS, check_name, write_machine
 from ..model import places
+from ..model.write import check_folder
 from .arguments import CacheOption, CyclesOption, JsonOption, NetArgument, PlanOption, choose_plan, load_net
-from .tell import tell
+from .tell import err, tell
 
 
 def verilog(
@@ -26,11 +26,12 @@ def verilog(
     as_json: JsonOption = False,
 ) -> None:
     """Write Verilog with AXI4-Stream in and out, its interface sheet and its plan."""
+    check_name(name)
+    check_folder(output, *(f"{name}{ending}" for ending in ENDINGS))
     network = load_net(net)
     folding = choose_plan(network, plan, cycles)
     kept = places.cache(cache)
-    console = Console(stderr=True)
-    with console.status("writing Verilog"):
+    with err().status("writing Verilog"):
         machine = Accelerator(network, folding)
         path = write_machine(machine, output, name, cache=kept)
     figures = {

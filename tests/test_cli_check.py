@@ -216,7 +216,7 @@ def test_bad_input_gets_one_line_and_status_2(folder):
         ((one, "--data", folder / "none"), "none"),
         ((one, "--data", folder, "--set", "nist"), "'nist'"),
         ((folder / "broken" / "one.bitfold", "--data", folder), "not a network's card"),
-        ((folder / "broken" / "two.bitfold", *mnist), "two.float.bitfold is not a usable network"),
+        ((folder / "broken" / "two.bitfold", *mnist), "two.float.bitfold is not a network but a text"),
         ((folder / "none.bitfold", *mnist), "none.bitfold"),
         ((folder / "seven.bitfold", *mnist), "tells 7 classes apart, mnist has 10"),
         ((folder / "eight.bitfold", *mnist), "takes images of 8x8x1, those of mnist are 28x28x1"),

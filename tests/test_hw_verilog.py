@@ -93,17 +93,17 @@ def test_a_machine_brings_the_module_of_blocks_with_one_port(tmp_path):
     assert "one port" not in (tmp_path / "bitfold.md").read_text()
 
 
-@pytest.mark.parametrize("name", ["", "1st", "a-b", "a.b", "a b", "module"])
+@pytest.mark.parametrize("name", ["", "1st", "a-b", "a.b", "a b", "a\n", "é", "module", "n" * 101])
 def test_bad_names_are_refused(name, tmp_path):
-    message = f'the module\'s name "{name}" must be a Verilog identifier and no reserved word'
-    with pytest.raises(BadInput, match=f"^{re.escape(message)}$"):
+    message = f"the module's name {name[:76]!r}".removesuffix("'")
+    with pytest.raises(BadInput, match=f"^{re.escape(message)}"):
         write(CLASSIFIER, PLAN, tmp_path, name)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_folder_that_cannot_be_made_is_refused(tmp_path):
     (tmp_path / "file").touch()
-    with pytest.raises(BadInput, match=r"below: cannot be made: Not a directory$"):
+    with pytest.raises(BadInput, match=r"below cannot be written: Not a directory; choose another place$"):
         write(CLASSIFIER, PLAN, tmp_path / "file" / "below")
 
 

@@ -169,5 +169,5 @@ def test_folders_of_any_script_are_classes(folder):
 
 def test_without_pillow_the_extra_is_named(folder, monkeypatch):
     monkeypatch.setitem(sys.modules, "PIL", None)
-    with pytest.raises(BadInput, match=r"pip install 'bitfold\[train\]'"):
+    with pytest.raises(BadInput, match=r"in bitfold's folder: pip install '\.\[train\]'"):
         open_data("folders", folder)

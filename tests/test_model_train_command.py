@@ -176,6 +176,17 @@ def test_places_that_are_none(train):
             train(output)
         assert str(caught.value) == message
     assert names(folder) == []
+    for name in ("net.bitfold", "net.json", "net.float.bitfold", "net.run/log.csv"):
+        (folder / name).mkdir(parents=True)
+        with pytest.raises(BadInput) as caught:
+            train()
+        assert str(caught.value) == f"{folder / name} cannot be written: Is a directory; choose another place"
+        (folder / name).rmdir()
+    (folder / "net.run").rmdir()
+    (folder / "net.run").touch()
+    with pytest.raises(BadInput, match=r"net\.run cannot be written: Not a directory; choose another place$"):
+        train()
+    assert names(folder) == ["net.run"]
 
 
 @pytest.mark.parametrize(
@@ -191,7 +202,7 @@ def test_a_place_that_is_taken_is_refused_before_the_first_step(train, seeds, na
 
 
 def test_a_name_too_long_for_the_files_beside_is_refused_before_the_first_step(train):
-    output = "x" * 240 + ".bitfold"
+    output = "x" * 244 + ".bitfold"
     with pytest.raises(BadInput, match=r"cannot be written: File name too long; choose another place$"):
         train(output)
     assert names(train.folder) == []

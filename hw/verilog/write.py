@@ -1,5 +1,6 @@
 """Verilog of a network with AXI4-Stream on both sides, and the sheet that describes its interface."""
 
+import os
 import re
 from importlib.metadata import version
 from pathlib import Path
@@ -10,9 +11,9 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from ...model import places
-from ...model.error import BadInput
+from ...model.error import BadInput, short
 from ...model.net import Net
-from ...model.write import write_beside
+from ...model.write import check_folder, make_folder, write_beside
 from ..accelerator import Accelerator
 from ..plan import Plan
 from ..stages.frames import COUNTER_BITS
@@ -86,6 +87,10 @@ WAIVERS = {
 """Verilator's warnings about the style of generated code that the file switches off, with the reason."""
 
 
+ENDINGS = (".toml", ".md", ".v")
+"""Of the files that are written."""
+
+
 class _Files:
     """The platform for which Verilog is written: it collects the modules that stand beside a machine's own.
 
@@ -111,7 +116,18 @@ def convert(accelerator: Accelerator, name: str, cache: Path | None = None) -> s
     return re.sub(rf"\\({name}(?:\.\w+)+) ", lambda found: found[1].replace(".", "_") + " ", text)
 
 
-def write(net: Net, plan: Plan, directory: Path, name: str = "bitfold", *, cache: Path | None = None) -> Path:
+def check_name(name: str) -> None:
+    """BadInput unless the top module can be called so."""
+    if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]{,99}", name) or name in KEYWORDS:
+        raise BadInput(
+            f"the module's name {short(name)} must be letters, digits and _, at most 100, not begin with a digit, "
+            "and be no word that Verilog reserves"
+        )
+
+
+def write(
+    net: Net, plan: Plan, directory: str | os.PathLike[str], name: str = "bitfold", *, cache: Path | None = None
+) -> Path:
     """Write NAME.v, the interface sheet NAME.md and the plan NAME.toml; returns the Verilog's path.
 
     The same network, plan and name give the same bytes. `cache` is a folder for what Yosys keeps between runs, None
@@ -122,20 +138,17 @@ def write(net: Net, plan: Plan, directory: Path, name: str = "bitfold", *, cache
 
 
 def write_machine(
-    accelerator: Accelerator, directory: Path, name: str = "bitfold", *, cache: Path | None = None
+    accelerator: Accelerator, directory: str | os.PathLike[str], name: str = "bitfold", *, cache: Path | None = None
 ) -> Path:
     """The same of a machine that is there already."""
-    if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name) or name in KEYWORDS:
-        raise BadInput(f'the module\'s name "{name}" must be a Verilog identifier and no reserved word')
+    check_name(name)
+    check_folder(directory, *(f"{name}{ending}" for ending in ENDINGS))
     net, plan = accelerator.net, accelerator.plan
     text = convert(accelerator, name, cache)
     made_by = f"bitfold {version('bitfold')}, network {net.digest()}, cycles a frame {accelerator.cycles}"
     header = [f"// {made_by}", "// Interface: see the sheet beside this file."]
     header += [f"/* verilator lint_off {code} */ // {reason}" for code, reason in WAIVERS.items()]
-    try:
-        directory.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise BadInput(f"{directory}: cannot be made: {error.strerror}") from None
+    directory = make_folder(directory)
     write_beside(directory / f"{name}.toml", plan.dumps().encode())
     write_beside(directory / f"{name}.md", interface_sheet(accelerator, name).encode())
     path = directory / f"{name}.v"

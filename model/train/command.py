@@ -19,11 +19,11 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 from ..card import SUFFIX, Card, card_path, twin_path
-from ..error import BadInput
+from ..error import BadInput, printable
 from ..export import NoIntegerForm, export, fine, rehearsed
 from ..judge import judge
 from ..net import Net
-from ..write import check_place, write_beside
+from ..write import check_folder, check_place, write_beside
 from .data import DataSet, open_data
 from .device import Device, open_device
 from .log import Epoch, spread
@@ -59,17 +59,10 @@ def train(job: Job, console: Console) -> list[dict[str, Any]]:
     What is already there of a run is gone on with. BadInput in one line for all that cannot work.
     """
     recipe = load(job.recipe)
+    outputs = _outputs(job)
     data = open_data(recipe.data, job.data)
     data = replace(data, train=cache(data.train), test=cache(data.test))  # read once for all seeds
-    if job.output.suffix != SUFFIX:
-        raise BadInput(f"the network's file must end in {SUFFIX}, which {job.output} does not")
-    if not job.output.parent.is_dir():
-        raise BadInput(f"the folder {job.output.parent} does not exist; create it or choose another place")
-    outputs = {
-        seed: job.output if job.seeds == 1 else job.output.with_name(f"{job.output.stem}-{seed}{SUFFIX}")
-        for seed in range(job.seed, job.seed + job.seeds)
-    }
-    _rehearse(recipe, data, list(outputs.values()), list(_curves(job.output)) if job.seeds > 1 else [])
+    _rehearse(recipe, data)
     found, curves = [], []
     with open_device(job.device, job.threads, job.bf16) as device:
         for seed, output in outputs.items():
@@ -84,13 +77,30 @@ def train(job: Job, console: Console) -> list[dict[str, Any]]:
     return found
 
 
-def _rehearse(recipe: Recipe, data: DataSet, outputs: list[Path], curves: list[Path]) -> None:
-    """BadInput, before the first step, for what would be refused after the last."""
-    for place in [place for output in outputs for place in (output, twin_path(output), card_path(output))] + curves:
-        check_place(place)
+def _rehearse(recipe: Recipe, data: DataSet) -> None:
+    """BadInput, before the first step, for a network that would be refused after the last."""
     network = build(recipe.network, data.input, data.mean, len(data.classes))
     with contextlib.suppress(NoIntegerForm):  # such a recipe is trained for its error in floating point
         export(rehearsed(network, recipe.network.bits), data.input, data.classes, data.preprocessing)
+
+
+def _outputs(job: Job) -> dict[int, Path]:
+    """The network's file of each seed; BadInput where what belongs to one cannot be written."""
+    place = job.output
+    if place.suffix != SUFFIX:
+        raise BadInput(f"the network's file must end in {SUFFIX}, which {place} does not")
+    if not place.parent.is_dir():
+        raise BadInput(f"the folder {place.parent} does not exist; create it or choose another place")
+    seeds = range(job.seed, job.seed + job.seeds)
+    outputs = {seed: place if job.seeds == 1 else place.with_name(f"{place.stem}-{seed}{SUFFIX}") for seed in seeds}
+    for output in outputs.values():
+        check_folder(output.with_suffix(".run"), "checkpoint.pt", "log.csv", "curves.png")
+        for file in (output, twin_path(output), card_path(output)):
+            check_place(file)
+    if job.seeds > 1:
+        for file in _curves(place):
+            check_place(file)
+    return outputs
 
 
 def _finish(
@@ -175,7 +185,7 @@ def _compare(found: list[dict[str, Any]], curves: list[tuple[Epoch, ...]], outpu
         errors = [row.test_error for row in rows]
         table.writerow([number, statistics.fmean(errors), min(errors), max(errors)])
     write_beside(numbers, text.getvalue().encode())
-    write_beside(picture, spread(curves, f"{output.stem}, {len(found)} seeds"))
+    write_beside(picture, spread(curves, f"{printable(output.stem)}, {len(found)} seeds"))
 
 
 def _progress(console: Console, shown: bool) -> Progress:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ...error import BadInput
+from ...error import BadInput, install
 from ...net import check_text
 from ...tensor import Tensor
 from .dataset import DataSet
@@ -26,7 +26,7 @@ def folders(folder: Path) -> DataSet:
     try:
         import PIL  # noqa: F401
     except ImportError:
-        raise BadInput("image files are read by Pillow, which is not installed: pip install 'bitfold[train]'") from None
+        raise BadInput(f"image files are read by Pillow, which is not installed; {install('train')}") from None
     classes = _classes(folder / "train")
     return DataSet(
         name="folders",
