@@ -16,7 +16,6 @@ from ..model.error import BadInput
 from ..model.net import Net
 from ..model.write import write_beside
 
-
 logging.getLogger("matplotlib").setLevel(logging.ERROR)  # it draws without a home too, and need not say so
 
 

@@ -12,7 +12,6 @@ from typing import Any
 
 from ..write import write_beside
 
-
 logging.getLogger("matplotlib").setLevel(logging.ERROR)  # it draws without a home too, and need not say so
 
 
