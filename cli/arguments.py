@@ -33,6 +33,12 @@ DataOption = Annotated[
     Path | None,
     typer.Option(metavar="DIR", help="Where the data set's official files are, or are downloaded to."),
 ]
+CacheOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--cache", metavar="DIR", help="Where compiled models are kept; else in the user's cache, ~/.cache/bitfold."
+    ),
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")]
 
 

@@ -16,7 +16,7 @@ from rich.table import Table
 
 from ..hw.accelerator import Accelerator
 from ..hw.planner import fit
-from ..hw.verilog.write import write
+from ..hw.verilog.write import write_machine
 from ..model import zoo
 from ..model.net import Net
 from ..model.train.data import open_data
@@ -61,8 +61,11 @@ def picture(image: NDArray[np.integer[Any]], top: int) -> str:
     return "\n".join("".join(2 * SHADES[shade] for shade in row) for row in shades)
 
 
-def run(folder: Path, console: Console) -> Demo:
-    """Load, plan, write Verilog to `folder`, simulate it on the held-out digits, tell the console."""
+def run(folder: Path, cache: Path, console: Console) -> Demo:
+    """Load, plan, write Verilog to `folder`, simulate it on the held-out digits, tell the console.
+
+    Compiled models are kept in `cache`.
+    """
     start = time.monotonic()
     net = zoo.load("digits")
     data = open_data("digits", None).test()
@@ -75,14 +78,14 @@ def run(folder: Path, console: Console) -> Demo:
     accelerator = Accelerator(net, plan)
     ideal = accelerator.cycles
     console.print(f"[bold]2[/] plan      {plan.lanes(net):,} lanes, a frame every {ideal:,} cycles")
-    verilog = write(net, plan, folder)
+    verilog = write_machine(accelerator, folder, cache=cache)
     console.print(f"[bold]3[/] Verilog   {verilog} ({verilog.stat().st_size / 1e6:.1f} MB)")
     console.print("[bold]4[/] simulate  the Verilog, compiled by Verilator, on every held-out digit")
     with bar(console, "compiling", "frames") as progress:
-        report = check(net, plan, pixels, build=folder, verilog=verilog, progress=progress)
+        report = check(net, plan, pixels, build=folder, cache=cache, verilog=verilog, progress=progress)
     console.print(f"[bold]5[/] again     with pauses in {PAUSES:.0%} of the cycles, at random, on both sides")
     with bar(console, "compiling", "frames") as progress:
-        paused = check(net, plan, pixels, pauses=PAUSES, build=folder, verilog=verilog, progress=progress)
+        paused = check(net, plan, pixels, pauses=PAUSES, build=folder, cache=cache, verilog=verilog, progress=progress)
     measured = report.run.cycles_per_frame
     assert measured is not None  # there are hundreds of digits
     demo = Demo(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import signal
 import sys
 from typing import Any
 
@@ -33,6 +35,12 @@ app.command("zoo")(list_zoo)
 
 def main() -> None:
     """Run the command line and exit with its status."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a name may have what this terminal has not
+    for ending in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(ending) is signal.SIG_DFL:
+            signal.signal(ending, lambda number, frame: sys.exit(128 + number))  # so that all are left in order
     try:
         status = app(standalone_mode=False)
     except USAGE_ERROR as error:

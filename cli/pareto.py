@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import logging
 from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
@@ -14,6 +15,9 @@ from ..hw.planner import Limits, Planner
 from ..model.error import BadInput
 from ..model.net import Net
 from ..model.write import write_beside
+
+
+logging.getLogger("matplotlib").setLevel(logging.ERROR)  # it draws without a home too, and need not say so
 
 
 def points(machines: Sequence[Accelerator], clock: float) -> list[dict[str, float]]:

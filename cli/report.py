@@ -12,8 +12,9 @@ import typer
 from rich.console import Console
 
 from ..hw.accelerator import Accelerator
+from ..model import places
 from ..model.write import check_place, write_beside
-from .arguments import CyclesOption, JsonOption, NetArgument, PlanOption, choose_plan, load_net
+from .arguments import CacheOption, CyclesOption, JsonOption, NetArgument, PlanOption, choose_plan, load_net
 from .progress import bar
 from .tell import tell
 
@@ -32,6 +33,7 @@ def report(
     synth: Annotated[
         bool, typer.Option("--synth", help="Synthesise for the plan's target: measured resources beside the estimates.")
     ] = False,
+    cache: CacheOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Write one HTML page about the machine: the pipeline drawn, cost and work of each stage, occupancy over time."""
@@ -42,16 +44,17 @@ def report(
     accelerator = Accelerator(network, choose_plan(network, plan, cycles))
     figures_of.check(accelerator, frames, synth)
     check_place(output)
+    kept = places.cache(cache)
     console = Console(stderr=True)
     netlist = simulation = None
     if frames:
         with bar(console, "compiling", "frames") as progress:
-            simulation = figures_of.simulate(accelerator, frames, progress)
+            simulation = figures_of.simulate(accelerator, frames, progress, kept)
     if synth:
         with console.status("synthesising"):
-            netlist = figures_of.measure(accelerator)
+            netlist = figures_of.measure(accelerator, kept)
     figures = figures_of.gather(Path(net).stem, accelerator, netlist, simulation)
-    write_beside(output, render(figures, accelerator).encode())
+    write_beside(output, render(figures, accelerator).encode(errors="replace"))
     if as_json:
         print(json.dumps(dataclasses.asdict(figures)))
     else:

@@ -12,10 +12,19 @@ import typer
 from numpy.typing import NDArray
 from rich.console import Console
 
-from ..hw.accelerator import Accelerator
+from ..model import places
 from ..model.write import write_beside
 from ..sim.simulate import ENGINES, check
-from .arguments import CyclesOption, JsonOption, NetArgument, PlanOption, choose_plan, load_images, load_net
+from .arguments import (
+    CacheOption,
+    CyclesOption,
+    JsonOption,
+    NetArgument,
+    PlanOption,
+    choose_plan,
+    load_images,
+    load_net,
+)
 from .progress import bar
 from .tell import tell
 
@@ -33,18 +42,20 @@ def simulate(
         Path | None,
         typer.Option("-o", "--output", metavar="LOGITS.npy", help="Save the logits the machine gave."),
     ] = None,
+    cache: CacheOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Simulate the network's hardware on images and compare every logit with the network."""
     network = load_net(net)
     folding = choose_plan(network, plan, cycles)
     pixels = load_images(images)
+    kept = places.cache(cache)
     if waveform is not None:
         waveform.parent.mkdir(parents=True, exist_ok=True)
     with bar(Console(stderr=True), "compiling", "frames") as progress:
         report = check(
             network, folding, pixels, engine=engine, pauses=pauses, seed=seed, waveform=waveform,
-            progress=progress,
+            cache=kept, progress=progress,
         )  # fmt: skip
     if output is not None:
         _save_array(output, report.run.logits)
@@ -53,7 +64,7 @@ def simulate(
         "mismatching_logits": report.mismatching_logits,
         "mismatching_classes": report.mismatching_classes,
         "cycles_per_frame": report.run.cycles_per_frame,
-        "ideal_cycles_per_frame": Accelerator(network, folding).cycles,
+        "ideal_cycles_per_frame": report.ideal_cycles,
         "cycles": report.run.cycles,
         "first_difference": str(report.first) if report.first else None,
     }

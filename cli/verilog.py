@@ -10,8 +10,9 @@ import typer
 from rich.console import Console
 
 from ..hw.accelerator import Accelerator
-from ..hw.verilog.write import write
-from .arguments import CyclesOption, JsonOption, NetArgument, PlanOption, choose_plan, load_net
+from ..hw.verilog.write import write_machine
+from ..model import places
+from .arguments import CacheOption, CyclesOption, JsonOption, NetArgument, PlanOption, choose_plan, load_net
 from .tell import tell
 
 
@@ -21,19 +22,22 @@ def verilog(
     plan: PlanOption = None,
     cycles: CyclesOption = None,
     name: Annotated[str, typer.Option(help="Name of the top module and of the files.")] = "bitfold",
+    cache: CacheOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Write Verilog with AXI4-Stream in and out, its interface sheet and its plan."""
     network = load_net(net)
     folding = choose_plan(network, plan, cycles)
+    kept = places.cache(cache)
     console = Console(stderr=True)
     with console.status("writing Verilog"):
-        path = write(network, folding, output, name)
+        machine = Accelerator(network, folding)
+        path = write_machine(machine, output, name, cache=kept)
     figures = {
         "verilog": str(path),
         "sheet": str(path.with_suffix(".md")),
         "plan": str(path.with_suffix(".toml")),
-        "cycles_per_frame": Accelerator(network, folding).cycles,
+        "cycles_per_frame": machine.cycles,
         "lanes": folding.lanes(network),
         "weights": network.weights,
     }

@@ -140,7 +140,7 @@ class Plan:
     def load(cls, path: Path) -> Plan:
         """Read a plan; BadInput says what is wrong with the file."""
         try:
-            content = tomllib.loads(path.read_text())
+            content = tomllib.loads(path.read_text(encoding="utf-8"))
         except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
             raise BadInput(f"{path}: not a readable plan: {error}") from None
         version = content.pop("bitfold_plan", None)

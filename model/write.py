@@ -1,5 +1,6 @@
 """Files are written beside and renamed, so that nobody ever sees half of one."""
 
+import errno
 import os
 import secrets
 from pathlib import Path
@@ -10,15 +11,14 @@ from .error import BadInput
 def check_place(path: str | os.PathLike[str]) -> None:
     """BadInput where ``write_beside`` is bound to fail; to be asked before the work whose result it writes."""
     place = Path(os.path.realpath(path))
-    if place.is_dir():
-        reason = "Is a directory"
-    elif not place.parent.is_dir():
-        reason = "No such file or directory"
-    elif not os.access(place.parent, os.W_OK):
-        reason = "Permission denied"
-    else:
-        return
-    raise BadInput(f"{path} cannot be written: {reason}; choose another place")
+    try:
+        if place.is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        beside = _beside(place)
+        open(beside, "xb").close()
+        beside.unlink()
+    except OSError as error:
+        raise _refused(path, error) from None
 
 
 def write_beside(path: str | os.PathLike[str], content: bytes) -> None:
@@ -27,7 +27,7 @@ def write_beside(path: str | os.PathLike[str], content: bytes) -> None:
     A link is followed. BadInput when the file cannot be written.
     """
     place = Path(os.path.realpath(path))
-    beside = place.with_name(f".{place.name}.{secrets.token_hex(4)}")
+    beside = _beside(place)
     try:
         with open(beside, "xb") as file:
             file.write(content)
@@ -35,6 +35,14 @@ def write_beside(path: str | os.PathLike[str], content: bytes) -> None:
             os.fsync(file.fileno())
         os.replace(beside, place)
     except OSError as error:
-        raise BadInput(f"{path} cannot be written: {error.strerror}; choose another place") from None
+        raise _refused(path, error) from None
     finally:
         beside.unlink(missing_ok=True)
+
+
+def _beside(place: Path) -> Path:
+    return place.with_name(f".bitfold-{secrets.token_hex(4)}")  # the name itself may be as long as names get
+
+
+def _refused(path: str | os.PathLike[str], error: OSError) -> BadInput:
+    return BadInput(f"{path} cannot be written: {error.strerror}; choose another place")

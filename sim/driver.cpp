@@ -1,5 +1,5 @@
 // Runs a generated accelerator: feeds beats from a file, collects beats into another, and holds the machine to its
-// interface sheet in every cycle, as watch.py does.
+// interface sheet in every cycle, as contract.py does.
 //
 // Arguments are name=value, see main; "stimulus=" begins one more stimulus, to which all that follow belong. Lines on
 // stdout: "frames N" about twice a second and at the end of each; then "stimulus 1" and "NAME N" for every result;

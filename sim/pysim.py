@@ -12,8 +12,8 @@ from amaranth import ResetInserter, Signal
 from amaranth.sim import Simulator
 
 from ..hw.accelerator import Accelerator
+from .contract import Contract
 from .stimulus import RESET_CYCLES, Broken, Capture, Progress, Stimulus
-from .watch import Watch
 
 PATIENCE = 600.0
 """Seconds that a simulation may take, besides a second for every cycle simulated."""
@@ -36,27 +36,27 @@ def run(
     reset = Signal()
     captures: list[Capture] = []
 
-    async def play(ctx, stimulus: Stimulus) -> Watch:
+    async def play(ctx, stimulus: Stimulus) -> Contract:
         pixels = [int.from_bytes(data.tobytes(), "little") for data in stimulus.beats["data"]]
         lasts = stimulus.beats["last"].tolist()
         idle, stall = random.Random(2 * stimulus.seed), random.Random(2 * stimulus.seed + 1)
         counters = accelerator.short_frames, accelerator.long_frames
-        watch = Watch(stimulus, stimulus.preset)
+        contract = Contract(stimulus, stimulus.preset)
         ctx.set(i.valid, 0)
         ctx.set(o.ready, 0)
         ctx.set(reset, 1)
         for _ in range(RESET_CYCLES):
             await ctx.tick()
-            watch.see_reset(*map(ctx.get, (o.valid, *counters)))
+            contract.see_reset(*map(ctx.get, (o.valid, *counters)))
         ctx.set(reset, 0)
         if stimulus.preset:
             for register in accelerator.counters:
                 ctx.set(register, stimulus.preset)
         deadline, frames, offering, seen = time.monotonic() + PATIENCE, 0, False, False
-        while not watch.over:
-            if not offering and watch.sent < len(pixels) and idle.random() >= stimulus.pauses:
-                ctx.set(pixel, pixels[watch.sent])
-                ctx.set(i.payload.last, lasts[watch.sent])
+        while not contract.over:
+            if not offering and contract.sent < len(pixels) and idle.random() >= stimulus.pauses:
+                ctx.set(pixel, pixels[contract.sent])
+                ctx.set(i.payload.last, lasts[contract.sent])
                 offering = True
             accepting = stall.random() >= stimulus.pauses and (seen or not stimulus.patient)
             ctx.set(i.valid, offering)
@@ -65,16 +65,16 @@ def run(
                 i.ready, o.valid, values, o.payload.best, o.payload.last, *counters
             )
             beat = (value, user, last) if valid else None
-            ending = offering and bool(lasts[watch.sent])
-            watch.see((offering, bool(ready)), ending, (bool(valid), accepting), beat, (short, long))
+            ending = offering and bool(lasts[contract.sent])
+            contract.see((offering, bool(ready)), ending, (bool(valid), accepting), beat, (short, long))
             offering = offering and not ready
             seen = bool(valid) and not accepting
             if valid and accepting and last and progress is not None and not captures:
                 frames += 1
                 progress(frames, expected)
-            if watch.cycle % 256 == 0 and time.monotonic() > deadline + watch.cycle:
+            if contract.cycle % 256 == 0 and time.monotonic() > deadline + contract.cycle:
                 raise Broken(f"the simulation takes longer than {PATIENCE:.0f} seconds and a second a cycle")
-        return watch
+        return contract
 
     async def bench(ctx):
         for stimulus in stimuli:

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,9 +13,10 @@ from numpy.typing import NDArray
 from ..hw.accelerator import Accelerator
 from ..hw.plan import Plan
 from ..hw.verilog.formats import Formats, formats
-from ..hw.verilog.write import write
+from ..hw.verilog.write import write_machine
 from ..model.error import BadInput
 from ..model.net import Net
+from ..model.places import scratch
 from ..model.tensor import Ints
 from . import cosim, pysim, taps, verilator
 from .protocol import Trial, running_best, trials
@@ -86,11 +86,13 @@ class Run:
 class Report:
     """How a run compares with the reference, value by value.
 
+    `ideal_cycles` is what a frame takes in steady state, as the machine declares it.
     `first` is the first layer's first value that differs, or None when all logits agree.
     `waveform` shows it, where one was kept.
     """
 
     run: Run
+    ideal_cycles: int
     images: int
     mismatching_images: int
     mismatching_logits: int
@@ -107,17 +109,18 @@ class Report:
 class Machine:
     """One network's hardware in one engine, ready to run any number of times."""
 
-    def __init__(self, net: Net, plan: Plan, engine: str, build: Path | None, verilog: Path | None, work: Path) -> None:
+    def __init__(self, net: Net, plan: Plan, engine: str, build: Path | None, verilog: Path | None, work: Path,
+                 cache: Path | None = None) -> None:  # fmt: skip
         if engine not in ENGINES:
             raise BadInput(f"there is no engine {engine}; there are {', '.join(ENGINES)}")
         if engine == "amaranth" and verilog is not None:
             raise BadInput("the engine amaranth does not read Verilog; take verilator or icarus")
-        self.net, self.plan, self.engine, self.build = net, plan, engine, build
+        self.net, self.plan, self.engine, self.cache = net, plan, engine, cache or build
         self.formats: Formats = formats(net, plan)
         self.accelerator = Accelerator(net, plan)
         self.work = work
         if engine != "amaranth":
-            self.verilog = verilog or write(net, plan, build or work)
+            self.verilog = verilog or write_machine(self.accelerator, build or work, cache=cache)
 
     def good(self, frames: Sequence[NDArray[np.integer]]) -> int:
         """How many of the frames are of the right length and must come out."""
@@ -148,33 +151,33 @@ class Machine:
             **{"watchdog": watchdog, "drain": watchdog if bad else 0} | how,
         )
 
-    def run(self, stimulus: Stimulus, waveform: Path | None = None, parts: Sequence[str] = (),
+    def run(self, stimulus: Stimulus, waveform: Path | None = None, shown: Sequence[str] = (),
             progress: Progress | None = None, expected: int = 0) -> Capture:  # fmt: skip
         """`run_all` of one; Broken where it breaks its contract."""
-        [capture] = self.run_all([stimulus], waveform, parts, progress, expected)
+        [capture] = self.run_all([stimulus], waveform, shown, progress, expected)
         if capture.broken:
             raise Broken(capture.broken)
         return capture
 
-    def run_all(self, stimuli: Sequence[Stimulus], waveform: Path | None = None, parts: Sequence[str] = (),
+    def run_all(self, stimuli: Sequence[Stimulus], waveform: Path | None = None, shown: Sequence[str] = (),
                 progress: Progress | None = None, expected: int = 0) -> list[Capture]:  # fmt: skip
         """Simulate one stimulus after the other, each from a reset on, up to the first that ends badly.
 
-        A waveform with `parts` shows those of the streams between the stages alone, where it can.
+        A waveform with `shown` has these signals alone, where it can: their paths in the accelerator.
         """
         common = {"waveform": waveform, "progress": progress, "expected": expected}
         if self.engine == "amaranth":
             return pysim.run(self.accelerator, stimuli, **common)
-        names = [tap.name for tap in self.accelerator.taps] if parts else []
-        verilog = self.verilog
-        if parts and self.engine != "icarus":
+        verilog, paths = self.verilog, [f"accelerator.{path}" for path in shown]
+        if paths and self.engine != "icarus":
             verilog = self.work / "exposed.v"
-            verilog.write_text(taps.expose(self.verilog.read_text(), names, parts))
+            text = self.verilog.read_text(encoding="utf-8")
+            verilog.write_text(taps.expose(text, ["accelerator.clk", *paths]), encoding="utf-8")
         if self.engine == "verilator":
-            return verilator.run(verilog, stimuli, folder=self.build, **common)
-        shown = [f"bitfold.accelerator.{name}" for name in taps.signals(names, parts)]
+            return verilator.run(verilog, stimuli, folder=self.cache, **common)
         simulator = "icarus" if self.engine == "icarus" else "verilator"
-        return cosim.run(verilog, stimuli, simulator=simulator, signals=shown, **common)
+        paths = [f"{taps.TOP}.{path}" for path in paths]
+        return cosim.run(verilog, stimuli, simulator=simulator, signals=paths, **common)
 
     def result(self, capture: Capture, good: int) -> Run:
         """The `good` frames of a run that has come to its end."""
@@ -221,8 +224,9 @@ class Machine:
         self, frames: Sequence[NDArray[np.integer]], pauses: float, seed: int, waveform: Path
     ) -> tuple[Capture, dict[str, Stream]]:
         """Run with a waveform and read the streams between the stages back from it."""
-        capture = self.run(self.stimulus(frames, pauses, seed), waveform, taps.PARTS)
-        return capture, taps.read(waveform, [tap.name for tap in self.accelerator.taps])
+        names = [tap.name for tap in self.accelerator.taps]
+        capture = self.run(self.stimulus(frames, pauses, seed), waveform, taps.signals(names))
+        return capture, taps.read(waveform, names)
 
     def raise_deadlock(self, frames: Sequence[NDArray[np.integer]], entered: int, pauses: float, seed: int) -> None:
         """Look at the last few of the `entered` frames alone or, where they pass alone, at all of them."""
@@ -235,9 +239,9 @@ class Machine:
 
     def raise_protocol_deadlock(self, tried: Sequence[Trial]) -> None:
         """Repeat the trials with a waveform."""
-        path = self.work / "deadlock.vcd"
-        captures = self.run_all([trial.stimulus for trial in tried], path, taps.PARTS)
-        streams = taps.read(path, [tap.name for tap in self.accelerator.taps])
+        path, names = self.work / "deadlock.vcd", [tap.name for tap in self.accelerator.taps]
+        captures = self.run_all([trial.stimulus for trial in tried], path, taps.signals(names))
+        streams = taps.read(path, names)
         last = tried[len(captures) - 1]
         raise self.deadlock(captures[-1], streams, last.stimulus.watchdog, f"{last.name}: ")
 
@@ -260,6 +264,7 @@ def simulate(
     seed: int = 0,
     waveform: Path | None = None,
     build: Path | None = None,
+    cache: Path | None = None,
     verilog: Path | None = None,
     progress: Progress | None = None,
 ) -> Run:
@@ -272,6 +277,7 @@ def simulate(
     seed : of the pauses
     waveform : VCD to write, of the whole machine and the whole run
     build : folder for Verilog and compiled models; None is a temporary one and the user's cache
+    cache : folder for compiled models alone, and for what Yosys keeps
     verilog : simulate this file, whose top is `bitfold`, instead of the one written for net and plan
     progress : called with (frames that have come out, N) now and then
 
@@ -282,8 +288,8 @@ def simulate(
     Broken : its streams break their contract
     """
     net.input.check(images)
-    with tempfile.TemporaryDirectory() as work:
-        machine = Machine(net, plan, engine, build, verilog, Path(work))
+    with scratch() as work:
+        machine = Machine(net, plan, engine, build, verilog, work, cache)
         return machine.send(as_frames(images), pauses, seed, waveform, progress)
 
 
@@ -301,8 +307,8 @@ def send(
 
     The run goes on for a while after the last of them, and more output is Broken.
     """
-    with tempfile.TemporaryDirectory() as work:
-        return Machine(net, plan, engine, build, None, Path(work)).send(frames, pauses, seed)
+    with scratch() as work:
+        return Machine(net, plan, engine, build, None, work).send(frames, pauses, seed)
 
 
 def as_frames(images: NDArray[np.integer]) -> list[NDArray[np.integer]]:
@@ -321,6 +327,7 @@ def check(
     seed: int = 0,
     waveform: Path | None = None,
     build: Path | None = None,
+    cache: Path | None = None,
     verilog: Path | None = None,
     progress: Progress | None = None,
 ) -> Report:
@@ -332,8 +339,8 @@ def check(
     the same simulation (``protocol.trials``); Broken or Deadlock says what is not as the sheet says, a lower rate too.
     """
     expected = net(images)
-    with tempfile.TemporaryDirectory() as work:
-        machine = Machine(net, plan, engine, build, verilog, Path(work))
+    with scratch() as work:
+        machine = Machine(net, plan, engine, build, verilog, work, cache)
         frames = as_frames(images)
         stimulus, tried = machine.stimulus(frames, pauses, seed), trials(machine, len(frames), seed)
         stimuli = [stimulus, *(trial.stimulus for trial in tried)]
@@ -343,6 +350,7 @@ def check(
         best = running_best(expected, run.best.shape[-1])
         report = Report(
             run,
+            machine.accelerator.cycles,
             len(images),
             int(wrong.any(axis=(1, 2, 3)).sum()),
             int(wrong.sum()),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import os
 import shutil
 from pathlib import Path
 
@@ -27,9 +26,3 @@ def module(name: str) -> Path:
     if spec is None or not spec.submodule_search_locations:
         raise BadInput(f"the Python package {name} is missing; install it with: {EXTRA}")
     return Path(spec.submodule_search_locations[0])
-
-
-def cache() -> Path:
-    """Folder for compiled models; it may be deleted at any time."""
-    home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(home) / "bitfold"

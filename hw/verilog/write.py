@@ -9,6 +9,7 @@ from amaranth.back import verilog
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
+from ...model import places
 from ...model.error import BadInput
 from ...model.net import Net
 from ...model.write import write_beside
@@ -99,26 +100,35 @@ class _Files:
         self.texts[name] = text
 
 
-def convert(accelerator: Accelerator, name: str) -> str:
-    """The Verilog of a machine behind AxiStreamTop as module `name`, whole and with nothing else."""
+def convert(accelerator: Accelerator, name: str, cache: Path | None = None) -> str:
+    """The Verilog of a machine behind AxiStreamTop as module `name`, whole, nothing else; `cache` as in ``write``."""
     files = _Files(f"{name}_accelerator")
     top = AxiStreamTop(accelerator)
-    text = verilog.convert(top, name=name, platform=files, emit_src=False, strip_internal_attrs=True)
+    with places.environment(XDG_CACHE_HOME=str(places.cache(cache))):  # where Yosys looks for its own
+        text = verilog.convert(top, name=name, platform=files, emit_src=False, strip_internal_attrs=True)
     text += "".join(files.texts.values())
     # Submodules are called after their place, with dots that Verilog would have to escape everywhere.
     return re.sub(rf"\\({name}(?:\.\w+)+) ", lambda found: found[1].replace(".", "_") + " ", text)
 
 
-def write(net: Net, plan: Plan, directory: Path, name: str = "bitfold") -> Path:
+def write(net: Net, plan: Plan, directory: Path, name: str = "bitfold", *, cache: Path | None = None) -> Path:
     """Write NAME.v, the interface sheet NAME.md and the plan NAME.toml; returns the Verilog's path.
 
-    The same network, plan and name give the same bytes. BadInput where the plan does not suit the network,
-    the name is no Verilog identifier or the folder cannot be written.
+    The same network, plan and name give the same bytes. `cache` is a folder for what Yosys keeps between runs, None
+    the user's. BadInput where the plan does not suit the network, the name is no Verilog identifier or the folder
+    cannot be written.
     """
+    return write_machine(Accelerator(net, plan), directory, name, cache=cache)
+
+
+def write_machine(
+    accelerator: Accelerator, directory: Path, name: str = "bitfold", *, cache: Path | None = None
+) -> Path:
+    """The same of a machine that is there already."""
     if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name) or name in KEYWORDS:
         raise BadInput(f'the module\'s name "{name}" must be a Verilog identifier and no reserved word')
-    accelerator = Accelerator(net, plan)
-    text = convert(accelerator, name)
+    net, plan = accelerator.net, accelerator.plan
+    text = convert(accelerator, name, cache)
     made_by = f"bitfold {version('bitfold')}, network {net.digest()}, cycles a frame {accelerator.cycles}"
     header = [f"// {made_by}", "// Interface: see the sheet beside this file."]
     header += [f"/* verilator lint_off {code} */ // {reason}" for code, reason in WAIVERS.items()]

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from ...error import BadInput
+from ...net import check_text
 from ...tensor import Tensor
 from .dataset import DataSet
 from .image_files import SHORTER, SIDE, ImageFiles
@@ -53,6 +54,8 @@ def _classes(part: Path) -> tuple[str, ...]:
     names = sorted(entry.name for entry in os.scandir(part) if entry.is_dir() and not entry.name.startswith("."))
     if not names:
         raise BadInput(f"{part} holds no folders: put the images there, a folder a class")
+    for name in names:
+        check_text(name, f"folder in {part} named")
     return tuple(names)
 
 

@@ -15,7 +15,7 @@ Beat: TypeAlias = tuple[int, int, int]
 """tdata, tuser, tlast."""
 
 
-class Watch:
+class Contract:
     """One run, from the end of a reset on.
 
     `see` is told of every cycle what stands there just before its rising edge; `over` says when the run ends.
