@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import logging
 import os
+import pickle
 import random
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,121 +13,125 @@ from pathlib import Path
 import cocotb
 import numpy as np
 from cocotb.clock import Clock
-from cocotb.triggers import NextTimeStep, RisingEdge
+from cocotb.triggers import FallingEdge, ReadOnly, RisingEdge
 from cocotbext.axi import AxiStreamBus, AxiStreamFrame, AxiStreamSink, AxiStreamSource
 
-from .stimulus import in_dtype, out_dtype
+from .contract import Contract
+from .stimulus import RESET_CYCLES, Capture, Stimulus
 
 PERIOD = 10
 """Nanoseconds of one clock cycle."""
 
-
-def _pauses(probability: float, seed: int) -> Iterator[bool]:
-    rng = random.Random(seed)
-    return (rng.random() < probability for _ in itertools.count())
+OUTPUTS = ("m_axis_tvalid", "m_axis_tdata", "m_axis_tuser", "m_axis_tlast", "short_frames", "long_frames")
+"""What the machine tells; the first four are one stream, of which the first says whether the others count."""
 
 
-class Watch:
-    """Counts cycles and transfers on both sides, and checks that an offered beat stays until it is taken."""
+def _idle(stimulus: Stimulus) -> Iterator[bool]:
+    rng = random.Random(2 * stimulus.seed)
+    return (rng.random() < stimulus.pauses for _ in itertools.count())
 
-    def __init__(self, dut, inputs: int, outputs: int) -> None:
+
+def _stall(stimulus: Stimulus, dut) -> Iterator[bool]:
+    """Whether the sink pauses; a patient one does until it sees tvalid, with tready low."""
+    rng = random.Random(2 * stimulus.seed + 1)
+    for _ in itertools.count():
+        seen = dut.m_axis_tvalid.value == 1 and dut.m_axis_tready.value == 0
+        yield rng.random() < stimulus.pauses or (stimulus.patient and not seen)
+
+
+class Ends:
+    """The two streams' other ends, and the contract in between."""
+
+    def __init__(self, dut, first: Stimulus) -> None:
         self.dut = dut
-        self.inputs, self.outputs = inputs, outputs
-        self.cycle = self.sent = self.received = 0
-        self.quiet = 0
-        self.broken = ""
-        self.frame_cycles: list[tuple[int, int]] = []
-        self.out_cycles: list[int] = []
+        for side in ("s_axis", "m_axis"):
+            logging.getLogger(f"cocotb.{dut._name}.{side}").setLevel(logging.ERROR)
+        source, sink = (AxiStreamBus.from_prefix(dut, side) for side in ("s_axis", "m_axis"))
+        self.source = AxiStreamSource(source, dut.clk, dut.rst, byte_lanes=first.in_bytes)
+        self.sink = AxiStreamSink(sink, dut.clk, dut.rst, byte_lanes=first.out_bytes)
 
-    async def run(self, watchdog: int, drain: int) -> bool:
-        """True when no transfer happened for `watchdog` cycles; False when all
-        expected ones have happened, or more."""
-        dut, held, first, starting = self.dut, None, 0, True
-        left = drain
-        while not self.broken and self.quiet < watchdog:
-            if self.received > self.outputs:
-                return False
-            if self.sent == self.inputs and self.received == self.outputs:
-                if left == 0:
-                    return False
-                left -= 1
+    def outputs(self) -> dict[str, object]:
+        """What stands on the outputs; a stream's other parts count while it is valid."""
+        now = {name: getattr(self.dut, name).value for name in OUTPUTS}
+        if now["m_axis_tvalid"] == 0:
+            now |= dict.fromkeys(OUTPUTS[1:4])
+        return now
+
+    def check_still(self, contract: Contract, before: dict[str, object]) -> None:
+        """No output has changed since it was `before`."""
+        for name, value in self.outputs().items():
+            if value != before[name]:
+                contract.fail(f"{name} changes between two rising edges of clk")
+
+    async def play(self, stimulus: Stimulus) -> Capture:
+        """Reset, and one stimulus from then on."""
+        dut, counters = self.dut, self.counters() if stimulus.preset else ()
+        contract = Contract(stimulus, stimulus.preset if counters else 0)
+        await self.reset(contract)
+        for counter in counters:
+            counter.value = stimulus.preset
+        self.source.set_pause_generator(_idle(stimulus))
+        self.sink.set_pause_generator(_stall(stimulus, dut))
+        for frame in np.split(stimulus.beats["data"], np.flatnonzero(stimulus.beats["last"][:-1]) + 1):
+            self.source.send_nowait(AxiStreamFrame(frame.tobytes()))
+        while not contract.over:
+            await ReadOnly()
+            before = self.outputs() | {"s_axis_tready": dut.s_axis_tready.value}
             await RisingEdge(dut.clk)
-            taken = dut.s_axis_tvalid.value == 1 and dut.s_axis_tready.value == 1
-            valid, ready = dut.m_axis_tvalid.value == 1, dut.m_axis_tready.value == 1
-            beat = None
-            if valid:
-                beat = (dut.m_axis_tdata.value, dut.m_axis_tlast.value, dut.m_axis_tuser.value)
-            if held is not None and beat != held:
-                verb = "changed" if valid else "withdrew"
-                self.broken = f"in cycle {self.cycle} m_axis {verb} a beat that was not yet taken"
-            held = None if ready else beat
-            if taken:
-                self.sent += 1
-                if starting:
-                    first = self.cycle
-                starting = dut.s_axis_tlast.value == 1
-                if starting:
-                    self.frame_cycles.append((first, self.cycle))
-            if valid and ready:
-                self.received += 1
-                self.out_cycles.append(self.cycle)
-            self.quiet = 0 if taken or (valid and ready) else self.quiet + 1
-            self.cycle += 1
-        return not self.broken
+            self.see(contract, before)
+        return contract.capture()
+
+    def see(self, contract: Contract, before: dict[str, object]) -> None:
+        """Tell the contract of a cycle; `before` is what stood on the outputs at its beginning."""
+        dut, now = self.dut, self.outputs()
+        self.check_still(contract, before)
+        if dut.s_axis_tready.value != before["s_axis_tready"]:
+            contract.fail("s_axis_tready changes between two rising edges of clk")
+        unknown = [name for name, value in now.items() if value is not None and not value.is_resolvable]
+        if unknown:
+            contract.fail(f"{unknown[0]} has unknown bits")
+            return
+        source = dut.s_axis_tvalid.value == 1, dut.s_axis_tready.value == 1
+        valid = now["m_axis_tvalid"] == 1
+        beat = tuple(int(now[name]) for name in OUTPUTS[1:4]) if valid else None
+        bad = int(now["short_frames"]), int(now["long_frames"])
+        contract.see(source, dut.s_axis_tlast.value == 1, (valid, dut.m_axis_tready.value == 1), beat, bad)
+
+    async def reset(self, contract: Contract) -> None:
+        """Reset, from the middle of a cycle to the middle of one."""
+        dut = self.dut
+        self.source.clear()
+        await FallingEdge(dut.clk)
+        before = self.outputs()
+        dut.rst.value = 1
+        await ReadOnly()
+        self.check_still(contract, before)
+        for _ in range(RESET_CYCLES):
+            await RisingEdge(dut.clk)
+            await ReadOnly()
+            contract.see_reset(*(getattr(dut, name).value != 0 for name in (OUTPUTS[0], *OUTPUTS[4:])))
+        await FallingEdge(dut.clk)
+        dut.rst.value = 0
+
+    def counters(self) -> tuple:
+        """The registers behind the counters; none where the Verilog has no such names."""
+        try:
+            guard = self.dut.accelerator.input_guard
+            return guard.short_frames, guard.long_frames
+        except AttributeError:
+            return ()
 
 
 @cocotb.test()
 async def stream(dut) -> None:
-    """Send the job's beats, collect the output frames, and write both into the job's folder."""
+    """Play the job's stimuli up to the first that ends badly; what was seen goes into the job's folder."""
     folder = Path(os.environ["BITFOLD_JOB"])
-    job = dict(np.load(folder / "job.npz"))
-    pauses, seed = float(job["pauses"]), int(job["seed"])
-    beats = np.fromfile(folder / "in", in_dtype(int(job["in_bytes"])))
-
-    for side in ("s_axis", "m_axis"):
-        logging.getLogger(f"cocotb.{dut._name}.{side}").setLevel(logging.WARNING)
+    stimuli = pickle.loads((folder / "job").read_bytes())
     dut.rst.value = 1
-    dut.s_axis_tvalid.value = 0
-    dut.s_axis_tlast.value = 0
-    dut.m_axis_tready.value = 0
     cocotb.start_soon(Clock(dut.clk, PERIOD, unit="ns").start())
-    for _ in range(4):
-        await RisingEdge(dut.clk)
-    dut.rst.value = 0
-
-    watch = Watch(dut, len(beats), int(job["outputs"]))
-    watching = cocotb.start_soon(watch.run(int(job["watchdog"]), int(job["drain"])))
-    width = int(job["out_bytes"])
-    source = AxiStreamSource(AxiStreamBus.from_prefix(dut, "s_axis"), dut.clk, byte_lanes=int(job["in_bytes"]))
-    sink = AxiStreamSink(AxiStreamBus.from_prefix(dut, "m_axis"), dut.clk, byte_lanes=width)
-    if pauses:
-        source.set_pause_generator(_pauses(pauses, 2 * seed))
-        sink.set_pause_generator(_pauses(pauses, 2 * seed + 1))
-    for frame in np.split(beats["data"], np.flatnonzero(beats["last"])[:-1] + 1):
-        source.send_nowait(AxiStreamFrame(frame.tobytes()))
-    stuck = await watching
-    await NextTimeStep()
-
-    out = np.zeros(watch.received, out_dtype(width))
-    out["cycle"] = watch.out_cycles
-    position = 0
-    while not sink.empty():
-        frame = sink.recv_nowait(compact=False)
-        data = np.frombuffer(bytes(frame.tdata), np.uint8).reshape(-1, width)
-        end = position + len(data)
-        out["data"][position:end] = data
-        out["user"][position:end] = frame.tuser[::width]
-        out["last"][end - 1] = 1
-        position = end
-    out.tofile(folder / "out")
-    np.array(watch.frame_cycles, "<u8").tofile(folder / "frames")
-    np.savez(
-        folder / "results.npz",
-        cycles=watch.cycle,
-        stuck=stuck,
-        input=[dut.s_axis_tvalid.value == 1, dut.s_axis_tready.value == 1, watch.sent],
-        output=[dut.m_axis_tvalid.value == 1, dut.m_axis_tready.value == 1, watch.received],
-        broken=watch.broken,
-        short_frames=int(dut.short_frames.value),
-        long_frames=int(dut.long_frames.value),
-    )
+    ends, captures = Ends(dut, stimuli[0]), []
+    for stimulus in stimuli:
+        captures.append(await ends.play(stimulus))
+        if captures[-1].broken or captures[-1].stuck:
+            break
+    (folder / "captures").write_bytes(pickle.dumps(captures))

@@ -6,18 +6,16 @@ The simulator runs in a process of its own, so nothing of it stays behind in the
 from __future__ import annotations
 
 import os
+import pickle
 import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-
 from ..model.places import scratch
 from ..model.processes import start
-from .stimulus import Broken, Capture, Progress, Stimulus, out_dtype
+from .stimulus import Broken, Capture, Progress, Stimulus
 from .tools import module, program
 
 SLOWEST = 100.0
@@ -35,19 +33,19 @@ endmodule
 
 def run(
     verilog: Path,
-    stimulus: Stimulus,
+    stimuli: Sequence[Stimulus],
     *,
     simulator: str = "icarus",
     waveform: Path | None = None,
     signals: Sequence[str] = (),
     progress: Progress | None = None,
     expected: int = 0,
-) -> Capture:
-    """Simulate with `simulator` "icarus" or "verilator"; `waveform` is a VCD to write.
+) -> list[Capture]:
+    """Simulate one stimulus after the other with `simulator` "icarus" or "verilator", up to the first that ends badly.
 
-    Icarus restricts the waveform to the clock and `signals` (hierarchical names), if there are any.
-    `progress` hears of the end only. Raises Broken when the output stream breaks its contract, BadInput when
-    a program is missing, RuntimeError with the end of the log when the simulator fails.
+    `waveform` is a VCD to write; Icarus restricts it to the clock and `signals` (hierarchical names), if there are any.
+    `progress` hears of the first stimulus, at the end only. Raises Broken when the simulation takes too long, BadInput
+    when a program is missing, RuntimeError with the end of the log when the simulator fails.
     """
     module("cocotbext.axi")
     links = {"cocotb": module("cocotb")}
@@ -64,17 +62,7 @@ def run(
         (folder / "bin").mkdir()
         for name, place in links.items():
             (folder / name).symlink_to(place.absolute())
-        stimulus.beats.tofile(folder / "in")
-        np.savez(
-            folder / "job.npz",
-            in_bytes=stimulus.in_bytes,
-            out_bytes=stimulus.out_bytes,
-            outputs=stimulus.outputs,
-            pauses=stimulus.pauses,
-            seed=stimulus.seed,
-            watchdog=stimulus.watchdog,
-            drain=stimulus.drain,
-        )
+        (folder / "job").write_bytes(pickle.dumps(stimuli))
         env = {key: value for key, value in os.environ.items() if key != "PYTEST_CURRENT_TEST"}
         env |= {
             "PATH": f"{folder / 'bin'}{os.pathsep}{os.environ.get('PATH', '')}",
@@ -86,7 +74,7 @@ def run(
             "TMPDIR": str(folder),
             "VERILATOR_ROOT": str(folder / "verilator"),
             "BITFOLD_JOB": str(folder),
-            "COCOTB_RANDOM_SEED": str(stimulus.seed),
+            "COCOTB_RANDOM_SEED": str(stimuli[0].seed),
             "MAKEFLAGS": f"VERILATOR_ROOT={folder / 'verilator'} "
             "CFG_CXXFLAGS_PCH_I=-include OPT_FAST=-O1 OPT_SLOW=-O0 OPT_GLOBAL=-O0",
             "SIM_CMD_SUFFIX": "-vcd" if simulator == "icarus" and waveform is not None else "",
@@ -97,33 +85,22 @@ def run(
         command = [sys.executable, "-m", __name__, simulator, str(folder)]
         command.append("waves" if waveform is not None else "")
         log = folder / "log"
-        cycles = stimulus.watchdog + 100 * (len(stimulus.beats) + stimulus.outputs)
-        _call(command, env, log, BUILD_SECONDS + cycles / SLOWEST)
-        if not (folder / "results.npz").exists():
+        _call(command, env, log, BUILD_SECONDS + sum(map(_most_cycles, stimuli)) / SLOWEST)
+        if not (folder / "captures").exists():
             raise RuntimeError(f"{simulator} failed:\n{log.read_text(encoding='utf-8', errors='replace')[-4000:]}")
-        results = np.load(folder / "results.npz")
+        captures: list[Capture] = pickle.loads((folder / "captures").read_bytes())
         if waveform is not None:
             _copy_waveform(folder / "dump.vcd", waveform)
-        if broken := str(results["broken"]):
-            raise Broken(broken)
-        capture = Capture(
-            np.fromfile(folder / "out", out_dtype(stimulus.out_bytes)),
-            np.fromfile(folder / "frames", "<u8").reshape(-1, 2),
-            int(results["cycles"]),
-            int(results["short_frames"]),
-            int(results["long_frames"]),
-            bool(results["stuck"]),
-            _state(results["input"]),
-            _state(results["output"]),
-        )
     if progress is not None:
-        progress(int(capture.beats["last"].sum()), expected)
-    return capture
+        progress(len(captures[0].beats) // stimuli[0].out_beats, expected)
+    return captures
 
 
-def _state(values: NDArray[np.int64]) -> tuple[bool, bool, int]:
-    valid, ready, transfers = values
-    return bool(valid), bool(ready), int(transfers)
+def _most_cycles(stimulus: Stimulus) -> float:
+    """A number of cycles that a run has no business to take: a frame takes less than the watchdog."""
+    frames = int(stimulus.beats["last"].sum())
+    beats = len(stimulus.beats) + frames * stimulus.out_beats
+    return (frames + 2) * stimulus.watchdog + 100 * beats / (1 - stimulus.pauses)
 
 
 def _copy_waveform(source: Path, target: Path) -> None:
