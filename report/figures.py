@@ -24,6 +24,7 @@ from ..hw.stream.flow import Flow
 from ..hw.stream.fork import Fork
 from ..hw.stream.queue import Queue
 from ..hw.stream.stage import Stage
+from ..hw.verilog.names import unit_module
 from ..hw.verilog.write import write
 from ..model.error import BadInput
 from ..model.layers import BinaryConv, Chain, Layer, Requantise, Residual, SumPool, walk
@@ -32,8 +33,8 @@ from ..sim.occupancy import observe
 from ..sim.stimulus import Progress
 from ..sim.taps import before
 
-MODULE = "bitfold_accelerator_"
-"""What the generated Verilog puts before a unit's name to get its module's."""
+TOP = "bitfold"
+"""The module of a machine whose netlist is counted."""
 
 CLOCKS = (25, 50, 100, 200)
 """MHz for which a report says how many frames a second pass."""
@@ -219,9 +220,9 @@ def measure(accelerator: Accelerator) -> Netlist:
     """Synthesise the Verilog for the plan's target, each unit counted by itself; BadInput where Yosys is missing."""
     net, plan = accelerator.net, accelerator.plan
     with tempfile.TemporaryDirectory() as folder:
-        path = write(net, plan, Path(folder))
-        keep = " ".join(MODULE + name for name in accelerator.pipeline.units)
-        return synthesise(path, path.stem, plan.family.name, keep=keep)
+        path = write(net, plan, Path(folder), TOP)
+        keep = " ".join(unit_module(TOP, name) for name in accelerator.pipeline.units)
+        return synthesise(path, TOP, plan.family.name, keep=keep)
 
 
 def simulate(accelerator: Accelerator, frames: int, progress: Progress | None = None) -> Simulation:
@@ -297,8 +298,8 @@ def gather(
         estimated=estimated,
         memory=memory,
         measured=cost_of(netlist.family, netlist.cells) if netlist else None,
-        moving=_group(accelerator, netlist, moving, [MODULE + part for part in moving]),
-        around=_group(accelerator, netlist, around, [MODULE.partition("_")[0]]),
+        moving=_group(accelerator, netlist, moving, [unit_module(TOP, part) for part in moving]),
+        around=_group(accelerator, netlist, around, [TOP]),
         units=units,
         simulation=simulation,
     )
@@ -342,7 +343,7 @@ def _units(accelerator: Accelerator, netlist: Netlist | None) -> Iterator[Unit]:
             kind = _auxiliary(unit)
         taken = unit.cycles if isinstance(unit, Stage) else flow.frame_words
         estimated, memory = declared(unit.resources(plan.family))
-        cells = netlist.modules.get(MODULE + name, {}) if netlist else {}
+        cells = netlist.modules.get(unit_module(TOP, name), {}) if netlist else {}
         yield Unit(
             name=name,
             label=f"{path} {name.removeprefix(key).strip('_').replace('_', ' ')}".strip(),
