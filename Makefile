@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 LOCK := -c requirements.lock
 
-.PHONY: demo test slow lint clean
+.PHONY: demo test slow lowest lint clean
 
 demo: .venv/demo
 	$(BIN)/bitfold demo
@@ -13,6 +13,25 @@ test: .venv/all lint
 
 slow: .venv/all
 	$(BIN)/python -m pytest -n 2 -m slow
+
+# The lowest versions that pyproject.toml promises; with them a machine of every kind of layer is the same Verilog, too.
+LOWEST := $(foreach part,model_tensor model_layers model_file model_net model_export model_data_* model_train_recipe \
+  hw_scale cli,tests/test_$(part).py)
+EVERY_KIND := from test_hw_build import *; from bitfold import *; from pathlib import Path; \
+  write_verilog(EVERYTHING, EVERYWHERE, Path("build/verilog"))
+
+lowest: .venv/all build/lowest/installed
+	build/lowest/bin/python -m pytest -n 2 -m "not slow" $(LOWEST)
+	PYTHONPATH=tests $(BIN)/python -c '$(EVERY_KIND)' && mv build/verilog/bitfold.v build/verilog/locked.v
+	PYTHONPATH=tests build/lowest/bin/python -c '$(EVERY_KIND)' && cmp build/verilog/bitfold.v build/verilog/locked.v
+
+build/lowest/installed: .venv/pip pyproject.toml .ci/lowest
+	$(BIN)/python -m venv build/lowest
+	$(BIN)/python .ci/lowest > build/lowest/constraints.txt
+	$(call torch,build/lowest/bin/python,-c build/lowest/constraints.txt)
+	build/lowest/bin/python -m pip install --quiet -c build/lowest/constraints.txt \
+	  -e '.[sim,plot,train]' pytest pytest-xdist hypothesis
+	@touch $@
 
 lint: .venv/all
 	$(BIN)/ruff format --check .
@@ -32,9 +51,13 @@ lint: .venv/all
 	@touch $@
 
 # PyTorch's own index has the build without CUDA, which is 20 times smaller than the one PyPI gives Linux.
+define torch
+$(1) -m pip install --quiet --retries 0 $(2) --index-url https://download.pytorch.org/whl/cpu torch \
+  || $(1) -m pip install --quiet $(2) torch
+endef
+
 .venv/torch: .venv/pip requirements.lock
-	$(BIN)/python -m pip install --quiet --retries 0 $(LOCK) --index-url https://download.pytorch.org/whl/cpu torch \
-	  || $(BIN)/python -m pip install --quiet $(LOCK) torch
+	$(call torch,$(BIN)/python,$(LOCK))
 	@touch $@
 
 .venv/all: .venv/demo .venv/torch

@@ -5,8 +5,7 @@
 
 Both go through the same Yosys in the same run, with a register behind every adder; the array's results are compared
 with numpy's before. The array adds a constant to each output and carries `valid`, da4ml does neither. Its rows are left
-out where it is missing (`pip install da4ml`). Inverters that Yosys leaves as INV cells on xc7 count as look-up tables
-here, on both sides.
+out where it is missing (`pip install da4ml`).
 """
 
 import argparse
@@ -75,7 +74,7 @@ def rival(weights: np.ndarray, top: int, folder: Path) -> Path:
 def measure(name: str, design: str, family: str, source: Path, macs: int) -> dict[str, object]:
     netlist = synthesise(source, source.stem, family)
     assert netlist.multipliers == 0
-    luts = netlist.luts + netlist.cells.get("INV", 0)
+    luts = netlist.luts
     per_mac = round(luts / macs, 3)
     return {"case": name, "design": design, "family": family, "luts": luts, "per_mac": per_mac, "ffs": netlist.ffs}
 

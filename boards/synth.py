@@ -66,12 +66,12 @@ class Netlist:
 def luts(family: str, cells: Mapping[str, int]) -> int:
     """Look-up tables, with those that a carry chain or a memory takes.
 
-    xc7: LUT1 to LUT6 and 4 for each RAM32M or RAM64M. ecp5: LUT4, 2 for each CCU2C, 6 for each TRELLIS_DPR16X4
-    (its two slices of data and the one that writes them). ice40: SB_LUT4, adders included. gowin: LUT1 to
-    LUT4, ALU, and 4 for each RAM16SDP4.
+    xc7: LUT1 to LUT6, INV, which the fabric has no other place for, and 4 for each RAM32M or RAM64M. ecp5: LUT4, 2 for
+    each CCU2C, 6 for each TRELLIS_DPR16X4 (its two slices of data and the one that writes them). ice40: SB_LUT4, adders
+    included. gowin: LUT1 to LUT4, ALU, and 4 for each RAM16SDP4.
     """
     weights = {
-        "xc7": {r"LUT[1-6]": 1, r"RAM\d+M": 4, r"RAM\d+X1D": 2, r"SRL16E": 1, r"SRLC32E": 1},
+        "xc7": {r"LUT[1-6]|INV": 1, r"RAM\d+M": 4, r"RAM\d+X1D": 2, r"SRL16E": 1, r"SRLC32E": 1},
         "ecp5": {r"LUT4": 1, r"CCU2C": 2, r"TRELLIS_DPR16X4": 6},
         "ice40": {r"SB_LUT4": 1},
         "gowin": {r"LUT[1-4]": 1, r"ALU": 1, r"RAM16SDP4": 4},

@@ -16,7 +16,7 @@ from rich.table import Table
 
 from ..hw.accelerator import Accelerator
 from ..hw.planner import fit
-from ..hw.verilog.write import write
+from ..hw.verilog.write import write_machine
 from ..model import zoo
 from ..model.net import Net
 from ..model.train.data import open_data
@@ -75,7 +75,7 @@ def run(folder: Path, console: Console) -> Demo:
     accelerator = Accelerator(net, plan)
     ideal = accelerator.cycles
     console.print(f"[bold]2[/] plan      {plan.lanes(net):,} lanes, a frame every {ideal:,} cycles")
-    verilog = write(net, plan, folder)
+    verilog = write_machine(accelerator, folder)
     console.print(f"[bold]3[/] Verilog   {verilog} ({verilog.stat().st_size / 1e6:.1f} MB)")
     console.print("[bold]4[/] simulate  the Verilog, compiled by Verilator, on every held-out digit")
     with bar(console, "compiling", "frames") as progress:

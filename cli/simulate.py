@@ -12,7 +12,6 @@ import typer
 from numpy.typing import NDArray
 from rich.console import Console
 
-from ..hw.accelerator import Accelerator
 from ..model.write import write_beside
 from ..sim.simulate import ENGINES, check
 from .arguments import CyclesOption, JsonOption, NetArgument, PlanOption, choose_plan, load_images, load_net
@@ -53,7 +52,7 @@ def simulate(
         "mismatching_logits": report.mismatching_logits,
         "mismatching_classes": report.mismatching_classes,
         "cycles_per_frame": report.run.cycles_per_frame,
-        "ideal_cycles_per_frame": Accelerator(network, folding).cycles,
+        "ideal_cycles_per_frame": report.ideal_cycles,
         "cycles": report.run.cycles,
         "first_difference": str(report.first) if report.first else None,
     }

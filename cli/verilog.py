@@ -10,7 +10,7 @@ import typer
 from rich.console import Console
 
 from ..hw.accelerator import Accelerator
-from ..hw.verilog.write import write
+from ..hw.verilog.write import write_machine
 from .arguments import CyclesOption, JsonOption, NetArgument, PlanOption, choose_plan, load_net
 from .tell import tell
 
@@ -28,12 +28,13 @@ def verilog(
     folding = choose_plan(network, plan, cycles)
     console = Console(stderr=True)
     with console.status("writing Verilog"):
-        path = write(network, folding, output, name)
+        machine = Accelerator(network, folding)
+        path = write_machine(machine, output, name)
     figures = {
         "verilog": str(path),
         "sheet": str(path.with_suffix(".md")),
         "plan": str(path.with_suffix(".toml")),
-        "cycles_per_frame": Accelerator(network, folding).cycles,
+        "cycles_per_frame": machine.cycles,
         "lanes": folding.lanes(network),
         "weights": network.weights,
     }

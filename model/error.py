@@ -1,5 +1,30 @@
-"""The one exception that a user's input can raise."""
+"""The one exception that a user's input can raise, and what text may reach a terminal."""
+
+from __future__ import annotations
+
+import unicodedata
+
+BIDI = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+"""They let the rest of a line be shown in another order than it has."""
+
+
+def commands(text: str) -> str:
+    """The characters of `text` that steer a terminal or break a line instead of being shown, or have no UTF-8.
+
+    Every script, its marks and joiners, spaces of any width and emoji are text and none of them.
+    """
+    return "".join(c for c in text if c in BIDI or unicodedata.category(c) in ("Cc", "Cs", "Zl", "Zp"))
+
+
+def printable(text: str) -> str:
+    r"""The text in one line, with an escape such as ``\x1b`` in place of each of its `commands`."""
+    for character in set(commands(text)):
+        text = text.replace(character, character.encode("unicode_escape").decode())
+    return text
 
 
 class BadInput(ValueError):  # noqa: N818  the name says whose mistake it is
     """What a user handed over cannot be used; the message, one line, says what, where and how to mend it."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(printable(message))

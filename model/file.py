@@ -1,5 +1,7 @@
 """The file of a network: a safetensors container that is written whole and distrusted when read.
 
+Only what `write` writes is read, byte for byte: a network has one file, and a file says nothing besides it.
+
 Every array of the network is one tensor, named by the path of attributes that leads to it: weights as uint8,
 eight to a byte (numpy.packbits' order, the last byte filled up with 0), offsets and factors as int64. The
 single metadata entry "bitfold" is JSON: the format's version and the network's dataclasses, field by field,
@@ -20,21 +22,20 @@ from typing import Any, NoReturn, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 from safetensors import SafetensorError
-from safetensors.numpy import load, save
+from safetensors.numpy import load
 
 from .error import BadInput
 from .layers import KINDS, Chain
+from .limits import MAX_DEPTH
 from .tensor import Tensor
 from .write import write_beside
 
 VERSION = 1
-MAX_BYTES = 2**28
-"""Of a file: two thousand million weights."""
+MAX_BYTES = 2**27
+"""Of a file: as many weights, constants and bytes of header as there may be take less."""
 MAX_HEADER = 2**22
-MAX_TEXT = 2000
-"""Characters of a class name or of the preprocessing."""
-MAX_NESTING = 100
-"""Steps in the path of attributes to a layer."""
+MAX_NESTING = 2 * MAX_DEPTH + 4
+"""Steps in the path of attributes to a layer: two for each chain around it."""
 MEND = "update bitfold, or fetch or save the file again"
 
 _Arrays = dict[str, NDArray[Any]]
@@ -44,32 +45,35 @@ _T = TypeVar("_T")
 
 def digest(network: object) -> str:
     """sha256, in hex, of everything the network's dataclasses hold; equal networks have equal digests."""
-    arrays: _Arrays = {}
-    hashed = hashlib.sha256(_text(network, arrays).encode())
+    text, arrays = _described(network)
+    hashed = hashlib.sha256(text.encode())
     for name in sorted(arrays):
-        hashed.update(arrays[name].astype(arrays[name].dtype.newbyteorder("<")).tobytes())
+        hashed.update(_bytes(arrays[name]))
     return hashed.hexdigest()
+
+
+def check(network: object) -> None:
+    """BadInput where the network is too large for a file."""
+    length = len(_header(*_described(network)))
+    if length > MAX_HEADER:
+        raise BadInput(
+            f"the network's description takes {length:,} bytes, a file has room for {MAX_HEADER:,}: "
+            "shorten the class names"
+        )
 
 
 def write(network: object, path: str | os.PathLike[str]) -> None:
     """Write the file beside its place, then rename: a reader sees the old file or the new one, whole.
 
-    The same network gives the same bytes. BadInput when `read` would refuse them or the disk does.
+    The same network gives the same bytes. BadInput when the disk refuses them.
     """
-    arrays: _Arrays = {}
-    text = _text(network, arrays)
-    raw = save(arrays, {"bitfold": text})
-    try:
-        _parse(type(network), raw)
-    except BadInput as error:
-        raise BadInput(f"{path} is not written: {error}") from None
-    write_beside(path, raw)
+    write_beside(path, _whole(network))
 
 
 def read(kind: type[_T], path: str | os.PathLike[str]) -> _T:
     """The network of class `kind` in the file.
 
-    BadInput, in one line, for whatever is not exactly what `write` writes. Nothing is allocated that the
+    BadInput, in one line, for whatever is not byte for byte what `write` writes. Nothing is allocated that the
     file's own size does not pay for.
     """
     try:
@@ -86,27 +90,57 @@ def read(kind: type[_T], path: str | os.PathLike[str]) -> _T:
         raise BadInput(f"{path} is not a usable network: {error}; {MEND}") from None
 
 
-def _text(network: object, arrays: _Arrays) -> str:
+def _described(network: object) -> tuple[str, _Arrays]:
+    """The description in JSON, and the arrays by name."""
+    arrays: _Arrays = {}
     described = {"version": VERSION, "network": _encode(network, "net", arrays)}
-    return json.dumps(described, sort_keys=True, separators=(",", ":"))
+    return json.dumps(described, sort_keys=True, separators=(",", ":")), arrays
 
 
 def _encode(value: Any, path: str, arrays: _Arrays) -> Any:
     """JSON for a value; arrays go into `arrays` and leave their shape."""
     match value:
-        case None | str():
+        case None | str() | int():
             return value
-        case int() | np.integer():
-            return int(value)
         case tuple():
             return [_encode(item, f"{path}.{index}", arrays) for index, item in enumerate(value)]
         case np.ndarray():
-            arrays[path] = np.packbits(value) if value.dtype == np.bool_ else np.ascontiguousarray(value)
+            arrays[path] = value
             return list(value.shape)
         case _:
             names = [field.name for field in fields(value) if field.init]
             inner = {name: _encode(getattr(value, name), f"{path}.{name}", arrays) for name in names}
             return {"kind": type(value).__name__, **inner}
+
+
+def _whole(network: object) -> bytes:
+    """The file of a network."""
+    text, arrays = _described(network)
+    header = _header(text, arrays)
+    return b"".join([len(header).to_bytes(8, "little"), header, *(_bytes(arrays[name]) for name in _order(arrays))])
+
+
+def _order(arrays: _Arrays) -> list[str]:
+    """The names as their tensors follow each other: those of wider numbers first, as safetensors has them."""
+    return sorted(arrays, key=lambda name: (arrays[name].dtype == np.bool_, name))
+
+
+def _header(text: str, arrays: _Arrays) -> bytes:
+    """safetensors' header: what the file's tensors are and where."""
+    header: dict[str, Any] = {"__metadata__": {"bitfold": text}}
+    end = 0
+    for name in _order(arrays):
+        bits = arrays[name].dtype == np.bool_
+        count = -(-arrays[name].size // 8) if bits else arrays[name].size
+        start, end = end, end + (count if bits else 8 * count)
+        header[name] = {"dtype": "U8" if bits else "I64", "shape": [count], "data_offsets": [start, end]}
+    raw = json.dumps(header, separators=(",", ":")).encode()
+    return raw + b" " * (-len(raw) % 8)
+
+
+def _bytes(array: NDArray[Any]) -> bytes:
+    """An array as the file has it."""
+    return (np.packbits(array) if array.dtype == np.bool_ else array.astype("<i8", copy=False)).tobytes()
 
 
 def _parse(kind: type[_T], raw: bytes) -> _T:
@@ -133,18 +167,13 @@ def _parse(kind: type[_T], raw: bytes) -> _T:
     except SafetensorError as error:
         raise BadInput(f"safetensors says {_short(str(error))}") from None
     network = _object(kind, described.get("network"), "net", arrays)
-    if described.keys() != {"version", "network"} or metadata.keys() != {"bitfold"} or arrays:
-        raise BadInput(f"nothing refers to {_short([*described, *metadata, *arrays])}")
+    if _whole(network) != raw:
+        raise BadInput("its bytes are not those that are written for the network in it")
     return network
 
 
 def _json(text: str | bytes, name: str) -> dict[str, Any]:
-    """The object in the text, of integers, strings, lists and objects without duplicate keys."""
-
-    def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        if len(dict(pairs)) < len(pairs):
-            raise BadInput(f"the {name} names an entry twice")
-        return dict(pairs)
+    """The object in the text, of integers, strings, lists and objects."""
 
     def small(digits: str) -> int:
         if len(digits) > 20:
@@ -155,7 +184,7 @@ def _json(text: str | bytes, name: str) -> dict[str, Any]:
         raise BadInput(f"the {name} holds {_short(number)}, which is no integer")
 
     try:
-        value = json.loads(text, object_pairs_hook=unique, parse_int=small, parse_float=refuse, parse_constant=refuse)
+        value = json.loads(text, parse_int=small, parse_float=refuse, parse_constant=refuse)
     except BadInput:
         raise
     except (ValueError, RecursionError):
@@ -181,8 +210,6 @@ def _decode(annotation: str, value: Any, path: str, arrays: _Arrays) -> Any:
         case "int", int() if type(value) is int:
             return value
         case "str", str():
-            if len(value) > MAX_TEXT or not value.isprintable():
-                raise BadInput(f"{path} is a text of more than {MAX_TEXT} characters or not printable")
             return value
         case "Padding", [_, _, _, _]:
             return tuple(_decode("int", item, path, arrays) for item in value)
@@ -200,8 +227,6 @@ def _decode(annotation: str, value: Any, path: str, arrays: _Arrays) -> Any:
         case "NDArray[np.bool_]", [_, _, _, _] if all(type(n) is int and n > 0 for n in value):
             bits = math.prod(value)
             packed = _take(arrays, path, np.uint8, -(-bits // 8))
-            if packed[-1] & ((1 << -bits % 8) - 1):
-                raise BadInput(f"{path} has bits set beyond its last weight")
             return np.unpackbits(packed, count=bits).view(np.bool_).reshape(value)
         case "NDArray[np.int64] | None", None:
             return None

@@ -9,55 +9,96 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import TypeAlias
+from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
 from numpy.typing import NDArray
 
 from .error import BadInput
-from .matmul import exact_matmul, sums_below
-from .tensor import Ints, Tensor, dtype_for
+from .limits import MAX_KERNEL, MAX_VALUES, MAX_WEIGHTS
+from .matmul import LOWER_BITS, floats_for, sums_below, sums_dtype
+from .tensor import Ints, Tensor, check_interval, dtype_for, owned, settle, settle_ints, whole
 
 Padding: TypeAlias = tuple[int, int, int, int]
 """(top, bottom, left, right); padded pixels are real 0."""
 
 MAX_FACTOR = 2**24
-"""Of a Scale, in magnitude: a sum of 39 bits times it still fits 64."""
+"""Of a Scale, in magnitude: a sum of 36 bits times it is still no larger than a value may be."""
+
+_Number = TypeVar("_Number", bound=np.generic)
+
+BLOCK = 2**24
+"""Values of the windows that a convolution lays out at once: 64 MiB of 32-bit floats."""
 
 
 def _windows_shape(t: Tensor, kernel: tuple[int, int], stride: int, pad: Padding) -> tuple[int, int]:
     """(height, width) of the map of window positions."""
     height = t.height + pad[0] + pad[1]
     width = t.width + pad[2] + pad[3]
+    if height * width * t.channels > 2 * MAX_VALUES:
+        raise BadInput(f"the padded map of {height}x{width}x{t.channels} has more than {2 * MAX_VALUES:,} values")
     if height < kernel[0] or width < kernel[1]:
         raise BadInput(f"the {kernel[0]}x{kernel[1]} kernel is larger than the padded {height}x{width} map")
     return (height - kernel[0]) // stride + 1, (width - kernel[1]) // stride + 1
 
 
+def _padding(given: Any) -> Padding:
+    """Four integers, in whatever sequence they are given."""
+    try:
+        top, bottom, left, right = (whole(each, "padding") for each in given)
+    except (TypeError, ValueError):  # BadInput is a ValueError
+        raise BadInput(f"padding must be four numbers (top, bottom, left, right) >= 0, not {given!r:.80}") from None
+    return top, bottom, left, right
+
+
 def _check_geometry(kernel: tuple[int, int], stride: int, pad: Padding) -> None:
     if min(kernel) < 1:
         raise BadInput(f"the kernel must be at least 1x1, not {kernel[0]}x{kernel[1]}")
+    if max(kernel) > MAX_KERNEL:
+        raise BadInput(f"the kernel must be at most {MAX_KERNEL}x{MAX_KERNEL}, not {kernel[0]}x{kernel[1]}")
     if stride < 1:
         raise BadInput(f"the stride must be at least 1, not {stride}")
-    if len(pad) != 4 or min(pad) < 0:
+    if stride > MAX_KERNEL:
+        raise BadInput(f"the stride must be at most {MAX_KERNEL}, as a kernel's side, not {stride}")
+    if min(pad) < 0:
         raise BadInput(f"padding must be four numbers (top, bottom, left, right) >= 0, not {pad}")
     if max(pad[:2]) >= kernel[0] or max(pad[2:]) >= kernel[1]:
         raise BadInput(f"padding {pad} must be smaller than the {kernel[0]}x{kernel[1]} kernel")
 
 
-def _windows(x: Ints, kernel: tuple[int, int], stride: int, pad: Padding) -> Ints:
-    """A view [N, H', W', kernel height, kernel width, C] of the padded map x."""
-    n, height, width, channels = x.shape
+def _array(given: Any, rule: str, dtype: type[np.generic], ndim: int) -> NDArray[Any]:
+    """The array given, which has so many axes and values; BadInput with the rule if not."""
+    if not isinstance(given, np.ndarray):
+        raise BadInput(f"{rule}, not {type(given).__name__}")
+    if given.ndim != ndim or given.dtype != dtype or not given.size:
+        raise BadInput(f"{rule}, not {given.dtype} {list(given.shape)}")
+    return np.asarray(given)
+
+
+def _padded(x: NDArray[_Number], pad: Padding) -> NDArray[_Number]:
+    """The map x with real 0 around it."""
     top, bottom, left, right = pad
-    if any(pad):
-        padded = np.zeros((n, height + top + bottom, width + left + right, channels), x.dtype)
-        padded[:, top : top + height, left : left + width] = x
-        x = padded
+    return np.pad(x, ((0, 0), (top, bottom), (left, right), (0, 0))) if any(pad) else x
+
+
+def _windows(x: NDArray[_Number], kernel: tuple[int, int], stride: int) -> NDArray[_Number]:
+    """A view [N, H', W', kernel height, kernel width, C] of the map x."""
     rows, columns = ((size - k) // stride + 1 for size, k in zip(x.shape[1:3], kernel, strict=True))
     image, row, column, channel = x.strides
     strides = (image, row * stride, column * stride, row, column, channel)
-    return as_strided(x, (n, rows, columns, *kernel, channels), strides, writeable=False)
+    return as_strided(x, (len(x), rows, columns, *kernel, x.shape[3]), strides, writeable=False)
+
+
+def _sums(x: Ints, axis: int, kernel: int, stride: int, wide: type[np.int32 | np.int64]) -> Ints:
+    """The sums of `kernel` neighbours along an axis of maps, as dtype `wide`."""
+    shape = list(x.shape)
+    shape[axis] = (shape[axis] - kernel) // stride + 1
+    total = np.zeros(shape, wide)
+    for first in range(kernel):
+        along = slice(first, first + (shape[axis] - 1) * stride + 1, stride)
+        total += x[(slice(None),) * axis + (along,)]
+    return total
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,15 +119,17 @@ class BinaryConv:
     scale: int = 0
 
     def __post_init__(self) -> None:
-        if self.weights.ndim != 4 or self.weights.dtype != np.bool_ or 0 in self.weights.shape:
-            raise BadInput(
-                "the weights must be bool [C_out, kernel height, kernel width, C_in], "
-                f"not {self.weights.dtype} {list(self.weights.shape)}"
-            )
+        rule = "the weights must be bool [C_out, kernel height, kernel width, C_in]"
+        weights = _array(self.weights, rule, np.bool_, 4)
+        if weights.size > MAX_WEIGHTS:
+            raise BadInput(f"there are {weights.size:,} weights, more than {MAX_WEIGHTS:,}")
+        weights = owned(weights)
+        if weights.view(np.uint8).max() > 1:
+            # Bytes seen as bool need not be 0 and 1, and sums count what they are.
+            weights = owned(weights.view(np.uint8) != 0)
+        settle(self, weights=weights, padding=_padding(self.padding))
+        settle_ints(self, "stride", "scale")
         _check_geometry(self.kernel, self.stride, self.padding)
-        weights = np.ascontiguousarray(self.weights).view()
-        weights.flags.writeable = False
-        object.__setattr__(self, "weights", weights)
 
     @property
     def kernel(self) -> tuple[int, int]:
@@ -110,12 +153,32 @@ class BinaryConv:
     def signs(self) -> NDArray[np.float32]:
         """The weights as +-1, [kernel height * kernel width * C_in, C_out]."""
         signs = np.where(self.weights, np.float32(1), np.float32(-1))
-        return np.ascontiguousarray(signs.reshape(-1, self.fan_in).T)
+        signs = np.ascontiguousarray(signs.reshape(-1, self.fan_in).T)
+        signs.flags.writeable = False
+        return signs
 
     def __call__(self, x: Ints) -> Ints:
-        """int32 (int64 where the interval needs it) [N, H', W', C_out]."""
-        windows = _windows(x, self.kernel, self.stride, self.padding)
-        return exact_matmul(windows, self.signs).reshape(*windows.shape[:3], len(self.weights))
+        """int32 (int64 where the values need it) [N, H', W', C_out].
+
+        BLAS computes the sums, exactly in whatever order it adds, in floats that hold all of them (DESIGN 2.12).
+        """
+        exact = floats_for(x, self.fan_in)
+        if exact is None:
+            upper = x >> LOWER_BITS
+            lower = x - (upper << LOWER_BITS)
+            return (self(upper).astype(np.int64) << LOWER_BITS) + self(lower)
+        floats: NDArray[np.floating[Any]] = _padded(x.astype(exact), self.padding)
+        windows = _windows(floats, self.kernel, self.stride)
+        images, height, width = windows.shape[:3]
+        signs: NDArray[np.floating[Any]] = self.signs.astype(exact, copy=False)
+        y = np.empty((images, height, width, len(self.weights)), sums_dtype(x, self.fan_in))
+        columns = max(1, min(width, BLOCK // max(1, images * self.fan_in)))
+        rows = max(1, BLOCK // max(1, images * self.fan_in * columns))
+        for top in range(0, height, rows):
+            for left in range(0, width, columns):
+                part = np.s_[:, top : top + rows, left : left + columns]
+                y[part] = (windows[part].reshape(-1, self.fan_in) @ signs).reshape(y[part].shape)
+        return y
 
 
 def _clip(y: Ints, lo: int, hi: int) -> Ints:
@@ -141,19 +204,15 @@ class Requantise:
     offset: NDArray[np.int64] | None = None
 
     def __post_init__(self) -> None:
+        settle_ints(self, "shift", "lo", "hi")
         if not -48 <= self.shift <= 62:
             raise BadInput(f"the shift must lie in [-48, 62], not {self.shift}")
-        if self.lo > self.hi:
-            raise BadInput(f"the clip interval [{self.lo}, {self.hi}] is empty")
-        dtype_for(self.lo, self.hi)
+        check_interval(self.lo, self.hi, "the clip interval")
         if self.offset is not None:
-            if self.offset.ndim != 1 or self.offset.dtype != np.int64:
-                raise BadInput(f"the offset must be int64 [C], not {self.offset.dtype} {list(self.offset.shape)}")
-            if self.offset.size and max(abs(int(self.offset.min())), abs(int(self.offset.max()))) > 2**61:
+            offset = owned(_array(self.offset, "the offset must be int64 [C]", np.int64, 1))
+            if max(-int(offset.min()), int(offset.max())) > 2**61:
                 raise BadInput("the offset must lie in [-2^61, 2^61]")
-            offset = self.offset.view()
-            offset.flags.writeable = False
-            object.__setattr__(self, "offset", offset)
+            settle(self, offset=offset)
 
     @property
     def addend(self) -> int | NDArray[np.int64]:
@@ -200,14 +259,11 @@ class Scale:
     scale: int = 0
 
     def __post_init__(self) -> None:
-        if self.factors.ndim != 1 or self.factors.dtype != np.int64 or not self.factors.size:
-            raise BadInput(f"the factors must be int64 [C], not {self.factors.dtype} {list(self.factors.shape)}")
+        settle(self, factors=owned(_array(self.factors, "the factors must be int64 [C]", np.int64, 1)))
+        settle_ints(self, "scale")
         least, most = self.extremes
         if least < -MAX_FACTOR or most > MAX_FACTOR:
             raise BadInput(f"the factors must lie in [-2^24, 2^24], not in [{least}, {most}]")
-        factors = self.factors.view()
-        factors.flags.writeable = False
-        object.__setattr__(self, "factors", factors)
 
     @property
     def extremes(self) -> tuple[int, int]:
@@ -222,7 +278,7 @@ class Scale:
 
     def __call__(self, x: Ints) -> Ints:
         """int32, or int64 where the products need it; the shape stays."""
-        wide = np.int32 if sums_below(2**31, x, max(map(abs, self.extremes))) else np.int64
+        wide = sums_dtype(x, max(map(abs, self.extremes)))
         y: Ints = np.multiply(x, self.factors.astype(wide), dtype=wide)
         return y
 
@@ -250,6 +306,8 @@ class SumPool:
     scale: int = 0
 
     def __post_init__(self) -> None:
+        settle_ints(self, "kernel", "stride", "scale")
+        settle(self, padding=_padding(self.padding))
         _check_geometry((self.kernel, self.kernel), self.stride, self.padding)
 
     def infer(self, t: Tensor) -> Tensor:
@@ -260,12 +318,10 @@ class SumPool:
 
     def __call__(self, x: Ints) -> Ints:
         """int32, or int64 where the sums need it."""
-        windows = _windows(x, (self.kernel, self.kernel), self.stride, self.padding)
-        wide = np.int32 if sums_below(2**31, x, self.kernel**2) else np.int64
-        total = np.zeros((*windows.shape[:3], x.shape[3]), wide)
-        for position in np.ndindex(self.kernel, self.kernel):
-            total += windows[:, :, :, *position]
-        return total
+        # Down the columns, then along the rows: 2 kernel additions a sum instead of kernel^2.
+        wide = sums_dtype(x, self.kernel**2)
+        x = _sums(_padded(x, self.padding), 1, self.kernel, self.stride, wide)
+        return _sums(x, 2, self.kernel, self.stride, wide)
 
 
 @dataclass(frozen=True)
@@ -277,8 +333,7 @@ class GlobalSum:
 
     def __call__(self, x: Ints) -> Ints:
         """int32, or int64 where the sums need it."""
-        wide = np.int32 if sums_below(2**31, x, x.shape[1] * x.shape[2]) else np.int64
-        total: Ints = x.sum(axis=(1, 2), keepdims=True, dtype=wide)
+        total: Ints = x.sum(axis=(1, 2), keepdims=True, dtype=sums_dtype(x, x.shape[1] * x.shape[2]))
         return total
 
 
@@ -289,6 +344,7 @@ class PadChannels:
     channels: int
 
     def __post_init__(self) -> None:
+        settle_ints(self, "channels")
         if self.channels < 1:
             raise BadInput(f"the channels to append must be at least 1, not {self.channels}")
 
@@ -304,6 +360,17 @@ class Chain:
     """Layers one after the other; an empty chain is the identity."""
 
     layers: tuple[Layer, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.layers, tuple | list):
+            raise BadInput(f"the layers of a chain must be a tuple, not {type(self.layers).__name__}")
+        settle(self, layers=tuple(self.layers))
+        for index, layer in enumerate(self.layers):
+            if type(layer) not in KINDS:
+                raise BadInput(
+                    f"layer {index} of a chain is a {type(layer).__name__}, "
+                    f"none of {', '.join(kind.__name__ for kind in KINDS)}"
+                )
 
     def infer(self, t: Tensor) -> Tensor:
         for layer in self.layers:
@@ -326,8 +393,11 @@ class Residual:
     hi: int = 2**15 - 1
 
     def __post_init__(self) -> None:
-        if self.lo > self.hi:
-            raise BadInput(f"the clip interval [{self.lo}, {self.hi}] is empty")
+        for name in ("body", "skip"):
+            if type(getattr(self, name)) is not Chain:
+                raise BadInput(f"the {name} of a residual must be a Chain, not {type(getattr(self, name)).__name__}")
+        settle_ints(self, "lo", "hi")
+        check_interval(self.lo, self.hi, "the clip interval")
 
     def join(self, body: Tensor, skip: Tensor) -> Tensor:
         """The type of the sum of two branches of these types."""
@@ -339,7 +409,6 @@ class Residual:
             raise BadInput(
                 f"the body has {body.frac} fraction bits, the skip {skip.frac}; an addition demands equal ones"
             )
-        dtype_for(body.lo + skip.lo, body.hi + skip.hi)
         return replace(body, lo=self.lo, hi=self.hi)
 
     def infer(self, t: Tensor) -> Tensor:
@@ -398,13 +467,13 @@ def walk(layer: Layer, t: Tensor, visit: Callable[[str, Layer, Tensor], None], p
 
     BadInput carries the path, the kind and the rule broken.
     """
-    visit(path, layer, t)
     dot = path + "." if path else ""
-    if isinstance(layer, Chain):
-        for index, inner in enumerate(layer.layers):
-            t = walk(inner, t, visit, f"{dot}{index}")
-        return t
     try:
+        visit(path, layer, t)
+        if isinstance(layer, Chain):
+            for index, inner in enumerate(layer.layers):
+                t = walk(inner, t, visit, f"{dot}{index}")
+            return t
         if isinstance(layer, Residual):
             body = walk(layer.body, t, visit, dot + "body")
             skip = walk(layer.skip, t, visit, dot + "skip")

@@ -1,13 +1,13 @@
-"""Exact integer matrix products at the speed of BLAS."""
+"""In which numbers a matrix product of integers is exact: the narrowest, for speed."""
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
-from numpy.typing import NDArray
 
 from .tensor import Ints
+
+LOWER_BITS = 24
+"""Of numbers that are summed in two parts, because no float holds their sums: of the part that is never negative."""
 
 
 def sums_below(limit: int, x: Ints, terms: int = 1) -> bool:
@@ -20,19 +20,13 @@ def sums_below(limit: int, x: Ints, terms: int = 1) -> bool:
     return terms * max(-int(x.min()), int(x.max())) < limit
 
 
-def exact_matmul(x: Ints, signs: NDArray[Any]) -> Ints:
-    """x [..., K] @ signs [K, N] (entries +-1) as [M, N], exact: int32, or int64 where the sums may need it.
+def sums_dtype(x: Ints, terms: int) -> type[np.int32 | np.int64]:
+    """int32, or int64 where a sum of `terms` values of x may need it."""
+    return np.int32 if sums_below(2**31, x, terms) else np.int64
 
-    The K products may be spread over several trailing axes of `x`. float32 holds every integer below 2^24
-    and float64 below 2^53, so BLAS computes the exact sums, in whatever order it adds, wherever
-    K * max|x| stays below (DESIGN 2.12); beyond, numpy's integer product does.
-    """
-    fan_in = len(signs)
-    kind: type[np.float32 | np.float64 | np.int64] = np.int64
-    if sums_below(2**24, x, fan_in):
-        kind = np.float32
-    elif sums_below(2**53, x, fan_in):
-        kind = np.float64
-    wide = np.int32 if kind is np.float32 or sums_below(2**31, x, fan_in) else np.int64
-    sums: Ints = (x.astype(kind, order="C").reshape(-1, fan_in) @ signs.astype(kind, copy=False)).astype(wide)
-    return sums
+
+def floats_for(x: Ints, terms: int) -> type[np.float32 | np.float64] | None:
+    """The floats that hold all sums of `terms` values of x or of their opposites, None where there are none."""
+    if sums_below(2**24, x, terms):
+        return np.float32
+    return np.float64 if sums_below(2**53, x, terms) else None

@@ -11,9 +11,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import file
-from .error import BadInput
-from .layers import BinaryConv, Chain, Layer, argmax, walk
-from .tensor import Ints, Tensor
+from .error import BadInput, commands, printable
+from .layers import BinaryConv, Chain, Layer, Requantise, Residual, Scale, SumPool, argmax, walk
+from .limits import (
+    LEAST_CHANNELS,
+    MAX_CONSTANTS,
+    MAX_DEPTH,
+    MAX_LAYERS,
+    MAX_MOVED,
+    MAX_PRODUCTS,
+    MAX_TEXT,
+    MAX_WEIGHTS,
+)
+from .tensor import Ints, Tensor, settle
 
 CACHED_VALUES = 2**18
 """Of the largest map of one block of images: one MiB of 32-bit sums."""
@@ -22,6 +32,8 @@ CACHED_VALUES = 2**18
 @dataclass(frozen=True, eq=False)
 class Net:
     """A network of integers; construction validates it (BadInput names the layer and the rule broken).
+
+    A Net that can be made can be saved, and is no larger than ``limits`` allows.
 
     Parameters
     ----------
@@ -38,10 +50,21 @@ class Net:
     output: Tensor = field(init=False)
 
     def __post_init__(self) -> None:
-        output = walk(self.body, self.input, lambda path, layer, t: None)
+        for name, kind in (("input", Tensor), ("body", Chain)):
+            if type(getattr(self, name)) is not kind:
+                raise BadInput(
+                    f"a network's {name} must be a {kind.__name__}, not {type(getattr(self, name)).__name__}"
+                )
+        output = walk(self.body, self.input, _Sizes().add)
+        if not isinstance(self.classes, tuple | list):
+            raise BadInput(f"the class names must be a tuple of texts, not {type(self.classes).__name__}")
+        settle(self, classes=tuple(self.classes), output=output)
         if self.classes and len(self.classes) != output.channels:
             raise BadInput(f"{len(self.classes)} class names for {output.channels} output channels")
-        object.__setattr__(self, "output", output)
+        for name in self.classes:
+            check_text(name, "class name")
+        check_text(self.preprocessing, "preprocessing")
+        file.check(self)
 
     def __call__(self, images: NDArray[np.integer]) -> Ints:
         """The reference: integers [N, height, width, channels] to exact logits [N, H', W', C'].
@@ -86,3 +109,47 @@ class Net:
     def _block(self) -> int:
         """Images computed at once: as many as keep the largest map in a processor's cache."""
         return max(1, CACHED_VALUES // max(t.pixels * t.channels for _, t in self._visits))
+
+
+def check_text(text: object, what: str) -> None:
+    """BadInput unless a network can hold the text: of any script, in one line, no longer than `MAX_TEXT`."""
+    if not isinstance(text, str):
+        raise BadInput(f"the {what} {text!r:.80} is no text")
+    shown = printable(text[:40]) + "..." * (len(text) > 40)
+    if len(text) > MAX_TEXT:
+        raise BadInput(f'the {what} "{shown}" has {len(text):,} characters; shorten it to {MAX_TEXT:,}')
+    if found := commands(text):
+        raise BadInput(f'the {what} "{shown}" holds {found[0].encode("unicode_escape").decode()}; remove it')
+
+
+class _Sizes:
+    """What the layers of a network take together."""
+
+    def __init__(self) -> None:
+        self.layers = self.weights = self.constants = self.products = self.moved = 0
+
+    def add(self, path: str, layer: Layer, t: Tensor) -> None:
+        """One more layer, `t` its input; BadInput where it is too much."""
+        if path.count(".") >= MAX_DEPTH:
+            raise BadInput(f"it lies in more than {MAX_DEPTH} others")
+        self.layers += 1
+        if not isinstance(layer, Chain | Residual):
+            output = layer.infer(t)
+            work = output.pixels * max(output.channels, LEAST_CHANNELS)
+            self.moved += work
+            if isinstance(layer, BinaryConv):
+                self.weights += layer.weights.size
+                self.products += work * layer.fan_in
+            if isinstance(layer, SumPool):
+                self.moved += work * layer.kernel**2
+            if isinstance(layer, BinaryConv | Scale) or (isinstance(layer, Requantise) and layer.offset is not None):
+                self.constants += output.channels
+        for count, most, unit in (
+            (self.layers, MAX_LAYERS, "layers"),
+            (self.weights, MAX_WEIGHTS, "weights"),
+            (self.constants, MAX_CONSTANTS, "constants (offsets, factors, outputs of convolutions)"),
+            (self.products, MAX_PRODUCTS, "products a frame"),
+            (self.moved, MAX_MOVED, "values and additions of pools a frame"),
+        ):
+            if count > most:
+                raise BadInput(f"with it the network has {count:,} {unit}, more than {most:,}")

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .error import BadInput
+from .limits import MAX_CHANNELS, MAX_FRAC, MAX_MAGNITUDE, MAX_PIXELS, MAX_VALUES
 
 Ints = NDArray[np.signedinteger]
 """An integer array; maps have the shape [N, height, width, channels]."""
 
-
-MAX_VALUES = 2**27
-"""Values of one map: what a file claims must not cost memory or time without bound."""
+_Scalar = TypeVar("_Scalar", bound=np.generic)
 
 
 def dtype_for(lo: int, hi: int) -> np.dtype[np.signedinteger]:
@@ -26,12 +26,48 @@ def dtype_for(lo: int, hi: int) -> np.dtype[np.signedinteger]:
     raise BadInput(f"the interval [{lo}, {hi}] does not fit 64 bits")
 
 
+def signed_bits(lo: int, hi: int) -> int:
+    """Width of the narrowest two's complement number that holds [lo, hi]; at least 1."""
+    return max(value.bit_length() for value in (lo if lo >= 0 else ~lo, hi if hi >= 0 else ~hi)) + 1
+
+
+def settle(instance: object, **values: object) -> None:
+    """Give a frozen dataclass, in its own constructor, these values of its fields."""
+    for name, value in values.items():
+        object.__setattr__(instance, name, value)
+
+
+def settle_ints(instance: object, *names: str) -> None:
+    """Turn the fields into Python's int, whose sums never wrap; BadInput unless they are integers, of any kind."""
+    for name in names:
+        settle(instance, **{name: whole(getattr(instance, name), name)})
+
+
+def whole(value: Any, name: str) -> int:
+    """An integer of any kind as Python's, whose sums never wrap; BadInput for what is none."""
+    if isinstance(value, bool) or not isinstance(value, int | np.integer):
+        raise BadInput(f"{name} must be an integer, not {value!r:.80}")
+    if int(value).bit_length() > 128:
+        raise BadInput(f"{name} is a number of {int(value).bit_length()} bits, larger than any may be")
+    return int(value)
+
+
+def owned(array: NDArray[_Scalar]) -> NDArray[_Scalar]:
+    """The array's values in memory that nobody can write: a copy, or the array itself where it lies in such."""
+    root: Any = array
+    while isinstance(root, np.ndarray):
+        root = root.base
+    if type(array) is np.ndarray and array.flags.c_contiguous and isinstance(root, bytes):
+        return array
+    return np.frombuffer(array.tobytes(), array.dtype).reshape(array.shape)
+
+
 @dataclass(frozen=True)
 class Tensor:
     """A map of integers q in [lo, hi], each standing for the real value q * 2^-frac (DESIGN 2.2).
 
     Arrays of this type have the shape [N, height, width, channels]. Hardware carries q - lo in
-    ``bits`` unsigned bits.
+    ``bits`` unsigned bits. BadInput beyond the sizes of ``limits``.
     """
 
     height: int
@@ -42,14 +78,14 @@ class Tensor:
     frac: int = 0
 
     def __post_init__(self) -> None:
+        settle_ints(self, "height", "width", "channels", "lo", "hi", "frac")
         for name in ("height", "width", "channels"):
             if getattr(self, name) < 1:
                 raise BadInput(f"a tensor's {name} must be at least 1, not {getattr(self, name)}")
-        if self.height * self.width * self.channels > MAX_VALUES:
-            raise BadInput(f"a map of {'x'.join(map(str, self.shape))} has more than {MAX_VALUES:,} values")
-        if self.lo > self.hi:
-            raise BadInput(f"a tensor's interval [{self.lo}, {self.hi}] is empty")
-        dtype_for(self.lo, self.hi)
+        check_size(*self.shape)
+        check_interval(self.lo, self.hi, "a tensor's interval")
+        if abs(self.frac) > MAX_FRAC:
+            raise BadInput(f"a tensor's fraction bits must lie in [{-MAX_FRAC}, {MAX_FRAC}], not {self.frac}")
 
     @property
     def pixels(self) -> int:
@@ -80,3 +116,22 @@ class Tensor:
             raise BadInput(f"the array has the shape {list(array.shape)}; expected {want}")
         if array.size and not (self.lo <= int(array.min()) and int(array.max()) <= self.hi):
             raise BadInput(f"the values span [{array.min()}, {array.max()}]; expected [{self.lo}, {self.hi}]")
+
+
+def check_size(height: int, width: int, channels: int) -> None:
+    """BadInput for a map that is larger than one may be."""
+    for count, most, unit in (
+        (height * width, MAX_PIXELS, "pixels"),
+        (channels, MAX_CHANNELS, "channels"),
+        (height * width * channels, MAX_VALUES, "values"),
+    ):
+        if count > most:
+            raise BadInput(f"a map of {height}x{width}x{channels} has more than {most:,} {unit}")
+
+
+def check_interval(lo: int, hi: int, name: str) -> None:
+    """BadInput unless [lo, hi] has values, all of a magnitude that a tensor may have."""
+    if lo > hi:
+        raise BadInput(f"{name} [{lo}, {hi}] is empty")
+    if lo < -MAX_MAGNITUDE or hi > MAX_MAGNITUDE:
+        raise BadInput(f"{name} [{lo}, {hi}] reaches beyond [-2^60, 2^60], which hardware is made for")

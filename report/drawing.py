@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from math import log2
 
 from ..hw.accelerator import Accelerator
 from ..hw.stages.residual import SaturatingAdd
 from ..hw.stream.flow import Flow
 from ..hw.stream.fork import Fork
-from .figures import Figures, Simulation, Unit, links, outputs
+from .figures import Figures, Simulation, States, Unit, links, outputs
 
 WIDTH = 1160
 """Of a drawing, where no residual is wider."""
@@ -24,8 +25,6 @@ LETTER, BOLD = 6.9, 8.8
 """Width of a letter in a box, on the average of a wide font; of its first line."""
 LINE = 15
 """Height of a line in a box."""
-LEVELS = 8
-"""Shades of a strip."""
 
 
 @dataclass(frozen=True)
@@ -251,20 +250,21 @@ def draw(accelerator: Accelerator, figures: Figures) -> Drawing:
 
 @dataclass(frozen=True)
 class Strip:
-    """A stream over time.
+    """A unit over time: three areas on each other, and what is left above them is starved.
 
-    rates, stalls : SVG paths of the bins, by shade from 1 to LEVELS; bins without any are in none
+    transfers, computing, stalled : SVG paths, as high in each bin as the state's share of its cycles
     ends : where frames end
-    moves, stalled : shares of all cycles
+    steady : where the unit's steady cycles begin and end
     """
 
     unit: str
     y: float
-    rates: list[str]
-    stalls: list[str]
+    transfers: str
+    computing: str
+    stalled: str
     ends: list[float]
-    moves: float
-    stalled: float
+    steady: tuple[float, float]
+    shares: States
 
 
 @dataclass(frozen=True)
@@ -280,46 +280,48 @@ class Chart:
     entered: list[float]
 
 
-def chart(simulation: Simulation, cycles: int, *, left: float = 190, width: float = 820, row: float = 24) -> Chart:
-    """The occupancy of each stream as a strip; a rate of 1 is that of a machine that gives a frame every `cycles`."""
+def chart(
+    simulation: Simulation, units: Collection[str], *, left: float = 190, width: float = 780, row: float = 24
+) -> Chart:
+    """The occupancy of these units, a strip for each."""
     scale = width / simulation.cycles
     edges = [left + edge * scale for edge in simulation.edges]
-    lengths = [b - a for a, b in zip(simulation.edges, simulation.edges[1:], strict=False)]
     top = 26.0
-    strips = []
-    for index, busy in enumerate(simulation.streams):
-        y = top + index * row
-        expected = busy.words / cycles
-        rates = [n / (length * expected) for n, length in zip(busy.transfers, lengths, strict=True)]
-        stalls = [n / length for n, length in zip(busy.stalls, lengths, strict=True)]
-        strips.append(
-            Strip(
-                busy.unit,
-                y,
-                _shades(rates, edges, y + 3, row - 11),
-                _shades(stalls, edges, y + row - 7, 4),
-                [left + (end + 1) * scale for end in busy.ends],
-                sum(busy.transfers) / simulation.cycles,
-                sum(busy.stalls) / simulation.cycles,
-            )
-        )
+    strips: list[Strip] = []
+    for busy in simulation.units:
+        if busy.unit not in units:
+            continue
+        y = top + len(strips) * row
+        # What lies on each other: the share in none of the states, in the first, in the first two, in all three.
+        states = ("transfers", "computing", "stalled")
+        levels = [[cycles.share(*states[:n]) for cycles in busy.bins] for n in range(4)]
+        transfers, computing, stalled = (_area(*pair, edges, y + row - 6, row - 8) for pair in pairwise(levels))
+        begin, end = busy.steady_span
+        steady = left + begin * scale, left + end * scale
+        ends = [left + (end + 1) * scale for end in busy.ends]
+        strips.append(Strip(busy.unit, y, transfers, computing, stalled, ends, steady, busy.steady))
     step = _round_step(simulation.cycles / 8)
     marks = [(left + at * scale, at) for at in range(0, simulation.cycles + 1, step)]
     entered = [left + (cycle + 1) * scale for cycle in simulation.entered]
     return Chart(left, width, top + len(strips) * row, row, strips, marks, entered)
 
 
-def _shades(values: Sequence[float], edges: Sequence[float], y: float, height: float) -> list[str]:
-    """A path for each shade, of the bins whose value in [0, 1] it stands for; neighbours join."""
-    paths = [""] * (LEVELS + 1)
-    levels = [min(LEVELS, round(value * LEVELS) or (value > 0)) for value in values]
-    start = 0
-    for end in range(1, len(levels) + 1):
-        if end == len(levels) or levels[end] != levels[start]:
-            x, wide = edges[start], edges[end] - edges[start]
-            paths[levels[start]] += f"M{x:.1f} {y:g}h{wide:.1f}v{height:g}h-{wide:.1f}z"
-            start = end
-    return paths[1:]
+def _area(
+    floors: Sequence[float], ceilings: Sequence[float], edges: Sequence[float], bottom: float, height: float
+) -> str:
+    """A path around what lies between floors and ceilings, shares of `height` in each bin; empty where nothing does."""
+
+    def line(shares: Sequence[float], starts: Sequence[float], ends: Sequence[float]) -> tuple[str, str]:
+        """Where it begins, and the steps from there on; bins alike join."""
+        heights = [f"{bottom - height * share:.1f}" for share in shares]
+        turns = [k for k in range(len(heights)) if k == len(heights) - 1 or heights[k] != heights[k + 1]]
+        return f"{starts[0]:.1f} {heights[0]}", "".join(f"V{heights[k]}H{ends[k]:.1f}" for k in turns)
+
+    (start, forth), (_, back) = (
+        line(ceilings, edges, edges[1:]),
+        line(floors[::-1], edges[:0:-1], edges[-2::-1]),
+    )
+    return f"M{start}{forth}{back}z" if any(a < b for a, b in zip(floors, ceilings, strict=True)) else ""
 
 
 def _round_step(least: float) -> int:

@@ -31,7 +31,6 @@ from ..model.layers import BinaryConv, Chain, Layer, Requantise, Residual, SumPo
 from ..model.tensor import Tensor
 from ..sim.occupancy import observe
 from ..sim.stimulus import Progress
-from ..sim.taps import before
 
 TOP = "bitfold"
 """The module of a machine whose netlist is counted."""
@@ -113,21 +112,52 @@ class Unit:
 
 
 @dataclass(frozen=True)
-class Busy:
-    """How the output stream of a unit spent a simulation.
+class States:
+    """Cycles in which a unit does something, as ``sim.occupancy`` tells them apart.
 
-    unit : name of the unit
-    words : a frame
-    transfers, stalls, idle : cycles in each bin of time
+    transfers : a word leaves
+    computing : none does, and it works on words to come
+    stalled : it stands still, and what follows does not take its word
+    starved : it has nothing to work on
+    """
+
+    transfers: int
+    computing: int
+    stalled: int
+    starved: int
+
+    @property
+    def cycles(self) -> int:
+        return self.transfers + self.computing + self.stalled + self.starved
+
+    def share(self, *states: str) -> float:
+        """The share of the cycles in any of these states."""
+        return float(sum(getattr(self, state) for state in states) / max(1, self.cycles))
+
+    @property
+    def busy(self) -> float:
+        """The share of the cycles in which a word leaves it or it computes."""
+        return self.share("transfers", "computing")
+
+
+@dataclass(frozen=True)
+class Busy:
+    """How a unit spent a simulation.
+
+    unit : its name
+    words : that leave it in a frame
+    bins : its states in each bin of time
     ends : the cycle of each frame's last word
+    steady_span : the first of its steady cycles and the first one beyond, see ``sim.occupancy.steady_span``
+    steady : its states in these
     """
 
     unit: str
     words: int
-    transfers: list[int]
-    stalls: list[int]
-    idle: list[int]
+    bins: list[States]
     ends: list[int]
+    steady_span: tuple[int, int]
+    steady: States
 
 
 @dataclass(frozen=True)
@@ -136,18 +166,21 @@ class Simulation:
 
     exact : every logit was the network's
     cycles_per_frame : measured in steady state; None below three frames
+    cycles_per_input : the same where frames enter: fewer while buffers before the slowest stage still fill
     edges : the cycles at which the bins of time begin, and the end
     entered, left : the cycles of each frame's last pixel in and last word out
+    units : those of the pipeline, in the order of the data
     """
 
     frames: int
     exact: bool
     cycles: int
     cycles_per_frame: float | None
+    cycles_per_input: float | None
     edges: list[int]
     entered: list[int]
     left: list[int]
-    streams: list[Busy]
+    units: list[Busy]
 
 
 @dataclass(frozen=True)
@@ -230,36 +263,29 @@ def simulate(accelerator: Accelerator, frames: int, progress: Progress | None = 
     net, t = accelerator.net, accelerator.net.input
     images = np.random.default_rng(0).integers(t.lo, t.hi, (frames, *t.shape), dtype=np.int64, endpoint=True)
     found = observe(net, accelerator.plan, images, progress=progress)
-    streams = [
+    units = [
         Busy(
-            _giver(accelerator.pipeline.units, tap.path),
-            tap.flow.frame_words,
-            found.transfers[index].tolist(),
-            found.stalls[index].tolist(),
-            found.idle[index].tolist(),
-            found.ends[index].tolist(),
+            unit.name,
+            unit.words,
+            [States(*cycles) for cycles in unit.counts.T.tolist()],
+            unit.ends.tolist(),
+            unit.steady_span,
+            States(*unit.steady.tolist()),
         )
-        for index, tap in enumerate(accelerator.taps)
+        for unit in found.units
     ]
+    steady = found.entered[frames // 2 - 1 : frames - 1] if frames > 2 else None
     return Simulation(
         frames,
         bool((found.run.logits == net(images)).all()),
         found.run.cycles,
         found.run.cycles_per_frame,
+        float(np.diff(steady).mean()) if steady is not None else None,
         found.edges.tolist(),
         found.entered.tolist(),
         found.run.last_cycles.tolist(),
-        streams,
+        units,
     )
-
-
-def _giver(units: Mapping[str, Any], path: str) -> str:
-    """The unit that gives the output of the layer at `path`: a Requantise may be part of the convolution before it."""
-    if (name := unit_name(path)) in units:
-        return name
-    if (name := f"{unit_name(path)}_add") in units:
-        return name
-    return unit_name(before(path))
 
 
 def gather(

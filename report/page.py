@@ -9,8 +9,8 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from ..hw.accelerator import Accelerator
 from ..hw.plan import Folding
-from .drawing import LEVELS, chart, draw
-from .figures import Cost, Figures
+from .drawing import Chart, chart, draw
+from .figures import Cost, Figures, Simulation, Unit
 
 
 def render(figures: Figures, accelerator: Accelerator) -> str:
@@ -22,14 +22,24 @@ def render(figures: Figures, accelerator: Accelerator) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"count": "{:,}".format, "share": share, "blocks": blocks, "rate": rate, "fold": fold}
+    environment.filters |= {
+        "count": "{:,}".format,
+        "share": share,
+        "blocks": blocks,
+        "rate": rate,
+        "fold": fold,
+        "place": place,
+    }
     simulation = figures.simulation
     return environment.get_template("page.html.j2").render(
         f=figures,
         units={unit.name: unit for unit in figures.units},
         drawing=draw(accelerator, figures),
-        chart=chart(simulation, figures.cycles) if simulation and simulation.streams else None,
-        levels=LEVELS,
+        charts=charts(figures) if simulation else [],
+        busy={unit.unit: unit.steady for unit in simulation.units} if simulation else {},
+        steady=steady(simulation) if simulation else "",
+        setters=setters(figures),
+        ahead=ahead(figures),
         limit=limit(figures),
         used=lambda kind: any(unit.kind.startswith(kind) for unit in figures.units if not unit.layer),
         largest=max((unit.measured or unit.estimated).luts for unit in figures.units),
@@ -54,6 +64,12 @@ def fold(folding: Folding) -> str:
     return f"{folding.pe} × {folding.simd}{pixels}{', wired' if folding.wired else ''}"
 
 
+def place(unit: Unit) -> str:
+    """Where a unit stands, without what its kind says as well."""
+    path, _, part = unit.label.rpartition(" ")
+    return path if path and part in unit.kind.split(" ") else unit.label
+
+
 def blocks(counts: Mapping[str, int]) -> str:
     """Memory blocks by kind."""
     return ", ".join(f"{n:,} {kind}" for kind, n in counts.items()) or "0"
@@ -64,6 +80,56 @@ def deviation(cost: Cost, measured: Cost) -> str:
     if not measured.luts:
         return "" if not cost.luts else "∞"
     return f"{100 * (cost.luts - measured.luts) / measured.luts:+.0f} %".replace("-", "−")
+
+
+def charts(figures: Figures) -> list[Chart]:
+    """The strips of what computes a layer or closes a residual; then those of all else."""
+    assert figures.simulation
+    layers = {unit.name for unit in figures.units if unit.layer or unit.kind == "add"}
+    others = {unit.name for unit in figures.units} - layers
+    found = (chart(figures.simulation, names) for names in (layers, others))
+    return [strips for strips in found if strips.strips]
+
+
+def steady(simulation: Simulation) -> str:
+    """Over which cycles shares are, and what that means for them."""
+    n = simulation.frames
+    if n == 1:
+        return (
+            "With one frame there are no steady cycles: shares are of the whole run, in which every stage also waits "
+            "for the pipeline to fill and to drain. Ask for three frames or more."
+        )
+    if n == 2:
+        return (
+            "Shares are over the second frame of each stage, from one end mark to the other. No frame follows it, so "
+            "each stage is starved at its end; with three frames or more it is not."
+        )
+    first, last = n // 2 + 1, n - 1
+    frames = f"frame {first}" if first == last else f"frames {first} to {last}"
+    return f"Shares are over {frames} of each stage (underlined), in which the pipeline neither fills nor drains."
+
+
+def setters(figures: Figures) -> str:
+    """How busy what sets the rate was, in a sentence."""
+    found = figures.simulation
+    busy = sorted(unit.steady.busy for unit in found.units if unit.unit in figures.limiting) if found else []
+    if not found or not busy or found.frames == 1:
+        return ""
+    who = "The stage that sets the rate is" if len(busy) == 1 else "Those that set the rate are"
+    low, high = share(busy[0]), share(busy[-1])
+    return f"{who} busy in {low if low == high else f'{low[:-2]} to {high}'} of these cycles."
+
+
+def ahead(figures: Figures) -> str:
+    """A warning where stages before the slowest have not been held up yet, for there are buffers between."""
+    found = figures.simulation.cycles_per_input if figures.simulation else None
+    if found is None or found > 0.98 * figures.cycles:
+        return ""
+    return (
+        f"Frames still enter every {found:,.6g} cycles, faster than the {figures.cycles:,} in which they can pass: "
+        "buffers before the slowest stage are filling, and what lies before them is busier than it will be. "
+        "Simulate more frames to see it held up."
+    )
 
 
 def limit(figures: Figures) -> str:

@@ -1,49 +1,157 @@
 # amaranth: UnusedElaboratable=no
-"""How busy the streams between the stages are over time, cycle by cycle, from a simulation."""
+"""What the units of a machine do over time, cycle by cycle, from a simulation: who works, and who waits for whom."""
 
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ..hw.accelerator import Accelerator
 from ..hw.plan import Plan
+from ..hw.stages.windowed import WINDOW_LATENCY, WindowedStage
+from ..hw.stream.fork import Fork
+from ..hw.stream.stage import Stage
+from ..hw.window.slide import SLIDE_LATENCY, SlidingWindow
 from ..model.net import Net
 from .simulate import Machine, Run, as_frames
 from .stimulus import Progress
 from .taps import rising_edges
 
-IDLE, STALL, TRANSFER = 0, 1, 2
-"""What a stream does in a cycle: nothing is offered (valid low), or it waits (ready low), or it moves."""
+STATES = TRANSFER, COMPUTE, STALL, STARVE = range(4)
+"""What a unit does in a cycle, the first of these that is true:
 
-PARTS = ("valid", "ready")
-"""Of a stream, what its states follow from."""
+TRANSFER : a word leaves it
+COMPUTE : it works on words to come: its window goes on, or it takes one of the words that it makes fewer of
+STALL : it stands still, and the word that it offers is not taken: what follows holds it up
+STARVE : it has nothing to work on: what precedes it is late
+
+In the first two it is busy. A unit that may give a word every cycle (a queue, a fork, an add, a Requantise) has no work
+but its transfers. Words on their way through a unit do not make it busy, for the next ones could come: what is busy
+in every cycle sets the rate.
+"""
+
+
+@dataclass(frozen=True)
+class Watch:
+    """Where in the accelerator to see what a unit does; a stream is the path of its signals up to "valid" and "ready".
+
+    given : the stream of the words that leave it
+    words : that leave it in a frame
+    taken : the stream whose words are its work
+    step : a signal that says, `ahead` cycles late, that its window goes on
+    """
+
+    given: str
+    words: int
+    taken: str = ""
+    step: str = ""
+    ahead: int = 0
+
+    @property
+    def signals(self) -> list[str]:
+        """All signals it takes."""
+        streams = [stream for stream in (self.given, self.taken) if stream]
+        return [stream + part for stream in streams for part in ("valid", "ready")] + [self.step] * bool(self.step)
+
+    def states(self, signals: Signals) -> NDArray[np.uint8]:
+        """The unit's state in each cycle: uint8 [cycles]."""
+        valid, ready = (signals[self.given + part] for part in ("valid", "ready"))
+        works = np.zeros_like(valid)
+        if self.taken:
+            works |= signals[self.taken + "valid"] & signals[self.taken + "ready"]
+        if self.step:
+            works[: -self.ahead] |= signals[self.step][self.ahead :]
+        return np.select([valid & ready, works, valid], STATES[:3], STARVE).astype(np.uint8)
+
+
+class Signals:
+    """One-bit signals of a waveform; each, by name, is bool [cycles], low where it is unknown.
+
+    A cycle is a rising edge of `clock`, and what counts is what stood there just before. KeyError names a signal that
+    the waveform lacks.
+    """
+
+    def __init__(self, vcd: Path, names: Collection[str], clock: str = "clk"):
+        self.cycles = 0
+        # The cycles in which a signal rises and falls in turn: whole signals would take gigabytes.
+        self.turns: dict[str, list[int]] = {name: [] for name in names}
+        for value, changed in rising_edges(vcd, names, clock):
+            for name in changed:
+                if name != clock and (value[name] == "1") != len(self.turns[name]) % 2:
+                    self.turns[name].append(self.cycles)
+            self.cycles += 1
+
+    def __getitem__(self, name: str) -> NDArray[np.bool_]:
+        lengths = np.diff(np.array(self.turns[name], np.int64), prepend=0, append=self.cycles)
+        return np.repeat(np.arange(len(lengths)) % 2 == 1, lengths)
+
+
+@dataclass(frozen=True)
+class UnitOccupancy:
+    """What one unit did over a run.
+
+    words : that leave it in a frame
+    counts : int64 [4, bins], cycles of each bin in each of STATES; the four add up to the bin's cycles
+    ends : int64 [frames], the cycle of each frame's last transfer
+    steady_span : its steady cycles, see ``steady_span``
+    steady : int64 [4], these cycles in each of STATES
+    """
+
+    name: str
+    words: int
+    counts: NDArray[np.int64]
+    ends: NDArray[np.int64]
+    steady_span: tuple[int, int]
+    steady: NDArray[np.int64]
 
 
 @dataclass(frozen=True)
 class Occupancy:
-    """What each stream did over a run.
+    """What each unit of the pipeline did over a run; cycles count from the end of reset.
 
-    names : of the streams, in the order data flow
-    edges : int64 [bins + 1], the first cycle of each bin and the last bin's end; cycles count from the end of reset
-    transfers, stalls, idle : int64 [streams, bins], cycles in each state; the three add up to the bin's cycles
-    ends : int64 [streams, frames], the cycle of each frame's last transfer
+    units : in the order in which they were built, which is that of the data
+    edges : int64 [bins + 1], the first cycle of each bin and the last bin's end
     entered : int64 [frames], the cycle in which each frame's last pixel entered the machine
     run : what the machine gave
     """
 
-    names: tuple[str, ...]
+    units: tuple[UnitOccupancy, ...]
     edges: NDArray[np.int64]
-    transfers: NDArray[np.int64]
-    stalls: NDArray[np.int64]
-    idle: NDArray[np.int64]
-    ends: NDArray[np.int64]
     entered: NDArray[np.int64]
     run: Run
+
+
+def watch(accelerator: Accelerator) -> dict[str, Watch]:
+    """Where to see what each unit of the pipeline does, by name."""
+    tapped = {id(port): tap.name for tap, port in accelerator.pipeline.taps}
+    return {name: _watch(name, unit, tapped) for name, unit in accelerator.pipeline.units.items()}
+
+
+def _watch(name: str, unit: Any, tapped: Mapping[int, str]) -> Watch:
+    taken = f"{name}.i__"
+    if isinstance(unit, Fork):
+        # It holds no word: one leaves it when both sides have taken it.
+        return Watch(taken, unit.flow.frame_words)
+    # A layer's unit without a register has no module in the Verilog, but its tap is there.
+    given = f"{tapped[id(unit.o)]}_" if id(unit.o) in tapped else f"{name}.o__"
+    words = unit.sink.frame_words
+    if not isinstance(unit, Stage) or unit.cycles == words:
+        return Watch(given, words)
+    if unit.cycles == unit.source.frame_words:
+        return Watch(given, words, taken)
+    if not isinstance(unit, WindowedStage):
+        raise TypeError(f"no signal is known that shows the {unit.cycles} cycles of a {type(unit).__name__}")
+    step = f"{name}.window.valid"
+    if isinstance(unit.window, SlidingWindow):
+        # Pixels that complete no window come between the others, and take a cycle where these are fast.
+        return Watch(given, words, taken, step, SLIDE_LATENCY)
+    return Watch(given, words, step=step, ahead=WINDOW_LATENCY)
 
 
 def observe(
@@ -55,7 +163,7 @@ def observe(
     build: Path | None = None,
     progress: Progress | None = None,
 ) -> Occupancy:
-    """Simulate images [N, height, width, channels] in Verilator, back to back, and watch every stage's output.
+    """Simulate images [N, height, width, channels] in Verilator, back to back, and watch every unit of the pipeline.
 
     There are at most `bins` bins of time, as even as whole cycles allow. Raises what ``simulate`` raises.
     """
@@ -63,43 +171,30 @@ def observe(
     frames = as_frames(images)
     with tempfile.TemporaryDirectory() as work:
         machine = Machine(net, plan, "verilator", build, None, Path(work))
-        watched = machine.accelerator.taps
+        watches = watch(machine.accelerator)
+        names = {name for seen in watches.values() for name in seen.signals}
         waveform = Path(work) / "handshakes.vcd"
-        capture = machine.run(machine.stimulus(frames, 0.0, 0), waveform, PARTS, progress, len(frames))
+        capture = machine.run(machine.stimulus(frames, 0.0, 0), waveform, sorted(names), progress, len(frames))
         if capture.stuck:
             machine.raise_deadlock(frames, len(capture.frame_cycles) + 1, 0.0, 0)
-        states = read_states(waveform, [tap.name for tap in watched])[:, -capture.cycles :]
+        signals = Signals(waveform, names)
         run = machine.result(capture, len(frames))
     edges = bin_edges(capture.cycles, bins)
-    ends = [frame_ends(row, tap.flow.frame_words, len(frames)) for row, tap in zip(states, watched, strict=True)]
-    return Occupancy(
-        tuple(tap.path for tap in watched),
-        edges,
-        *(count(states, state, edges) for state in (TRANSFER, STALL, IDLE)),
-        np.array(ends, np.int64).reshape(len(watched), len(frames)),
-        capture.frame_cycles[:, 1].astype(np.int64),
-        run,
+    units = (
+        summarise(name, seen, seen.states(signals)[-capture.cycles :], edges, len(frames))
+        for name, seen in watches.items()
     )
+    return Occupancy(tuple(units), edges, capture.frame_cycles[:, 1].astype(np.int64), run)
 
 
-def read_states(vcd: Path, names: Sequence[str], clock: str = "clk") -> NDArray[np.uint8]:
-    """The state of each stream in each cycle: uint8 [streams, cycles].
-
-    A cycle is a rising edge of `clock`, and its state is what stood there just before. KeyError names a signal that
-    the waveform lacks.
-    """
-    watchers = {f"{name}_{part}": index for index, name in enumerate(names) for part in PARTS}
-    starts: list[list[int]] = [[] for _ in names]
-    states: list[list[int]] = [[] for _ in names]
-    cycles = 0
-    for value, changed in rising_edges(vcd, watchers, clock):
-        for index in {watchers[name] for name in changed if name in watchers} if cycles else range(len(names)):
-            valid, ready = (value.get(f"{names[index]}_{part}") == "1" for part in PARTS)
-            starts[index].append(cycles)
-            states[index].append((TRANSFER if ready else STALL) if valid else IDLE)
-        cycles += 1
-    runs = [np.repeat(s, np.diff(at, append=cycles)) for s, at in zip(states, starts, strict=True)]
-    return np.array(runs, np.uint8).reshape(len(names), cycles)
+def summarise(
+    name: str, seen: Watch, states: NDArray[np.uint8], edges: NDArray[np.int64], frames: int
+) -> UnitOccupancy:
+    """What one unit did, by its state in each cycle, uint8 [cycles]."""
+    ends = frame_ends(states, seen.words, frames)
+    span = steady_span(ends, len(states))
+    steady = np.bincount(states[slice(*span)], minlength=len(STATES))
+    return UnitOccupancy(name, seen.words, count(states, edges), ends, span, steady)
 
 
 def bin_edges(cycles: int, bins: int) -> NDArray[np.int64]:
@@ -108,11 +203,23 @@ def bin_edges(cycles: int, bins: int) -> NDArray[np.int64]:
     return np.arange(n + 1, dtype=np.int64) * cycles // n
 
 
-def count(states: NDArray[np.uint8], state: int, edges: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Cycles that each stream spends in `state` in each bin: int64 [streams, bins]."""
-    return np.add.reduceat(states == state, edges[:-1], axis=1, dtype=np.int64)
+def count(states: NDArray[np.uint8], edges: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Cycles of each bin that are in each of STATES: int64 [4, bins]."""
+    return np.array([np.add.reduceat(states == state, edges[:-1], dtype=np.int64) for state in STATES])
 
 
 def frame_ends(states: NDArray[np.uint8], frame_words: int, frames: int) -> NDArray[np.int64]:
     """The cycle of each frame's last transfer of one stream, int64 [frames]."""
     return np.flatnonzero(states == TRANSFER)[frame_words - 1 :: frame_words][:frames]
+
+
+def steady_span(ends: NDArray[np.int64], cycles: int) -> tuple[int, int]:
+    """A unit's steady cycles: the first of them, and the first one beyond.
+
+    They are those of the frames of the run's second half but the last one: from the end of the last frame before them,
+    as it leaves the unit, to their own last end. So the pipeline is full before and behind them, as far as the run
+    allows: of three frames it is the second. Of two frames it is the second too, the end of which no frame follows;
+    of one it is the whole run.
+    """
+    n = len(ends)
+    return (0, cycles) if n < 2 else (int(ends[n // 2 - 1]) + 1, int(ends[max(n // 2, n - 2)]) + 1)

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from ..hw.accelerator import Accelerator
 from ..hw.plan import Plan
 from ..hw.verilog.formats import Formats, formats
-from ..hw.verilog.write import write
+from ..hw.verilog.write import write_machine
 from ..model.error import BadInput
 from ..model.net import Net
 from ..model.tensor import Ints
@@ -75,11 +75,13 @@ class Run:
 class Report:
     """How a run compares with the reference, value by value.
 
+    `ideal_cycles` is what a frame takes in steady state, as the machine declares it.
     `first` is the first layer's first value that differs, or None when all logits agree.
     `waveform` shows it, where one was kept.
     """
 
     run: Run
+    ideal_cycles: int
     images: int
     mismatching_images: int
     mismatching_logits: int
@@ -106,7 +108,7 @@ class Machine:
         self.accelerator = Accelerator(net, plan)
         self.work = work
         if engine != "amaranth":
-            self.verilog = verilog or write(net, plan, build or work)
+            self.verilog = verilog or write_machine(self.accelerator, build or work)
 
     def good(self, frames: Sequence[NDArray[np.integer]]) -> int:
         """How many of the frames are of the right length and must come out."""
@@ -136,22 +138,21 @@ class Machine:
             drain=0 if good == len(frames) else watchdog - 1,
         )
 
-    def run(self, stimulus: Stimulus, waveform: Path | None = None, parts: Sequence[str] = (),
+    def run(self, stimulus: Stimulus, waveform: Path | None = None, shown: Sequence[str] = (),
             progress: Progress | None = None, expected: int = 0) -> Capture:  # fmt: skip
-        """Simulate; a waveform with `parts` shows those of the streams between the stages alone, where it can."""
+        """Simulate; a waveform with `shown` has these signals alone, where it can: their paths in the accelerator."""
         common = {"waveform": waveform, "progress": progress, "expected": expected}
         if self.engine == "amaranth":
             return pysim.run(self.accelerator, stimulus, **common)
-        names = [tap.name for tap in self.accelerator.taps] if parts else []
-        verilog = self.verilog
-        if parts and self.engine != "icarus":
+        verilog, paths = self.verilog, [f"accelerator.{path}" for path in shown]
+        if paths and self.engine != "icarus":
             verilog = self.work / "exposed.v"
-            verilog.write_text(taps.expose(self.verilog.read_text(), names, parts))
+            verilog.write_text(taps.expose(self.verilog.read_text(), ["accelerator.clk", *paths]))
         if self.engine == "verilator":
             return verilator.run(verilog, stimulus, folder=self.build, **common)
-        shown = [f"bitfold.accelerator.{name}" for name in taps.signals(names, parts)]
         simulator = "icarus" if self.engine == "icarus" else "verilator"
-        return cosim.run(verilog, stimulus, simulator=simulator, signals=shown, **common)
+        paths = [f"{taps.TOP}.{path}" for path in paths]
+        return cosim.run(verilog, stimulus, simulator=simulator, signals=paths, **common)
 
     def result(self, capture: Capture, good: int) -> Run:
         """Broken when the output is not `good` frames of the right length."""
@@ -193,8 +194,9 @@ class Machine:
         self, frames: Sequence[NDArray[np.integer]], pauses: float, seed: int, waveform: Path
     ) -> tuple[Capture, dict[str, Stream]]:
         """Run with a waveform and read the streams between the stages back from it."""
-        capture = self.run(self.stimulus(frames, pauses, seed), waveform, taps.PARTS)
-        return capture, taps.read(waveform, [tap.name for tap in self.accelerator.taps])
+        names = [tap.name for tap in self.accelerator.taps]
+        capture = self.run(self.stimulus(frames, pauses, seed), waveform, taps.signals(names))
+        return capture, taps.read(waveform, names)
 
     def raise_deadlock(self, frames: Sequence[NDArray[np.integer]], entered: int, pauses: float, seed: int) -> None:
         """Look at the last few of the `entered` frames alone or, where they pass alone, at all of them."""
@@ -300,6 +302,7 @@ def check(
         classes = expected.argmax(axis=-1).reshape(run.classes.shape)
         report = Report(
             run,
+            machine.accelerator.cycles,
             len(images),
             int(wrong.any(axis=(1, 2, 3)).sum()),
             int(wrong.sum()),

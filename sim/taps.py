@@ -60,23 +60,43 @@ PARTS = ("valid", "ready", "codes")
 """The signals of a stream."""
 
 
-def signals(names: Iterable[str], parts: Sequence[str] = PARTS) -> list[str]:
+TOP = "bitfold"
+"""The module around the accelerator in a generated Verilog."""
+
+
+def signals(names: Iterable[str]) -> list[str]:
     """The signals of the streams `names`."""
-    return [f"{name}_{part}" for name in names for part in parts]
+    return [f"{name}_{part}" for name in names for part in PARTS]
 
 
-def expose(verilog: str, names: Iterable[str], parts: Sequence[str] = PARTS, clock: str = "clk") -> str:
-    """A generated Verilog text whose waveforms, in Verilator, show `parts` of the streams `names` and nothing else.
+def expose(verilog: str, paths: Iterable[str]) -> str:
+    """A generated Verilog text whose waveforms, in Verilator, show the signals at `paths` and nothing else.
 
-    A whole waveform is a hundred times larger.
+    A path leads from the top module through instances to a signal: "accelerator.layer_1.window.valid". KeyError names
+    one that leads nowhere. A whole waveform is a hundred times larger.
     """
     on, off = "/* verilator tracing_on */", "/* verilator tracing_off */"
-    wanted = "|".join(map(re.escape, [clock, *signals(names, parts)]))
-    declarations = rf"^ *(?:input|wire|reg) (?:\[\d+:0\] )?(?:{wanted});$"
-    instance = r"^ *\S+ +accelerator +\(.*?\);$"
-    for pattern in (declarations, instance):
-        verilog = re.sub(pattern, lambda match: f"{on}{match[0]}{off}", verilog, flags=re.M | re.S)
-    return f"{off}\n{verilog}"
+    modules = {m[1]: m.span() for m in re.finditer(r"^module (\S+) ?\(.*?^endmodule$", verilog, re.M | re.S)}
+    shown: set[tuple[int, int]] = set()
+    for path in paths:
+        *instances, signal = map(re.escape, path.split("."))
+        module = TOP
+        for instance in instances:
+            found = re.compile(rf"^ *(\S+) +{instance} +\(.*?\);$", re.M | re.S).search(verilog, *modules[module])
+            if not found:
+                raise KeyError(f"the Verilog has no {path}")
+            shown.add(found.span())
+            module = found[1]
+        declaration = re.compile(rf"^ *(?:input|output|wire|reg) (?:\[\d+:0\] )?{signal}(?: = .*)?;$", re.M)
+        declared = {m.span() for m in declaration.finditer(verilog, *modules[module])}
+        if not declared:
+            raise KeyError(f"the Verilog has no {path}")
+        shown |= declared
+    parts, at = [f"{off}\n"], 0
+    for start, end in sorted(shown):
+        parts += [verilog[at:start], on, verilog[start:end], off]
+        at = end
+    return "".join([*parts, verilog[at:]])
 
 
 def rising_edges(
@@ -84,9 +104,14 @@ def rising_edges(
 ) -> Iterator[tuple[Mapping[str, int | str], Collection[str]]]:
     """At each rising edge of `clock`: what stood on the wanted signals just before, and which changed since the last.
 
-    Signals are found by name in any scope; a scalar holds a digit, a vector an integer or, with unknown bits, a text.
-    Both are the same objects each time. KeyError names a signal that the waveform lacks.
+    A signal is wanted by its name or by the end of its path, "layer_1.window.valid", in any scope; a scalar holds a
+    digit, a vector an integer or, with unknown bits, a text. Both are the same objects each time. KeyError names a
+    signal that the waveform lacks.
     """
+    ends: dict[str, list[str]] = {}
+    for name in {clock, *wanted}:
+        ends.setdefault(name.rpartition(".")[2], []).append(name)
+    scopes: list[str] = []
     codes: dict[str, str] = {}
     named: dict[str, list[str]] = {}
     value: dict[str, int | str] = {}
@@ -112,8 +137,15 @@ def rising_edges(
                     pending[token.data.id_code] = token.data.value
             elif kind is TokenKind.CHANGE_TIME:
                 yield from settle()
-            elif kind is TokenKind.VAR and (token.data.reference == clock or token.data.reference in wanted):
-                codes.setdefault(token.data.reference, token.data.id_code)
+            elif kind is TokenKind.SCOPE:
+                scopes.append(token.data.ident)
+            elif kind is TokenKind.UPSCOPE:
+                scopes.pop()
+            elif kind is TokenKind.VAR and token.data.reference in ends:
+                path = ".".join(["", *scopes, token.data.reference])
+                for name in ends[token.data.reference]:
+                    if path.endswith(f".{name}"):
+                        codes.setdefault(name, token.data.id_code)
             elif kind is TokenKind.ENDDEFINITIONS:
                 if missing := sorted({clock, *wanted} - codes.keys()):
                     raise KeyError(f"{vcd} has no signal {missing[0]}")

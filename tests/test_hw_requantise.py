@@ -3,7 +3,8 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from amaranth import signed
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from machines import evaluate, examples, random_frames, through
 from strategies import pauses, requantises, tensors
@@ -12,6 +13,7 @@ from bitfold.hw.device.target import FAMILIES
 from bitfold.hw.plan import divisors
 from bitfold.hw.stages.requantise import RequantiseStage, Scaler, clip_code
 from bitfold.hw.stream.flow import Flow
+from bitfold.model.error import BadInput
 from bitfold.model.layers import Requantise, shifted_relu
 from bitfold.model.tensor import Tensor
 
@@ -47,6 +49,31 @@ def test_every_value_is_the_layers(layer, lo, hi):
     q = np.arange(lo, hi + 1).reshape(-1, 1, 1, 1)
     scaler = Scaler(t, layer)
     codes = evaluate(scaler.code, range(-(1 << scaler.width - 1), 1 << scaler.width - 1), q.ravel() + scaler.addend)
+    np.testing.assert_array_equal(np.array(codes) + layer.lo, layer(q).ravel())
+
+
+@given(data=st.data())
+@examples(100, shrink=False)
+def test_sums_of_62_bits_and_more_are_the_layers(data):
+    """On both sides of where the floor is no longer taken off first, which would need more than 64 bits."""
+    shift = data.draw(st.integers(-3, 62))
+    sign = data.draw(st.sampled_from([-1, 1]))
+    bits = min(60, max(1, 62 - shift + data.draw(st.integers(-2, 2))))
+    lo = sign * (2 ** (bits - 1) + data.draw(st.sampled_from([0, 2 ** (bits - 1) - 1])))
+    hi = min(lo + data.draw(st.sampled_from([0, 1, 255])), 2**60)
+    reach = data.draw(st.sampled_from([0, 5, 2**61]))
+    layer = Requantise(shift, lo, hi, np.array([data.draw(st.sampled_from([-reach, reach]))]))
+    most = 2 ** data.draw(st.sampled_from([4, 40, 60])) >> max(0, -shift)
+    t = Tensor(1, 1, 1, -most, data.draw(st.sampled_from([0, most])))
+    try:
+        layer.infer(t)
+    except BadInput:
+        assume(False)
+    scaler = Scaler(t, layer)
+    assert scaler.floor_first == (shift >= 0 and abs(lo).bit_length() + shift < 62)
+    assert -(2**63) <= min(scaler.interval) <= max(scaler.interval) < 2**63
+    q = np.array([t.lo, t.lo + 1, -1, 0, t.hi]).reshape(-1, 1, 1, 1)
+    codes = evaluate(scaler.code, signed(scaler.width), [int(x) + int(scaler.addend[0]) for x in q.ravel()])
     np.testing.assert_array_equal(np.array(codes) + layer.lo, layer(q).ravel())
 
 

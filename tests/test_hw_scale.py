@@ -50,6 +50,12 @@ def layer_of(stage: ScaleStage) -> Scale:
     return Scale(stage.factors.ravel())
 
 
+@pytest.mark.parametrize(("lo", "factors", "levels"), [(0, [4], 0), (0, [3], 1), (-9, [-3], 2), (-9, [7, 8, 5, 6], 3)])
+def test_the_tree_has_a_term_a_bit_and_one_for_the_constants(lo, factors, levels):
+    t = Tensor(2, 2, len(factors), lo, 9)
+    assert ScaleStage(Flow(t, 1), Scale(np.array(factors)), FAMILIES["generic"]).levels == levels
+
+
 @given(scale_stages(), pauses, pauses, st.integers(0, 99))
 @examples(60)
 def test_stage_is_the_layer(stage, idle, stall, seed):

@@ -45,6 +45,22 @@ def test_flow_counts_words_and_packs_the_lowest_channel_lowest():
     np.testing.assert_array_equal(unpack(flow, pack(flow, frames)), frames)
 
 
+@given(st.integers(1, 5), st.integers(1, 4), st.integers(1, 60), st.data())
+@examples(100)
+def test_flow_counts_pixels(channels, groups, count, data):
+    """Whole words and what they hold a part of, in Python's integers, of words of a part, one and several pixels."""
+    width = data.draw(st.integers(1, 6))
+    every = [*divisors(channels * groups), *(n * channels * groups for n in divisors(width))]
+    flow = Flow(Tensor(7, width, channels * groups, 0, 1), data.draw(st.sampled_from(every)))
+    assert flow.pixels * flow.tensor.channels == flow.lanes * flow.words
+    assert flow.frame_words * flow.lanes == flow.tensor.pixels * flow.tensor.channels
+    # Lane after lane: words 0 to count - 1 hold lanes 0 to count * lanes - 1.
+    assert flow.held(count) == len({lane // flow.tensor.channels for lane in range(count * flow.lanes)})
+    pixels = np.arange(1, count + 1)
+    wanted = [min(n for n in range(k, k + flow.pixels) if n % flow.pixels == 0) for k in pixels.tolist()]
+    assert flow.whole(pixels).tolist() == wanted
+
+
 def test_flow_refuses_lanes_that_do_not_divide():
     with pytest.raises(ValueError, match=r"^5 lanes do not divide 12 channels$"):
         Flow(TWELVE, 5)

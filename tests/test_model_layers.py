@@ -91,16 +91,16 @@ def test_layer_is_the_naive_loop(kind, data):
 @pytest.mark.parametrize("dtype", [np.int8, np.int16, np.int32, np.int64])
 def test_layers_widen_when_the_dtype_is_full(dtype):
     info = np.iinfo(dtype)
-    low, high = (info.min, info.max) if dtype != np.int64 else (-(2**58), 2**58)
+    low, high = (info.min, info.max) if dtype != np.int64 else (-(2**56), 2**56)
     x = np.array([[low] * 16, [high] * 16, [low, high] * 8], dtype).reshape(3, 4, 4, 1)
     layers = [
         BinaryConv(np.ones((1, 3, 3, 1), np.bool_)),
         SumPool(2, 1),
         GlobalSum(),
-        Requantise(1, -(2**61), 2**61),
+        Requantise(1, -(2**60), 2**60),
         Scale(np.array([-3])),
         Scale(np.array([0])),
-        Residual(Chain(), Chain(), -(2**61), 2**61),
+        Residual(Chain(), Chain(), -(2**60), 2**60),
         Residual(Chain(), Chain(), 2**40, 2**41),
     ]
     for layer in layers:
@@ -211,8 +211,11 @@ def test_what_a_scale_cannot_take_is_named():
         layer.infer(Tensor(1, 1, 3, 0, 1))
     assert str(error.value) == "there are 2 factors, the input has 3 channels"
     with pytest.raises(BadInput) as error:
-        layer.infer(Tensor(1, 1, 2, 0, 2**39))
-    assert str(error.value) == f"the interval [{-(2**63)}, {2**63}] does not fit 64 bits"
+        layer.infer(Tensor(1, 1, 2, 0, 2**36 + 1))
+    reached = 2**60 + 2**24
+    assert str(error.value) == (
+        f"a tensor's interval [{-reached}, {reached}] reaches beyond [-2^60, 2^60], which hardware is made for"
+    )
 
 
 def test_argmax_takes_the_first_of_the_largest():
@@ -264,7 +267,49 @@ BITS = np.ones((2, 3, 3, 1), np.bool_)
         (lambda: SumPool(0, 1), "the kernel must be at least 1x1, not 0x0"),
         (lambda: Requantise(63, 0, 1), "the shift must lie in [-48, 62], not 63"),
         (lambda: Requantise(0, 1, 0), "the clip interval [1, 0] is empty"),
-        (lambda: Requantise(0, 0, 2**63), f"the interval [0, {2**63}] does not fit 64 bits"),
+        (
+            lambda: Requantise(0, 0, 2**60 + 1),
+            f"the clip interval [0, {2**60 + 1}] reaches beyond [-2^60, 2^60], which hardware is made for",
+        ),
+        (
+            lambda: Residual(Chain(), Chain(), -(2**60) - 1, 0),
+            f"the clip interval [{-(2**60) - 1}, 0] reaches beyond [-2^60, 2^60], which hardware is made for",
+        ),
+        (lambda: Requantise(0, 0, 1, np.zeros(0, np.int64)), "the offset must be int64 [C], not int64 [0]"),
+        (lambda: Requantise(0, 0, 1, np.array([2**61 + 1])), "the offset must lie in [-2^61, 2^61]"),
+        (lambda: Requantise(0, 0, 1, np.array([-(2**63)])), "the offset must lie in [-2^61, 2^61]"),
+        (lambda: Requantise(0, 0, 1, [1, 2]), "the offset must be int64 [C], not list"),
+        (lambda: Requantise(0.0, 0, 1), "shift must be an integer, not 0.0"),
+        (
+            lambda: BinaryConv([[[[True]]]]),
+            "the weights must be bool [C_out, kernel height, kernel width, C_in], not list",
+        ),
+        (lambda: BinaryConv(BITS, True), "stride must be an integer, not True"),
+        (lambda: BinaryConv(BITS, 2**62), f"the stride must be at most 1024, as a kernel's side, not {2**62}"),
+        (lambda: SumPool(2, 1025), "the stride must be at most 1024, as a kernel's side, not 1025"),
+        (lambda: SumPool(3000, 1, (2999,) * 4), "the kernel must be at most 1024x1024, not 3000x3000"),
+        (
+            lambda: BinaryConv(np.ones((1, 1, 1025, 1), np.bool_)),
+            "the kernel must be at most 1024x1024, not 1x1025",
+        ),
+        (
+            lambda: SumPool(2, 1, (0, 0, 1)),
+            "padding must be four numbers (top, bottom, left, right) >= 0, not (0, 0, 1)",
+        ),
+        (
+            lambda: SumPool(2, 1, (0, 0, 1, 0.5)),
+            "padding must be four numbers (top, bottom, left, right) >= 0, not (0, 0, 1, 0.5)",
+        ),
+        (lambda: SumPool(2, 1, 1), "padding must be four numbers (top, bottom, left, right) >= 0, not 1"),
+        (lambda: PadChannels(None), "channels must be an integer, not None"),
+        (lambda: Chain(GlobalSum()), "the layers of a chain must be a tuple, not GlobalSum"),
+        (
+            lambda: Chain((GlobalSum(), Tensor(1, 1, 1, 0, 1))),
+            "layer 1 of a chain is a Tensor, none of BinaryConv, Requantise, Scale, SumPool, GlobalSum, PadChannels, "
+            "Chain, Residual",
+        ),
+        (lambda: Residual(GlobalSum()), "the body of a residual must be a Chain, not GlobalSum"),
+        (lambda: Residual(Chain(), None), "the skip of a residual must be a Chain, not NoneType"),
         (lambda: Requantise(0, 0, 1, np.zeros((1, 2))), "the offset must be int64 [C], not float64 [1, 2]"),
         (lambda: Scale(np.ones(2)), "the factors must be int64 [C], not float64 [2]"),
         (lambda: Scale(np.ones((1, 2), np.int64)), "the factors must be int64 [C], not int64 [1, 2]"),
@@ -292,8 +337,68 @@ def test_constructors_say_what_is_wrong(make, message):
     assert str(error.value) == message
 
 
-def test_arrays_of_a_layer_cannot_be_written():
-    conv, step = BinaryConv(BITS), Requantise(0, 0, 1, np.zeros(2, np.int64))
-    for array in (conv.weights, step.offset, Scale(np.ones(2, np.int64)).factors):
-        with pytest.raises(ValueError, match="read-only"):
-            array[...] = 0
+ARRAYS = {
+    "weights": (BITS, BinaryConv),
+    "offset": (np.array([1, -2]), lambda offset: Requantise(0, 0, 1, offset)),
+    "factors": (np.array([3, 4]), Scale),
+}
+
+
+@pytest.mark.parametrize("name", ARRAYS)
+def test_a_layer_owns_its_array(name):
+    """What the caller does with his own, and with views of it, before or after, changes nothing."""
+    values, make = ARRAYS[name]
+    given = np.repeat(values, 2, axis=0)
+    view = given[::2]
+    frozen = values.copy()
+    frozen.flags.writeable = False
+    for array in (view, given[::2].copy(), np.asfortranarray(view), frozen):
+        layer = make(array)
+        array.flags.writeable = True
+        given[...] = 0
+        array[...] = 0
+        np.testing.assert_array_equal(getattr(layer, name), values)
+        given[...] = np.repeat(values, 2, axis=0)
+
+
+@pytest.mark.parametrize("name", ARRAYS)
+def test_nobody_can_write_a_layer_s_array(name):
+    values, make = ARRAYS[name]
+    held = getattr(make(values), name)
+    with pytest.raises(ValueError, match="read-only"):
+        held[...] = 0
+    for array in (held, held.view(), held.T):
+        with pytest.raises(ValueError, match="cannot set WRITEABLE"):
+            array.flags.writeable = True
+    assert type(held) is np.ndarray
+    assert held.flags.c_contiguous
+    assert getattr(make(held), name) is held  # memory that is safe already is shared
+
+
+def test_the_signs_of_a_convolution_cannot_be_written():
+    with pytest.raises(ValueError, match="read-only"):
+        BinaryConv(BITS).signs[...] = 0
+
+
+def test_true_is_one_whatever_byte_it_is():
+    """numpy's view of a mask of 0 and 255 as bool keeps the bytes, and its sums count them."""
+    mask = np.array([0, 255, 2, 1], np.uint8).reshape(1, 1, 1, 4)
+    for seen in (mask.view(np.bool_), np.frombuffer(mask.tobytes(), np.bool_).reshape(1, 1, 1, 4)):
+        weights = BinaryConv(seen).weights
+        assert weights.view(np.uint8).ravel().tolist() == [0, 1, 1, 1]
+        assert weights.sum() == 3
+
+
+def test_numbers_and_sequences_of_any_kind_become_python_s():
+    conv = BinaryConv(BITS, np.int8(2), [np.int64(1), 0, 2, 0], np.uint8(3))
+    assert (conv.stride, conv.padding, conv.scale) == (2, (1, 0, 2, 0), 3)
+    pool = SumPool(np.int64(3), np.int16(2), np.array([1, 0, 2, 0]), np.int8(1))
+    assert pool == SumPool(3, 2, (1, 0, 2, 0), 1)
+    numbers = [conv.stride, conv.scale, *conv.padding, pool.kernel, pool.stride, pool.scale, *pool.padding]
+    step, add = Requantise(np.int8(1), np.int8(-100), np.int8(100)), Residual(Chain(), lo=np.int8(-1), hi=np.int8(1))
+    numbers += [step.shift, step.lo, step.hi, add.lo, add.hi, Scale(np.ones(1, np.int64), np.int8(2)).scale]
+    assert {type(number) for number in [*numbers, PadChannels(np.int8(1)).channels]} == {int}
+    layers = [GlobalSum()]
+    chain = Chain(layers)
+    layers.clear()
+    assert chain == Chain((GlobalSum(),))

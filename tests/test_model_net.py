@@ -1,5 +1,8 @@
 """Net: what it refuses, and that it computes the same in any block size."""
 
+import time
+import tracemalloc
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -7,8 +10,9 @@ from strategies import images, nets
 
 from bitfold.model import net as net_module
 from bitfold.model.error import BadInput
-from bitfold.model.layers import BinaryConv, Chain, GlobalSum, PadChannels, Requantise, Residual, SumPool
+from bitfold.model.layers import BinaryConv, Chain, GlobalSum, Layer, PadChannels, Requantise, Residual, Scale, SumPool
 from bitfold.model.net import Net
+from bitfold.model.networks import wide_resnet
 from bitfold.model.tensor import Tensor
 
 PIXELS = Tensor(4, 4, 2, 0, 15, frac=4)
@@ -55,10 +59,157 @@ def test_refusals_name_the_layer_and_the_rule(layers, message):
     assert str(error.value) == message
 
 
-def test_class_names_must_match_the_outputs():
+def nested(levels):
+    chain = Chain()
+    for _ in range(levels):
+        chain = Chain((chain,))
+    return chain
+
+
+def tree(levels, width):
+    """A chain of the same chain, again and again: few objects, many layers."""
+    chain = Chain()
+    for _ in range(levels):
+        chain = Chain((chain,) * width)
+    return chain
+
+
+def alternating(count):
+    """Convolutions from 8,192 channels to as many."""
+    return (PadChannels(8190), *(BinaryConv(np.ones((8192, 1, 1, 8192), np.bool_)), Requantise(0, 0, 1)) * count)
+
+
+AROUND = (1023,) * 4
+ONES = Requantise(0, 0, 1)
+MOVED = "values and additions of pools a frame, more than 1,073,741,824"
+LIMITS: list[tuple[Tensor, tuple[Layer, ...], str]] = [
+    (
+        PIXELS,
+        (SumPool(1024, 1, AROUND),),
+        f"layer 0 (SumPool): with it the network has 35,390,866,260,256 {MOVED}",
+    ),
+    (
+        Tensor(512, 512, 64, 0, 1),
+        (SumPool(1024, 1, AROUND),),
+        "layer 0 (SumPool): the padded map of 2558x2558x64 has more than 67,108,864 values",
+    ),
+    (
+        Tensor(512, 512, 2, 0, 1),
+        (BinaryConv(np.ones((1, 128, 128, 2), np.bool_), 1, (127,) * 4),),
+        "layer 0 (BinaryConv): with it the network has 428,155,600,896 products a frame, more than 68,719,476,736",
+    ),
+    (PIXELS, (PadChannels(2**15 - 1),), "layer 0 (PadChannels): a map of 4x4x32769 has more than 32,768 channels"),
+    (
+        PIXELS,
+        (PadChannels(2**15 - 2), *(Requantise(0, 0, 1, np.zeros(2**15, np.int64)),) * 33),
+        "layer 33 (Requantise): with it the network has 1,081,344 constants (offsets, factors, outputs of "
+        "convolutions), more than 1,048,576",
+    ),
+    (
+        Tensor(1, 1, 2, 0, 1),
+        alternating(5),
+        "layer 9 (BinaryConv): with it the network has 335,544,320 weights, more than 268,435,456",
+    ),
+    (PIXELS, (Chain(),) * 8192, "layer 8191 (Chain): with it the network has 8,193 layers, more than 8,192"),
+    (PIXELS, (tree(20, 1000),), "with it the network has 8,193 layers, more than 8,192"),
+    (PIXELS, (nested(32),), f"layer {'0.' * 32}0 (Chain): it lies in more than 32 others"),
+    (PIXELS, (nested(900),), f"layer {'0.' * 32}0 (Chain): it lies in more than 32 others"),
+    (
+        Tensor(1024, 2048, 1, 0, 1),
+        (ONES,) * 17,
+        f"layer 16 (Requantise): with it the network has 1,140,850,688 {MOVED}",
+    ),
+    (
+        PIXELS,
+        (Scale(np.ones(2, np.int64), 2**10),),
+        "layer 0 (Scale): a tensor's fraction bits must lie in [-1024, 1024], not 1028",
+    ),
+]
+
+
+@pytest.mark.parametrize(("source", "layers", "message"), LIMITS)
+def test_what_costs_too_much_is_refused_at_once(source, layers, message):
+    tracemalloc.start()
+    try:
+        began = time.process_time()
+        with pytest.raises(BadInput) as error:
+            Net(source, Chain(layers))
+        assert time.process_time() - began < 1
+        assert tracemalloc.get_traced_memory()[1] < 2**24
+    finally:
+        tracemalloc.stop()
+    assert str(error.value).endswith(message)
+
+
+def test_published_networks_are_accepted():
+    """The largest wide residual network of the papers, and the first and the largest maps of an ImageNet ResNet."""
+    assert wide_resnet(20, 10).weights == 26_737_120
+    stem = BinaryConv(np.ones((64, 7, 7, 3), np.bool_), 2, (3, 3, 3, 3))
+    relu = Requantise(0, 0, 1)
+    blocks = [
+        layer
+        for c_in, c_out, stride in [(64, 256, 1), (256, 512, 2), (512, 1024, 2), (1024, 2048, 2)]
+        for layer in (BinaryConv(np.ones((c_out, 3, 3, c_in), np.bool_), stride, (1, 1, 1, 1)), relu)
+    ]
+    net = Net(Tensor(224, 224, 3, 0, 255), Chain((stem, relu, SumPool(3, 2, (1, 1, 1, 1)), relu, *blocks, GlobalSum())))
+    assert net.output.shape == (1, 1, 2048)
+
+
+def test_a_full_network_still_works():
+    net = Net(PIXELS, Chain((*(Chain(),) * 8160, nested(30))))
+    x = np.zeros((1, 4, 4, 2), np.int8)
+    np.testing.assert_array_equal(net(x), x)
+
+
+@pytest.mark.parametrize(
+    ("classes", "message"),
+    [
+        (("one",), "1 class names for 2 output channels"),
+        ("ab", "the class names must be a tuple of texts, not str"),
+        (("one", 2), "the class name 2 is no text"),
+        (("one", "a\x1b[2J"), r'the class name "a\x1b[2J" holds \x1b; remove it'),
+        (("one", "\u202eab"), r'the class name "\u202eab" holds \u202e; remove it'),
+        (("one", "a\ud800"), r'the class name "a\ud800" holds \ud800; remove it'),
+        (("one", "a\u2028b"), r'the class name "a\u2028b" holds \u2028; remove it'),
+        (("one", "x" * 2001), f'the class name "{"x" * 40}..." has 2,001 characters; shorten it to 2,000'),
+    ],
+)
+def test_class_names_that_no_file_could_hold_are_refused(classes, message):
     with pytest.raises(BadInput) as error:
-        Net(PIXELS, Chain(), ("one",))
-    assert str(error.value) == "1 class names for 2 output channels"
+        Net(PIXELS, Chain(), classes)
+    assert str(error.value) == message
+
+
+def test_a_description_larger_than_a_file_s_is_refused():
+    with pytest.raises(BadInput) as error:
+        Net(Tensor(1, 1, 1000, 0, 1), Chain(), ("\N{GRINNING FACE}" * 400,) * 1000)
+    assert str(error.value) == (
+        "the network's description takes 5,605,264 bytes, a file has room for 4,194,304: shorten the class names"
+    )
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: Net((4, 4, 2), Chain()), "a network's input must be a Tensor, not tuple"),
+        (lambda: Net(PIXELS, (GlobalSum(),)), "a network's body must be a Chain, not tuple"),
+        (lambda: Net(PIXELS, GlobalSum()), "a network's body must be a Chain, not GlobalSum"),
+        (lambda: Net(PIXELS, Chain(), (), None), "the preprocessing None is no text"),
+        (lambda: Net(PIXELS, Chain(), (), "two\nlines"), r'the preprocessing "two\nlines" holds \n; remove it'),
+    ],
+)
+def test_odd_parts_are_refused(make, message):
+    with pytest.raises(BadInput) as error:
+        make()
+    assert str(error.value) == message
+
+
+def test_class_names_in_a_list_become_the_network_s_own():
+    names = ["one", "two"]
+    net = Net(PIXELS, Chain(), names)
+    names[0] = "three"
+    assert net.classes == ("one", "two")
+    assert net.digest() == Net(PIXELS, Chain(), ("one", "two")).digest()
 
 
 def test_images_are_checked():

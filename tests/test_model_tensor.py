@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from bitfold.model.error import BadInput
-from bitfold.model.tensor import Tensor, dtype_for
+from bitfold.model.tensor import Tensor, dtype_for, signed_bits
 
 
 @pytest.mark.parametrize(
@@ -16,7 +16,7 @@ from bitfold.model.tensor import Tensor, dtype_for
         (0, 255, 8, "int16"),
         (-(2**15), 2**15 - 1, 16, "int16"),
         (-(2**15), 2**15, 17, "int32"),
-        (-(2**63), 2**63 - 1, 64, "int64"),
+        (-(2**60), 2**60, 62, "int64"),
     ],
 )
 def test_widths_come_from_the_interval(lo, hi, bits, dtype):
@@ -31,13 +31,40 @@ def test_widths_come_from_the_interval(lo, hi, bits, dtype):
         ((0, 1, 1, 0, 1), "a tensor's height must be at least 1, not 0"),
         ((1, 1, -1, 0, 1), "a tensor's channels must be at least 1, not -1"),
         ((1, 1, 1, 1, 0), "a tensor's interval [1, 0] is empty"),
-        ((1, 1, 1, 0, 2**63), f"the interval [0, {2**63}] does not fit 64 bits"),
+        (
+            (1, 1, 1, 0, 2**60 + 1),
+            f"a tensor's interval [0, {2**60 + 1}] reaches beyond [-2^60, 2^60], which hardware is made for",
+        ),
+        (
+            (1, 1, 1, -(2**60) - 1, 0),
+            f"a tensor's interval [{-(2**60) - 1}, 0] reaches beyond [-2^60, 2^60], which hardware is made for",
+        ),
+        ((2**11, 2**10 + 1, 1, 0, 1), "a map of 2048x1025x1 has more than 2,097,152 pixels"),
+        ((1, 1, 2**15 + 1, 0, 1), "a map of 1x1x32769 has more than 32,768 channels"),
+        ((2**10, 2**10, 33, 0, 1), "a map of 1024x1024x33 has more than 33,554,432 values"),
+        ((1, 1, 1, 0, 1, 1025), "a tensor's fraction bits must lie in [-1024, 1024], not 1025"),
+        ((1, 1, 1, 0, 1, -1025), "a tensor's fraction bits must lie in [-1024, 1024], not -1025"),
+        ((1, 1.0, 1, 0, 1), "width must be an integer, not 1.0"),
+        ((1, 1, True, 0, 1), "channels must be an integer, not True"),
+        ((1, 1, 1, 0, "9"), "hi must be an integer, not '9'"),
+        ((1, 1, 1, 0, 10**5000), "hi is a number of 16610 bits, larger than any may be"),
     ],
 )
 def test_constructor_says_what_is_wrong(values, message):
     with pytest.raises(BadInput) as error:
         Tensor(*values)
     assert str(error.value) == message
+
+
+def test_narrow_integers_are_taken_as_python_s():
+    t = Tensor(np.int8(9), np.uint8(200), np.int16(1), np.int8(-128), np.int8(127), np.int8(3))
+    assert (t.bits, t.pixels) == (8, 1800)
+    assert all(type(value) is int for value in (*t.shape, t.lo, t.hi, t.frac))
+
+
+def test_the_largest_maps_are_accepted():
+    assert Tensor(1080, 1920, 16, 0, 1).pixels == 2_073_600
+    assert Tensor(1, 1, 2**15, 0, 1, -1024).channels == 32_768
 
 
 @pytest.mark.parametrize(
@@ -62,3 +89,12 @@ def test_check_accepts_the_whole_interval_any_integer_dtype_and_no_image():
     for dtype in (np.uint8, np.int64):
         t.check(np.array([0, 3], dtype).reshape(1, 2, 1, 1))
     t.check(np.zeros((0, 2, 1, 1), np.int8))
+
+
+@pytest.mark.parametrize(
+    ("lo", "hi"), [(0, 0), (-1, 0), (-1, -1), (1, 1), (-128, 127), (-129, 0), (0, 128), (5, 7), (-9, -8)]
+)
+def test_signed_bits_hold_the_interval_and_one_fewer_does_not(lo, hi):
+    bits = signed_bits(lo, hi)
+    assert -(1 << bits - 1) <= lo <= hi < 1 << bits - 1
+    assert bits == 1 or not (-(1 << bits - 2) <= lo and hi < 1 << bits - 2)

@@ -13,9 +13,7 @@ from itertools import combinations, pairwise
 from types import SimpleNamespace
 from xml.etree import ElementTree
 
-import numpy as np
 import pytest
-from numpy.testing import assert_array_equal
 from sim_nets import INPUT, KINDS, bits, residual_net
 
 from bitfold.boards import synth
@@ -31,8 +29,8 @@ from bitfold.model.net import Net
 from bitfold.model.networks import wide_resnet
 from bitfold.report import figures as figures_module
 from bitfold.report.drawing import Branch, Layout, chart, draw, structure
-from bitfold.report.figures import Busy, Cost, Simulation, check, gather, measure, outputs
-from bitfold.report.page import fold, limit, render
+from bitfold.report.figures import Busy, Cost, Simulation, States, check, gather, measure, outputs
+from bitfold.report.page import ahead, fold, limit, place, render, setters, steady
 
 AROUND = (1, 1, 1, 1)
 NESTED = Residual(
@@ -267,23 +265,80 @@ def test_text_fits_its_box(drawn):
         assert 15 * len(box.lines) + 10 <= box.height or not box.lines
 
 
-def simulation(cycles, streams):
-    return Simulation(1, True, cycles, None, [0, 4, 8, cycles], [3], [9], streams)
+def simulation(names, frames=3, cycles_per_input=None):
+    """Ten cycles in three bins; each unit's second frame takes 4 of them, and words leave in 1, it computes in 2."""
+    bins = [States(0, 0, 4, 0), States(2, 1, 0, 1), States(1, 0, 0, 1)]
+    units = [Busy(name, 4, bins, [3, 7, 9][:frames], (4, 8), States(1, 2, 0, 1)) for name in names]
+    return Simulation(frames, True, 10, None, cycles_per_input, [0, 4, 8, 10], [3], [9], units)
 
 
-def test_strips_have_the_shades_of_their_bins():
-    streams = [Busy("u", 4, transfers=[0, 4, 1], stalls=[4, 0, 0], idle=[0, 0, 1], ends=[8])]
-    found = chart(simulation(10, streams), 4, left=100, width=100, row=24)
-    [strip] = found.strips
-    assert [bool(path) for path in strip.rates] == [False] * 3 + [True] + [False] * 3 + [True]
-    assert strip.rates[-1].startswith("M140.0 ")
-    assert strip.rates[-1].endswith("h40.0v13h-40.0z")
-    assert [bool(path) for path in strip.stalls] == [False] * 7 + [True]
-    assert strip.stalls[-1].startswith("M100.0 ")
-    assert strip.ends == [190]
-    assert (strip.moves, strip.stalled) == (0.5, 0.4)
+def test_strips_are_as_high_as_the_shares_of_their_bins():
+    found = chart(simulation(["u", "v", "w"]), ["u", "w"], left=100, width=100, row=28)
+    assert [strip.unit for strip in found.strips] == ["u", "w"]
+    strip = found.strips[0]
+    # The strip is 20 high and stands on y = 48; bins begin at 100, 140 and 180.
+    assert strip.y == 26
+    assert strip.transfers == "M100.0 48.0V48.0H140.0V38.0H200.0V48.0H100.0z"
+    assert strip.computing == "M100.0 48.0V48.0H140.0V33.0H180.0V38.0H200.0V38.0H140.0V48.0H100.0z"
+    assert strip.stalled == "M100.0 28.0V28.0H140.0V33.0H180.0V38.0H200.0V38.0H180.0V33.0H140.0V48.0H100.0z"
+    assert strip.ends == [140, 180, 200]
+    assert strip.steady == (140, 180)
+    assert strip.shares == States(1, 2, 0, 1)
+    assert found.strips[1].y == 26 + 28
     assert found.entered == [140]
     assert found.marks == [(100 + 20 * n, 2 * n) for n in range(6)]
+
+
+def test_a_state_that_never_is_has_no_area():
+    idle = Busy("u", 4, [States(0, 0, 0, 4)], [], (0, 4), States(0, 0, 0, 4))
+    [strip] = chart(Simulation(1, True, 4, None, None, [0, 4], [], [], [idle]), ["u"]).strips
+    assert (strip.transfers, strip.computing, strip.stalled) == ("", "", "")
+
+
+def test_shares_are_of_all_cycles():
+    states = States(1, 4, 2, 3)
+    assert (states.cycles, states.busy, states.share("stalled"), states.share("starved")) == (10, 0.5, 0.2, 0.3)
+    assert States(0, 0, 0, 0).busy == 0
+
+
+def test_the_page_says_over_which_frames_shares_are():
+    said = {n: steady(simulation([], n)) for n in (1, 2, 3, 4, 8)}
+    assert "With one frame there are no steady cycles: shares are of the whole run" in said[1]
+    assert "Shares are over the second frame of each stage" in said[2]
+    assert "No frame follows it" in said[2]
+    assert said[3].startswith("Shares are over frame 2 of each stage")
+    assert said[4].startswith("Shares are over frame 3 of each stage")
+    assert said[8].startswith("Shares are over frames 5 to 7 of each stage")
+
+
+def test_the_page_says_how_busy_the_slowest_stages_were():
+    accelerator = machine(residual_net(), 16)
+    figures = gather("small", accelerator)
+    one, two, *_ = (unit.name for unit in figures.units)
+
+    def said(limiting, **changes):
+        found = simulation([one, two], **changes)
+        first = dataclasses.replace(found.units[0], steady=States(9, 90, 1, 0))
+        found = dataclasses.replace(found, units=[first, *found.units[1:]])
+        return dataclasses.replace(figures, limiting=limiting, simulation=found)
+
+    assert setters(said((one,))) == "The stage that sets the rate is busy in 99.0 % of these cycles."
+    assert setters(said((one, two))) == "Those that set the rate are busy in 75.0 to 99.0 % of these cycles."
+    assert setters(said(())) == setters(said((one,), frames=1)) == setters(figures) == ""
+    slowest = figures.cycles
+    assert ahead(said((one,), cycles_per_input=float(slowest))) == ahead(said((one,))) == ahead(figures) == ""
+    warning = ahead(said((one,), cycles_per_input=slowest / 2))
+    assert f"Frames still enter every {slowest / 2:g} cycles, faster than the {slowest} in which" in warning
+
+
+def test_a_unit_is_named_once():
+    units = gather("digits", several_pixels()).units
+    found = {unit.label: (place(unit), unit.kind) for unit in units}
+    assert found["3.body.1"] == ("3.body.1", "conv 3×3, requantise")
+    assert found["3 fork"] == ("3", "fork")
+    assert found["3 queue"][0] == "3"
+    assert found["7 pixels2"] == ("7 pixels2", "sum of 2 pixels")
+    assert found["output gate"] == ("output", "frame gate")
 
 
 class Page(HTMLParser):
@@ -315,18 +370,20 @@ class Page(HTMLParser):
 
 def test_the_page_is_whole_and_needs_nothing_else(drawn):
     accelerator, figures, _ = drawn
-    streams = [Busy(unit.name, 4, [1, 2, 1], [1, 1, 0], [2, 1, 1], [8]) for unit in figures.units]
-    page = render(dataclasses.replace(figures, simulation=simulation(10, streams)), accelerator)
+    found = simulation([unit.name for unit in figures.units], cycles_per_input=figures.cycles / 2)
+    page = render(dataclasses.replace(figures, simulation=found), accelerator)
     assert not Page(page).links
     assert not re.search(r"https?:|@import|url\(|<script", page)
     assert "prefers-color-scheme: dark" in page
     drawings = re.findall(r"<svg.*?</svg>", page, re.S)
-    assert len(re.findall('role="img"', page)) == 2
+    assert len(re.findall('role="img"', page)) == (3 if any(unit.layer for unit in figures.units) else 2)
     for text in drawings:
         ElementTree.fromstring(text)
     for unit in figures.units:
         assert f"{unit.label}: {unit.kind}" in page
-    assert page.count('class="strip') == len(streams)
+    assert page.count('class="strip') == len(figures.units)
+    assert page.count("it computes in 50.0 %") == len(figures.units)
+    assert "Frames still enter every" in page
 
 
 def test_names_are_text_and_never_markup():
@@ -364,11 +421,14 @@ def test_the_command_writes_the_page_and_tells_machines_the_same(tmp_path):
     assert found["exact"]
     assert found["frames"] == 2
     lengths = [b - a for a, b in pairwise(found["edges"])]
-    for stream in found["streams"]:
-        assert stream["unit"] in [unit["name"] for unit in figures["units"]]
-        assert sum(stream["transfers"]) == 2 * stream["words"]
-        states = np.array([stream[state] for state in ("transfers", "stalls", "idle")])
-        assert_array_equal(states.sum(axis=0), lengths)
+    assert [unit["unit"] for unit in found["units"]] == [unit["name"] for unit in figures["units"]]
+    for unit in found["units"]:
+        assert sum(states["transfers"] for states in unit["bins"]) == 2 * unit["words"]
+        assert [sum(states.values()) for states in unit["bins"]] == lengths
+        assert set(unit["steady"]) == {"transfers", "computing", "stalled", "starved"}
+        assert sum(unit["steady"].values()) == unit["steady_span"][1] - unit["steady_span"][0]
+        assert unit["steady"]["transfers"] == unit["words"]
+    assert "over the second frame of each stage" in " ".join("".join(page.text).split())
 
 
 @pytest.mark.parametrize(
@@ -409,12 +469,3 @@ def test_without_frames_nothing_is_simulated(tmp_path):
     assert (status, err) == (0, "")
     assert "page.html" in out
     assert "Occupancy" not in (tmp_path / "page.html").read_text()
-
-
-@pytest.mark.parametrize("name", ["wide residual network", "digits, pixels at once"])
-def test_the_simulation_gives_each_stream_to_its_unit(name):
-    accelerator = MACHINES[name]()
-    names = [figures_module._giver(accelerator.pipeline.units, tap.path) for tap in accelerator.taps]
-    assert len(set(names)) == len(names)
-    layers = [unit.name for unit in gather(name, accelerator).units if unit.layer or unit.kind == "add"]
-    assert sorted(names) == sorted(layers)

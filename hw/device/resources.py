@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from ...model.tensor import signed_bits
 from .memory import Placement, place
 from .target import Family
 
@@ -70,7 +71,7 @@ def equals(bits: int, family: Family) -> int:
 
 def clip(lo: int, hi: int, top: int, family: Family) -> int:
     """LUTs that clip a number from `lo` to `hi` to what lies from 0 to `top`."""
-    bits, wide = max(1, top.bit_length()), max(hi.bit_length(), (-lo - 1).bit_length() if lo < 0 else 0) + 1
+    bits, wide = max(1, top.bit_length()), signed_bits(lo, hi)
     if hi <= top:
         return bits if lo < 0 else 0
     return bits + (adder(wide - 1, family) if family.name == "ecp5" and wide > 5 else equals(wide - bits, family))

@@ -10,11 +10,12 @@ from amaranth import Cat, Const, Module, Mux, Signal, Value, signed, unsigned
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from ...model.tensor import Tensor
+from ...model.tensor import Tensor, signed_bits
 from ..device.resources import Resources, add_constant, adder, clip, counter
 from ..device.target import Family
 from ..stream.flow import Flow
 from ..stream.queue import Queue
+from ..stream.register import output_register
 from ..stream.stage import Stage
 from .requantise import clip_code
 
@@ -29,13 +30,12 @@ def sample_shape(tensor: Tensor):
     """A value of the tensor in whole bytes: unsigned where it is never negative, else two's complement."""
     if tensor.lo >= 0:
         return unsigned(8 * -(-max(1, tensor.hi.bit_length()) // 8))
-    return signed(8 * -(-(max(tensor.hi.bit_length(), (-tensor.lo - 1).bit_length()) + 1) // 8))
+    return value_shape(tensor)
 
 
 def value_shape(tensor: Tensor):
     """A value of the tensor in whole bytes, two's complement."""
-    bits = max(tensor.hi.bit_length(), (-tensor.lo - 1).bit_length() if tensor.lo < 0 else 0) + 1
-    return signed(8 * -(-bits // 8))
+    return signed(8 * -(-signed_bits(tensor.lo, tensor.hi) // 8))
 
 
 def last_word(m: Module, flow: Flow, passed: Signal) -> Value:
@@ -208,16 +208,12 @@ class Classifier(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         t, lanes, words = self.source.tensor, self.source.lanes, self.source.words
-        full = Signal()
-        move = Signal()
+        held = Signal.like(self.o.payload, name="held")
+        full, move = output_register(m, self.o, held)
         # Two places keep o.ready from reaching i.ready.
         m.submodules.queue = queue = Queue(self.source, 2, self.family)
         wiring.connect(m, wiring.flipped(self.i), queue.i)
-        m.d.comb += [
-            move.eq(~full | self.o.ready),
-            queue.o.ready.eq(move),
-            self.o.valid.eq(full),
-        ]
+        m.d.comb += queue.o.ready.eq(move)
 
         def register(value, name):
             held = Signal.like(value, name=name)
@@ -248,8 +244,6 @@ class Classifier(wiring.Component):
         left = Signal(range(max(2, t.pixels)))
         channel = Signal.like(self.o.payload.best, name="channel")
         top = Signal(t.bits)
-        held = Signal.like(self.o.payload, name="held")
-        m.d.comb += self.o.payload.eq(held)
         with m.If(move):
             m.d.sync += full.eq(valid)
         with m.If(move & valid):

@@ -13,6 +13,7 @@ from ..device.memory import memory, place
 from ..device.resources import Resources, adder, counter, stored
 from ..device.target import Family
 from ..stream.flow import Flow
+from ..stream.register import output_register
 from ..stream.stage import Stage
 from ..window.slide import Sweep
 from ..window.window import Geometry
@@ -130,26 +131,18 @@ class PixelSumStage(Stage):
     def elaborate(self, platform):
         m = Module()
         channels = self.source.tensor.channels
-        full = Signal()
         held = Signal(self.sink.bits)
-        take = Signal()
-        m.d.comb += [
-            self.i.ready.eq(~full | self.o.ready),
-            take.eq(self.i.valid & self.i.ready),
-            self.o.valid.eq(full),
-            self.o.payload.eq(held),
-        ]
+        full, move = output_register(m, self.o, held)
+        m.d.comb += self.i.ready.eq(move)
         codes = self.source.codes(self.i.payload)
         for lane, total in enumerate(self.sink.codes(held)):
             pixel, channel = divmod(lane, channels)
             first = pixel * self.count * channels + channel
             # The code of a sum is the sum of the codes: both intervals grow by the count.
-            with m.If(take):
+            with m.If(move):
                 m.d.sync += total.eq(sum(codes[first + k * channels] for k in range(self.count)))
-        with m.If(take):
-            m.d.sync += full.eq(1)
-        with m.Elif(self.o.ready):
-            m.d.sync += full.eq(0)
+        with m.If(move):
+            m.d.sync += full.eq(self.i.valid)
         return m
 
 
@@ -186,9 +179,9 @@ class GlobalSumStage(Stage):
         last_word = Signal()
         last_pixel = Signal()
         take = Signal()
-        full = Signal()
         sums = Signal(self.sink.bits)
         held = Signal(self.sink.bits)
+        full, move = output_register(m, self.o, held)
         partial = Signal(self.sink.bits)
         if words == 1:
             with m.If(take):
@@ -218,15 +211,11 @@ class GlobalSumStage(Stage):
         m.d.comb += [
             last_word.eq(word == words - 1),
             last_pixel.eq(pixel == pixels - 1),
-            self.i.ready.eq(~last_pixel | ~full | self.o.ready),
+            self.i.ready.eq(~last_pixel | move),
             take.eq(self.i.valid & self.i.ready),
-            self.o.payload.eq(held),
-            self.o.valid.eq(full),
         ]
         with m.If(take & last_word):
             m.d.sync += pixel.eq(Mux(last_pixel, 0, pixel + 1))
-        with m.If(take & last_pixel):
-            m.d.sync += [full.eq(1), held.eq(sums)]
-        with m.Elif(self.o.ready):
-            m.d.sync += full.eq(0)
+        with m.If(move):
+            m.d.sync += [full.eq(take & last_pixel), held.eq(sums)]
         return m

@@ -13,7 +13,7 @@ from amaranth.lib import wiring
 from numpy.typing import NDArray
 
 from ...model.layers import Requantise
-from ...model.tensor import Tensor
+from ...model.tensor import Tensor, signed_bits
 from ..array.constants import ConstantTable
 from ..device.memory import varying
 from ..device.resources import Resources, add_constant, adder, clip
@@ -53,8 +53,7 @@ class Scaler:
     @property
     def width(self) -> int:
         """Bits of a signed signal that holds q + addend."""
-        lo, hi = self.interval
-        return max(hi.bit_length(), (-lo - 1).bit_length() if lo < 0 else 0) + 1
+        return signed_bits(*self.interval)
 
     def clip_luts(self, family: Family) -> int:
         """Look-up tables of `code`."""

@@ -6,6 +6,7 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from ...model.layers import Residual
+from ...model.tensor import signed_bits
 from ..device.resources import Resources, adder, clip
 from ..device.target import Family
 from ..stream.flow import Flow
@@ -37,8 +38,7 @@ class SaturatingAdd(wiring.Component):
     @property
     def width(self) -> int:
         """Bits of a sum, signed."""
-        lo, hi = self.interval
-        return max(hi.bit_length(), (-lo).bit_length()) + 1
+        return signed_bits(*self.interval)
 
     def resources(self, family: Family) -> Resources:
         """What it takes of a device of the family."""

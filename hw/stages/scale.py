@@ -49,7 +49,7 @@ class ScaleStage(Stage):
         )
         sizes = np.abs(self.factors)
         self.shifts = [[k for k in range(self.size_bits) if (column >> k & 1).any()] for column in sizes.T]
-        added = self.constants.any(axis=0)
+        added = (self.constants != 0).any(axis=0)  # `any` alone gives objects in numpy 1
         terms = max(len(shifts) + int(more) for shifts, more in zip(self.shifts, added, strict=True))
         self.levels = max(0, terms - 1).bit_length()
         self.latency = self.levels + 1
@@ -68,7 +68,7 @@ class ScaleStage(Stage):
             luts = bits if negated else 0
             if family.inputs == 4:
                 luts += bits * sum(1 for k in shifts if not (sizes[:, lane] >> k & 1).all())
-            terms = [k + bits for k in shifts] + [width] * bool(self.constants[:, lane].any())
+            terms = [k + bits for k in shifts] + [width] * bool((self.constants[:, lane] != 0).any())
             least = [*shifts, 0]
             ffs = 0
             for _ in range(self.levels):
@@ -119,7 +119,7 @@ class ScaleStage(Stage):
             code = Mux(factor[self.size_bits], ~code, code)
             # Each term with the most it can be.
             terms = [(Mux(factor[k], code, 0) << k, (1 << k + len(code)) - 1) for k in self.shifts[lane]]
-            if self.constants[:, lane].any():
+            if (self.constants[:, lane] != 0).any():
                 terms.append((constants.row[lane].as_unsigned(), top))
             product, _ = tree(m, terms, self.levels, f"sum{lane}", top) if terms else (Const(0), 0)
             codes.append(Cat(product, Const(0, width))[:width])

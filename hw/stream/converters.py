@@ -8,6 +8,7 @@ from amaranth import Cat, Module, Mux, Signal
 from ..device.resources import Resources
 from ..device.target import Family
 from .flow import Flow
+from .register import output_register
 from .stage import Stage
 
 
@@ -57,14 +58,8 @@ class Narrow(Stage):
         left = Signal(range(1, ratio + 1), init=1)
         # The last part is out, or none is: by a register, for every bit of the word hangs on it.
         last = Signal(init=1)
-        full = Signal()
-        move = Signal()
-        m.d.comb += [
-            self.o.payload.eq(held),
-            self.o.valid.eq(full),
-            move.eq(~full | self.o.ready),
-            self.i.ready.eq(last & move),
-        ]
+        full, move = output_register(m, self.o, held)
+        m.d.comb += self.i.ready.eq(last & move)
         with m.If(move):
             m.d.sync += [
                 held.eq(Mux(last, self.i.payload, held >> self.sink.bits)),

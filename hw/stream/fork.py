@@ -20,6 +20,7 @@ class Fork(wiring.Component):
     """
 
     def __init__(self, flow: Flow):
+        self.flow = flow
         super().__init__({"i": In(flow.signature), "o0": Out(flow.signature), "o1": Out(flow.signature)})
 
     def resources(self, family: Family) -> Resources:

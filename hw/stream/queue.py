@@ -10,6 +10,7 @@ from ..device.resources import Resources, counter, fifo, level
 from ..device.ring import ring
 from ..device.target import Family
 from .flow import Flow
+from .register import output_register
 from .stage import Stage
 
 
@@ -60,17 +61,13 @@ class Queue(Stage):
         waiting = Signal(range(-1, size), init=-1)
         filled = Signal(range(-size, 1), init=-size)
         asked = Signal()
-        full = Signal()
         held = Signal(self.source.bits, reset_less=True)
-        move = Signal()
+        full, move = output_register(m, self.o, held)
         m.d.comb += [
             self.i.ready.eq(filled[-1]),
             words.data.eq(self.i.payload),
             words.put.eq(self.i.valid & self.i.ready),
-            move.eq(~full | self.o.ready),
             words.ask.eq(~waiting[-1] & (~asked | move)),
-            self.o.payload.eq(held),
-            self.o.valid.eq(full),
         ]
         gone = -words.ask
         m.d.sync += [waiting.eq(add(waiting, gone, words.came)), filled.eq(add(filled, gone, words.put))]

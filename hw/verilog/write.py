@@ -100,7 +100,13 @@ def write(net: Net, plan: Plan, directory: Path, name: str = "bitfold") -> Path:
     the name is none for a module or the folder cannot be written.
     """
     check(name)
-    accelerator = Accelerator(net, plan)
+    return write_machine(Accelerator(net, plan), directory, name)
+
+
+def write_machine(accelerator: Accelerator, directory: Path, name: str = "bitfold") -> Path:
+    """The same of a machine that is there already."""
+    check(name)
+    net, plan = accelerator.net, accelerator.plan
     text = convert(accelerator, name)
     made_by = f"bitfold {version('bitfold')}, network {net.digest()}, cycles a frame {accelerator.cycles}"
     header = [f"// {made_by}", "// Interface: see the sheet beside this file."]
