@@ -153,6 +153,8 @@ class FrameGate(Stage):
     verdict : In, as FrameGuard gives it
     """
 
+    direct = True
+
     def __init__(self, flow: Flow):
         super().__init__(flow, flow, verdict=In(VERDICT.signature))
 

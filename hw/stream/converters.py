@@ -15,6 +15,8 @@ from .stage import Stage
 class Widen(Stage):
     """Collects words into words of a multiple of their lanes; takes one a cycle."""
 
+    direct = True
+
     def __init__(self, flow: Flow, lanes: int):
         super().__init__(flow, flow.over(lanes))
 

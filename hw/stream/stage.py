@@ -26,11 +26,13 @@ class Stage(wiring.Component):
     latency : cycles from the step that completes an output word to that word's being offered
     lead : pixels of input, beyond its even share, that a steady output demands
     storage : pixels of input the stage can hold
+    direct : a word is offered in the cycle in which the last of what it is made of comes
     """
 
     latency = 1
     lead = 0
     storage = 1
+    direct = False
 
     def __init__(self, source: Flow, sink: Flow, **members: wiring.Member):
         self.source = source
