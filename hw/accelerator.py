@@ -17,7 +17,6 @@ from .stages.frames import COUNTER_BITS, VERDICT, Classifier, FrameGate, FrameGu
 from .stages.windowed import WindowedStage
 from .stream.queue import Queue
 
-
 VERDICT_LATENCY = 2
 """Cycles from a frame's last word at the guard to the verdict on it at the gate: two queues."""
 
@@ -46,7 +45,7 @@ class _Units:
 
 def _grow(net: Net, plan: Plan, single: Collection[str] = ()) -> _Units:
     """The units of a network; those that `single` names have their ring in blocks with one port."""
-    guard = FrameGuard(net.input, plan.input_pixels, plan.family)
+    guard = FrameGuard(plan.source(net.input), plan.family)
     pipeline = Pipeline(plan, single)
     end = pipeline.grow(pipeline.start(guard.sink, guard.o), net.body, "")
     end = pipeline.convert(end, "output", plan.output_lanes)
@@ -104,9 +103,9 @@ class Accelerator(wiring.Component):
 
     Members
     -------
-    i : In, plan.input_pixels a transfer in raster order: payload.pixel, an array of C samples of each (see
-        ``frames.sample_shape``; a sample outside the input's interval becomes the nearest inside), and
-        payload.last with a frame's last pixels
+    i : In, a word of plan.source(net.input) a transfer: payload.pixel, an array of its samples, channel after
+        channel, pixel after pixel (see ``beat.sample_shape``; a sample outside the input's interval becomes the
+        nearest inside), and payload.last with a frame's last word
     o : Out, plan.output_lanes values a transfer: payload.values, signed, channel after channel, pixel after
         pixel; payload.best, the index of the pixel's largest value so far: with the pixel's last word its
         class; payload.last with a frame's last word

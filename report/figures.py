@@ -191,7 +191,7 @@ class Figures:
     limiting : names of the units that take as many
     next_limit : name of the slowest unit below them, None where there is none
     lane_utilisation : of all lanes together; None without lanes
-    input_pixels, output_lanes : a beat
+    input_pixels, input_lanes, output_lanes : pixels, values a beat
     frames_per_second : by clock in MHz
     luts_available, blocks_available : the target's; None and {} without one
     estimated, memory, measured : of the whole machine
@@ -209,6 +209,7 @@ class Figures:
     target: str
     family: str
     input_pixels: int
+    input_lanes: int
     output_lanes: int
     lanes: int
     lane_utilisation: float | None
@@ -312,6 +313,7 @@ def gather(
         target=plan.target,
         family=plan.family.name,
         input_pixels=plan.input_pixels,
+        input_lanes=plan.source(net.input).lanes,
         output_lanes=plan.output_lanes,
         lanes=lanes,
         lane_utilisation=plan.utilisation(net, cycles) if lanes else None,
@@ -423,7 +425,7 @@ def outputs(accelerator: Accelerator) -> dict[str, Flow]:
     """What each unit's output carries, and "input" too; a fork gives what it is given."""
     units = accelerator.pipeline.units
     image = accelerator.net.input
-    flows = {"input": Flow(image, image.channels * accelerator.plan.input_pixels)}
+    flows = {"input": accelerator.plan.source(image)}
     for giver, _, taker in links(accelerator):
         if giver in units and not isinstance(units[giver], Fork):
             flows[giver] = units[giver].sink

@@ -125,7 +125,7 @@ class Machine:
         if not 0 <= pauses < 1:
             raise BadInput(f"pauses is a probability below 1, not {pauses}")
         stages = [stage for _, stage in self.accelerator.pipeline.stages]
-        once_through = self.net.input.pixels + sum(stage.cycles + stage.latency for stage in stages)
+        once_through = self.formats.in_beats + sum(stage.cycles + stage.latency for stage in stages)
         good, f = self.good(frames), self.formats
         watchdog = 1_000 + int(once_through / (1 - pauses))
         return Stimulus(

@@ -20,6 +20,9 @@ class Widen(Stage):
     def __init__(self, flow: Flow, lanes: int):
         super().__init__(flow, flow.over(lanes))
 
+    def spacing(self, source: int) -> int:
+        return source * (self.sink.lanes // self.source.lanes)
+
     def resources(self, family: Family) -> Resources:
         bits = (self.sink.lanes // self.source.lanes - 1).bit_length()
         return Resources(3 + bits, self.sink.bits - self.source.bits + bits)
@@ -48,6 +51,9 @@ class Narrow(Stage):
 
     def __init__(self, flow: Flow, lanes: int):
         super().__init__(flow, flow.over(lanes))
+
+    def spacing(self, source: int) -> int:
+        return 1
 
     def resources(self, family: Family) -> Resources:
         bits = (self.source.lanes // self.sink.lanes).bit_length()

@@ -51,6 +51,10 @@ class Stage(wiring.Component):
         """
         return self.source.whole(self.sink.whole(np.arange(1, self.sink.tensor.pixels + 1)))
 
+    def spacing(self, source: int) -> int:
+        """Cycles from a word out to the next, at the least, where words come in so many cycles apart."""
+        return source
+
     def resources(self, family: Family) -> Resources:
         """What it takes of a device of the family."""
         raise NotImplementedError(f"{type(self).__name__} does not say what it takes of a device")

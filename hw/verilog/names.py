@@ -37,6 +37,10 @@ RESERVED = frozenset(
 """The reserved words of Verilog, SystemVerilog (IEEE 1800-2017) and VHDL (IEEE 1076-2019), and its two libraries."""
 
 
+LONGEST = 20_000
+"""Characters of a line of Verilog."""
+
+
 def inner(name: str, path: str) -> str:
     """Name of the module at `path` inside machine `name`."""
     return f"{name}__{path}"
@@ -83,3 +87,8 @@ def plain(text: str, name: str) -> str:
         taken.add(free)
         names[escaped] = free
     return re.sub(r"\\(\S+) ", lambda found: names[found[1]], text)
+
+
+def broken(text: str) -> str:
+    """The same Verilog in lines that Verilator reads: it takes one of more than 40,000 words for endless."""
+    return re.sub(rf".{{{LONGEST},}}", lambda line: line[0].replace(", ", ",\n"), text)

@@ -15,7 +15,7 @@ from ..accelerator import Accelerator
 from ..plan import Plan
 from ..stages.frames import COUNTER_BITS
 from .formats import formats
-from .names import check, inner, plain
+from .names import broken, check, inner, plain
 from .sheet import interface_sheet
 
 
@@ -90,7 +90,7 @@ def convert(accelerator: Accelerator, name: str) -> str:
     files = _Files(inner(name, ""))
     top = AxiStreamTop(accelerator)
     text = verilog.convert(top, name=name, platform=files, emit_src=False, strip_internal_attrs=True)
-    return plain(text + "".join(files.texts.values()), name)
+    return broken(plain(text + "".join(files.texts.values()), name))
 
 
 def write(net: Net, plan: Plan, directory: Path, name: str = "bitfold") -> Path:
