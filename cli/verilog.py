@@ -9,7 +9,8 @@ from typing import Annotated
 import typer
 
 from ..hw.accelerator import Accelerator
-from ..hw.verilog.write import ENDINGS, check_name, write_machine
+from ..hw.verilog.names import check_name
+from ..hw.verilog.write import ENDINGS, write_machine
 from ..model import places
 from ..model.write import check_folder
 from .arguments import CacheOption, CyclesOption, JsonOption, NetArgument, PlanOption, choose_plan, load_net

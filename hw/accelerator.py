@@ -14,7 +14,11 @@ from .build import Pipeline, Tap
 from .device.resources import Resources, total
 from .plan import Plan
 from .stages.frames import COUNTER_BITS, VERDICT, Classifier, FrameGate, FrameGuard
+from .stages.windowed import WindowedStage
 from .stream.queue import Queue
+
+VERDICT_LATENCY = 2
+"""Cycles from a frame's last word at the guard to the verdict on it at the gate: two queues."""
 
 
 @dataclass(frozen=True)
@@ -41,14 +45,18 @@ class _Units:
 
 def _grow(net: Net, plan: Plan, single: Collection[str] = ()) -> _Units:
     """The units of a network; those that `single` names have their ring in blocks with one port."""
-    guard = FrameGuard(net.input, plan.input_pixels, plan.family)
+    guard = FrameGuard(plan.source(net.input), plan.family)
     pipeline = Pipeline(plan, single)
     end = pipeline.grow(pipeline.start(guard.sink, guard.o), net.body, "")
     end = pipeline.convert(end, "output", plan.output_lanes)
-    if end.flow.tensor.pixels > 1:
-        # The verdict on a frame comes with its last pixel; until then a map's first rows wait here.
+    stages = [stage for _, stage in pipeline.stages]
+    early = end.flow.tensor.pixels > 1 or end.needs[0] < net.input.pixels
+    if early or not any(isinstance(stage, WindowedStage) for stage in stages):
+        # The verdict on a frame comes with its last pixel. Until then a map's first rows wait here, and every frame
+        # where there is no window that takes it in; the next one's words, while the verdict is still on its way.
         words = end.flow.frame_words
-        end = pipeline.queue(end, "output_frame", words, together=words)
+        ahead = max(0, VERDICT_LATENCY - sum(stage.latency for stage in stages if not stage.direct))
+        end = pipeline.queue(end, "output_frame", max(2, words + ahead), together=words)
     gate = FrameGate(end.flow)
     end = pipeline.add(end, "output_gate", gate)
     classifier = Classifier(end.flow, plan.family)
@@ -95,9 +103,9 @@ class Accelerator(wiring.Component):
 
     Members
     -------
-    i : In, plan.input_pixels a transfer in raster order: payload.pixel, an array of C samples of each (see
-        ``frames.sample_shape``; a sample outside the input's interval becomes the nearest inside), and
-        payload.last with a frame's last pixels
+    i : In, a word of plan.source(net.input) a transfer: payload.pixel, an array of its samples, channel after
+        channel, pixel after pixel (see ``beat.sample_shape``; a sample outside the input's interval becomes the
+        nearest inside), and payload.last with a frame's last word
     o : Out, plan.output_lanes values a transfer: payload.values, signed, channel after channel, pixel after
         pixel; payload.best, the index of the pixel's largest value so far: with the pixel's last word its
         class; payload.last with a frame's last word

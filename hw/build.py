@@ -60,6 +60,8 @@ class End:
     early : the same where no next frame begins, which lets a sliding window go on without it
     lead : the same for an even flow, in pixels at the fork beyond the even share
     rate : pixels at the fork for each pixel here
+    spacing : cycles from a word to the next, at the least
+    burst : the words of a pixel come so close together though the frame has time for more
     """
 
     flow: Flow
@@ -68,6 +70,8 @@ class End:
     early: NDArray[np.int64]
     lead: Fraction = Fraction(0)
     rate: Fraction = Fraction(1)
+    spacing: int = 1
+    burst: bool = False
 
     def after(self, pixels: NDArray[np.int64]) -> NDArray[np.int64]:
         """How many pixels must have entered at the fork before so many are here, of this frame and those after it."""
@@ -142,6 +146,8 @@ class Pipeline:
             end.early[own - 1],
             end.lead + end.rate * (stage.lead + growth * late),
             end.rate * growth,
+            stage.spacing(end.spacing),
+            isinstance(stage, GlobalSumStage) or (end.burst and not isinstance(stage, WindowedStage)),
         )
 
     def queue(self, end: End, name: str, depth: int, together: int = 0) -> End:
@@ -152,6 +158,10 @@ class Pipeline:
         """Append what turns the flow into one of `lanes` lanes."""
         for stage in converters(end.flow, lanes):
             kind = type(stage).__name__.lower()
+            words = end.flow.words
+            if end.burst and words > 1 and stage.sink.words > end.spacing * words:
+                # A pixel's words come faster than they can go, and wait here instead of holding up the next frame's.
+                end = self.queue(end, f"{name}_pixel", words)
             end = self.add(end, f"{name}_{kind}", stage)
         return end
 
@@ -236,14 +246,17 @@ class Pipeline:
             body = self.queue(body, f"{name}_body_queue", skip_depth(skip, body), together)
         add = self.units[f"{name}_add"] = SaturatingAdd(body.flow, skip.flow, layer)
         self.links += [(body.port, add.body), (skip.port, add.skip)]
+        late = (Fraction(add.latency, add.sink.words) + 1) * add.sink.pixels
         return replace(
             end,
             flow=add.sink,
             port=add.o,
             needs=end.after(np.maximum(body.needs, skip.needs)),
             early=end.early[np.maximum(body.early, skip.early) - 1],
-            lead=end.lead + end.rate * max(body.lead, skip.lead),
+            lead=end.lead + end.rate * (max(body.lead, skip.lead) + body.rate * late),
             rate=end.rate * body.rate,
+            spacing=max(body.spacing, skip.spacing),
+            burst=body.burst or skip.burst,
         )
 
 

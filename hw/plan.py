@@ -17,6 +17,8 @@ from ..model.read import read_text
 from ..model.tensor import Tensor
 from ..model.write import write_beside
 from .device.target import FAMILIES, TARGETS, Family, Target
+from .stream.beat import WIDEST, sample_shape, value_shape
+from .stream.flow import Flow
 from .window.slide import Sweep
 from .window.window import Geometry
 
@@ -73,8 +75,11 @@ class Folding:
 
 @dataclass(frozen=True)
 class Plan:
-    """The folding of every BinaryConv and SumPool by path, the output values and input pixels a beat, the device.
+    """The folding of every BinaryConv and SumPool by path, the beats of output and input, the device.
 
+    output_lanes : values a beat, a divisor of a pixel's channels
+    input_pixels : pixels a beat, a divisor of the width
+    input_lanes : samples a beat where it is a part of one pixel, a divisor of its channels; None for whole pixels
     target : a key of ``target.TARGETS``, or "generic" for Verilog that suits any device and best none
     """
 
@@ -82,6 +87,7 @@ class Plan:
     output_lanes: int = 1
     input_pixels: int = 1
     target: str = "generic"
+    input_lanes: int | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "foldings", MappingProxyType(dict(self.foldings)))
@@ -95,6 +101,10 @@ class Plan:
     def family(self) -> Family:
         """The family of the plan's device."""
         return self.device.family if self.device else FAMILIES["generic"]
+
+    def source(self, t: Tensor) -> Flow:
+        """How the input, of this type, comes: a word a beat."""
+        return Flow(t, self.input_lanes or self.input_pixels * t.channels)
 
     def check(self, net: Net) -> None:
         """Raise BadInput unless the plan folds exactly the layers of `net`, each evenly."""
@@ -120,6 +130,28 @@ class Plan:
             raise BadInput(
                 f"the plan's input_pixels = {self.input_pixels} must divide the input's width {net.input.width}"
             )
+        if self.input_lanes is not None:
+            if self.input_lanes < 1 or net.input.channels % self.input_lanes:
+                raise BadInput(
+                    f"the plan's input_lanes = {self.input_lanes} must divide the input's {net.input.channels} channels"
+                )
+            if self.input_pixels > 1:
+                raise BadInput(
+                    f"the plan has input_lanes = {self.input_lanes} and input_pixels = {self.input_pixels}; "
+                    "a beat is a part of a pixel or whole pixels: leave one of them out"
+                )
+        source, out = self.source(net.input), net.output
+        for key, lanes, bits, channels in (
+            ("input_lanes", source.lanes, sample_shape(net.input).width, net.input.channels),
+            ("output_lanes", self.output_lanes, value_shape(out).width, out.channels),
+        ):
+            if lanes * bits > WIDEST:
+                most = most_lanes(channels, bits)
+                instead = "fewer input_pixels" if most < lanes and most == channels else f"{key} = {most}"
+                raise BadInput(
+                    f"the plan's beat of {lanes:,} {key.partition('_')[0]} values has {lanes * bits:,} bits; "
+                    f"AXI4-Stream tools take at most {WIDEST:,}: ask for {instead}"
+                )
 
     def lanes(self, net: Net) -> int:
         """One-bit products a cycle, over all convolutions."""
@@ -138,7 +170,10 @@ class Plan:
     def dumps(self, notes: Mapping[str, str] = MappingProxyType({})) -> str:
         """The plan as TOML, a line a layer; `notes` by path become comments at the ends of the lines."""
         lines = [f"bitfold_plan = {VERSION}", f'target = "{self.target}"']
-        lines += [f"output_lanes = {self.output_lanes}", f"input_pixels = {self.input_pixels}", "", "[layers]"]
+        lines += [f"output_lanes = {self.output_lanes}", f"input_pixels = {self.input_pixels}"]
+        if self.input_lanes is not None:
+            lines.append(f"input_lanes = {self.input_lanes}")
+        lines += ["", "[layers]"]
         entries = {path: f"{json.dumps(path)} = {folding}" for path, folding in self.foldings.items()}
         width = max(map(len, entries.values()), default=0)
         for path, entry in entries.items():
@@ -167,11 +202,12 @@ class Plan:
         if type(version) is not int or version != VERSION:
             raise BadInput(f"{path}: bitfold_plan = {short(version)}; this bitfold reads version {VERSION}")
         layers, target = content.pop("layers", None), content.pop("target", "generic")
-        beats = {name: content.pop(name, 1) for name in ("output_lanes", "input_pixels")}
+        names = ("output_lanes", "input_pixels", "input_lanes")
+        beats = {name: content.pop(name) for name in names if name in content}
         if content:
             raise BadInput(
                 f"{path}: {short(next(iter(content)))} is unknown; "
-                "a plan has bitfold_plan, target, output_lanes, input_pixels and [layers]"
+                f"a plan has bitfold_plan, target, {', '.join(names)} and [layers]"
             )
         for name, value in beats.items():
             if not _is_count(value):
@@ -230,6 +266,11 @@ def problem(folding: Folding, layer: BinaryConv | SumPool, t: Tensor) -> str | N
         wrong = Sweep(Geometry(t.height, t.width, kernel, layer.stride, layer.padding), pixels).problem()
         return f"{wrong}; simd <= {channels} and pixels = 1 suit every map" if wrong else None
     return None
+
+
+def most_lanes(channels: int, bits: int) -> int:
+    """The most values of one pixel, of `bits` each, that a beat may hold: a divisor of its channels."""
+    return max(n for n in divisors(channels) if n * bits <= WIDEST)
 
 
 def divisors(n: int) -> list[int]:

@@ -26,7 +26,8 @@ from .array.wired import LUTS_PER_ADDER_BIT, wired_adder_bits
 from .build import folded_stage, unit_name
 from .device.resources import Resources
 from .device.target import TARGETS, Target
-from .plan import Folding, Plan, divisors, problem
+from .plan import Folding, Plan, divisors, most_lanes, problem
+from .stream.beat import WIDEST, sample_shape, value_shape
 
 WIRED = 10_000
 """Most weights of a layer that are wired: up to so many the search for shared sums takes about a second."""
@@ -201,6 +202,16 @@ class Planner:
             option.cycles,
         )
 
+    @cached_property
+    def inputs(self) -> list[Plan]:
+        """Plans of the beats of input that tools take, the slowest first, without foldings: whole pixels, or parts."""
+        t = self.net.input
+        bits = sample_shape(t).width
+        pixels = [n for n in divisors(t.width) if n * t.channels * bits <= WIDEST]
+        if pixels:
+            return [Plan({}, input_pixels=n, target=self.target) for n in pixels]
+        return [Plan({}, input_lanes=most_lanes(t.channels, bits), target=self.target)]
+
     def machine(self, cycles: int, price: Price | None = None, limits: Limits | None = None) -> Accelerator | None:
         """The machine of the cheapest plan that takes at most `cycles` a frame, by area where no price is given.
 
@@ -208,10 +219,11 @@ class Planner:
         """
         price = price or self.area()
         t, out = self.net.input, self.net.output
-        lanes = [n for n in divisors(out.channels) if out.pixels * out.channels // n <= cycles]
-        pixels = [p for p in divisors(t.width) if t.pixels // p <= cycles]
-        if not lanes or not pixels:
-            least = max(out.pixels, t.height)
+        widest = most_lanes(out.channels, value_shape(out).width)
+        lanes = [n for n in divisors(out.channels) if n <= widest and out.pixels * out.channels // n <= cycles]
+        inputs = [plan for plan in self.inputs if plan.source(t).frame_words <= cycles]
+        if not lanes or not inputs:
+            least = max(out.pixels * out.channels // widest, self.inputs[-1].source(t).frame_words)
             raise BadInput(f"the frame takes at least {least:,} cycles to come and to go; {cycles:,} were asked")
         allowed = dict.fromkeys(self.options, cycles)
         while True:
@@ -219,7 +231,7 @@ class Planner:
             if limits and limits.hopeless(chosen.values()):
                 return None
             foldings = {path: option.folding for path, option in chosen.items()}
-            machine = Accelerator(self.net, Plan(foldings, lanes[0], pixels[0], self.target))
+            machine = Accelerator(self.net, replace(inputs[0], foldings=foldings, output_lanes=lanes[0]))
             if machine.cycles <= cycles:
                 return machine if limits is None or not limits.lacking(machine) else None
             # A stage between the folded ones is too slow: it goes at the lanes of the folded stage before it.

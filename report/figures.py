@@ -23,6 +23,7 @@ from ..hw.stream.flow import Flow
 from ..hw.stream.fork import Fork
 from ..hw.stream.queue import Queue
 from ..hw.stream.stage import Stage
+from ..hw.verilog.names import unit_module
 from ..hw.verilog.write import write_machine
 from ..model.error import BadInput
 from ..model.layers import BinaryConv, Chain, Layer, Requantise, Residual, SumPool, walk
@@ -32,8 +33,8 @@ from ..sim.occupancy import observe
 from ..sim.simulate import check_engine
 from ..sim.stimulus import Progress
 
-MODULE = "bitfold_accelerator_"
-"""What the generated Verilog puts before a unit's name to get its module's."""
+TOP = "bitfold"
+"""The module of a machine whose netlist is counted."""
 
 CLOCKS = (25, 50, 100, 200)
 """MHz for which a report says how many frames a second pass."""
@@ -191,7 +192,7 @@ class Figures:
     limiting : names of the units that take as many
     next_limit : name of the slowest unit below them, None where there is none
     lane_utilisation : of all lanes together; None without lanes
-    input_pixels, output_lanes : a beat
+    input_pixels, input_lanes, output_lanes : pixels, values a beat
     frames_per_second : by clock in MHz
     luts_available, blocks_available : the target's; None and {} without one
     estimated, memory, measured : of the whole machine
@@ -209,6 +210,7 @@ class Figures:
     target: str
     family: str
     input_pixels: int
+    input_lanes: int
     output_lanes: int
     lanes: int
     lane_utilisation: float | None
@@ -259,9 +261,9 @@ def measure(accelerator: Accelerator, cache: Path | None = None) -> Netlist:
     `cache` is a folder for what Yosys keeps between runs, None the user's.
     """
     with scratch() as folder:
-        path = write_machine(accelerator, folder, cache=cache)
-        keep = " ".join(MODULE + name for name in accelerator.pipeline.units)
-        return synthesise(path, path.stem, accelerator.plan.family.name, keep=keep, cache=cache)
+        path = write_machine(accelerator, folder, TOP, cache=cache)
+        keep = " ".join(unit_module(TOP, name) for name in accelerator.pipeline.units)
+        return synthesise(path, TOP, accelerator.plan.family.name, keep=keep, cache=cache)
 
 
 def simulate(
@@ -320,6 +322,7 @@ def gather(
         target=plan.target,
         family=plan.family.name,
         input_pixels=plan.input_pixels,
+        input_lanes=plan.source(net.input).lanes,
         output_lanes=plan.output_lanes,
         lanes=lanes,
         lane_utilisation=plan.utilisation(net, cycles) if lanes else None,
@@ -332,8 +335,8 @@ def gather(
         estimated=estimated,
         memory=memory,
         measured=cost_of(netlist.family, netlist.cells) if netlist else None,
-        moving=_group(accelerator, netlist, moving, [MODULE + part for part in moving]),
-        around=_group(accelerator, netlist, around, [MODULE.partition("_")[0]]),
+        moving=_group(accelerator, netlist, moving, [unit_module(TOP, part) for part in moving]),
+        around=_group(accelerator, netlist, around, [TOP]),
         units=units,
         simulation=simulation,
     )
@@ -377,7 +380,7 @@ def _units(accelerator: Accelerator, netlist: Netlist | None) -> Iterator[Unit]:
             kind = _auxiliary(unit)
         taken = unit.cycles if isinstance(unit, Stage) else flow.frame_words
         estimated, memory = declared(unit.resources(plan.family))
-        cells = netlist.modules.get(MODULE + name, {}) if netlist else {}
+        cells = netlist.modules.get(unit_module(TOP, name), {}) if netlist else {}
         yield Unit(
             name=name,
             label=f"{path} {name.removeprefix(key).strip('_').replace('_', ' ')}".strip(),
@@ -431,7 +434,7 @@ def outputs(accelerator: Accelerator) -> dict[str, Flow]:
     """What each unit's output carries, and "input" too; a fork gives what it is given."""
     units = accelerator.pipeline.units
     image = accelerator.net.input
-    flows = {"input": Flow(image, image.channels * accelerator.plan.input_pixels)}
+    flows = {"input": accelerator.plan.source(image)}
     for giver, _, taker in links(accelerator):
         if giver in units and not isinstance(units[giver], Fork):
             flows[giver] = units[giver].sink

@@ -162,7 +162,7 @@ class Machine:
             if not frame.size or frame.size % lanes:
                 raise BadInput(f"a frame of {len(frame)} pixels is not beats of {lanes // frame.shape[1]}")
         stages = [stage for _, stage in self.accelerator.pipeline.stages]
-        once_through = self.net.input.pixels + sum(stage.cycles + stage.latency for stage in stages)
+        once_through = f.in_beats + sum(stage.cycles + stage.latency for stage in stages)
         # Bad frames leave no trace at the output: those inside may all have to be dropped before something shows.
         bad = min(len(frames) - self.good(frames), self.accelerator.frames_inside)
         watchdog = 1_000 + once_through + bad * self.accelerator.cycles

@@ -310,6 +310,8 @@ def plans(draw: DrawFn, net: Net) -> Plan:
     at_once = [pixels for pixels in divisors(net.input.width) if pixels * net.input.channels <= 64]
     lanes = draw(st.sampled_from(divisors(net.output.channels)))
     target = draw(st.sampled_from(["generic", *TARGETS]))
+    if draw(st.integers(0, 2)) == 2:
+        return Plan(chosen, lanes, 1, target, draw(st.sampled_from(divisors(net.input.channels))))
     return Plan(chosen, lanes, draw(st.sampled_from(at_once or [1])), target)
 
 
@@ -357,7 +359,7 @@ def run_accelerator(machine: Accelerator, frames: Sequence[Ints], good: int | No
     n = len(frames) if good is None else good
     words = beats(machine, [frame.reshape(-1, frame.shape[-1]) for frame in frames])
     once = sum(stage.cycles + stage.latency for _, stage in machine.pipeline.stages)
-    patience = int((200 + 2 * once + 2 * machine.net.input.pixels) / _working(pauses))
+    patience = int((200 + 2 * once + 2 * machine.plan.source(machine.net.input).frame_words) / _working(pauses))
     counters = [machine.short_frames, machine.long_frames]
     done = drive(machine, {"i": words}, {"o": n * frame_words}, patience=patience, peek=counters, **pauses)
     out = done["o"]

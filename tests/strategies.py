@@ -268,6 +268,48 @@ def layers_and_inputs(draw: DrawFn, kind: type[Layer] | None = None) -> tuple[La
 
 
 @st.composite
+def bare_nets(draw: DrawFn, side: int = 4) -> Net:
+    """Networks without a window: what stands between input and output stores a few words or none."""
+
+    def branch(t: Tensor, inner: bool) -> Chain:
+        """Of a residual: its shape and fraction bits stay."""
+        layers: list[Layer] = []
+        for _ in range(draw(st.integers(0, 2))):
+            kind = draw(st.integers(0, 2 if inner else 3))
+            if kind == 0:
+                layers.append(Chain())
+            elif kind == 1:
+                layers.append(Requantise(0, -8, 7, draw(offsets(t))))
+            elif kind == 2:
+                layers.append(Scale(draw(factors(t.channels, 3))))
+            else:
+                layers.append(Residual(branch(t, True), branch(t, True), -99, 99))
+            t = layers[-1].infer(t)
+        return Chain(tuple(layers))
+
+    lo, bits = draw(st.integers(-9, 3)), draw(st.integers(0, 4))
+    height, width = draw(st.integers(1, side)), draw(st.integers(1, side))
+    t = source = Tensor(height, width, draw(st.integers(1, 6) | st.just(12)), lo, lo + 2**bits - 1)
+    layers: list[Layer] = []
+    for _ in range(draw(st.integers(0, 3))):
+        kind = draw(st.integers(0, 4))
+        if kind == 0:
+            layers.append(PadChannels(draw(st.integers(1, 2 * t.channels))))
+        elif kind == 1:
+            layers.append(draw(requantises(t)))
+        elif kind == 2:
+            layers.append(draw(scales(t)))
+        elif kind == 3:
+            layers.append(Residual(branch(t, False), branch(t, False), -99, 99))
+        else:
+            layers.append(GlobalSum())
+        t = layers[-1].infer(t)
+        if t.bits > 16:
+            break
+    return Net(source, Chain(tuple(layers)))
+
+
+@st.composite
 def nets(draw: DrawFn, ops: int = OPS, side: int = SIDE) -> Net:
     """Perhaps a mean to subtract, one to four blocks, and a head (its last norm kept or not) or a map of results."""
     source = draw(tensors(side))

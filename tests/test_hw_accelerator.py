@@ -9,13 +9,22 @@ from amaranth.lib.wiring import Out
 from hypothesis import assume, given
 from hypothesis import strategies as st
 from machines import examples, frame_distances, plans, run_accelerator
-from strategies import images, nets, random_weights
+from strategies import bare_nets, images, nets, random_weights
 
 from bitfold.hw.accelerator import Accelerator
 from bitfold.hw.plan import Folding, Plan
 from bitfold.hw.planner import balance
 from bitfold.model.error import BadInput
-from bitfold.model.layers import BinaryConv, Chain, GlobalSum, Requantise, shifted_relu
+from bitfold.model.layers import (
+    BinaryConv,
+    Chain,
+    GlobalSum,
+    PadChannels,
+    Requantise,
+    Residual,
+    Scale,
+    shifted_relu,
+)
 from bitfold.model.net import Net
 from bitfold.model.tensor import Tensor
 
@@ -49,6 +58,16 @@ def test_machine_is_the_network_at_length(data, idle, stall, seed):
     check_exact(net, data.draw(plans(net)), idle, stall, seed, most=4000)
 
 
+def check_steady(machine):
+    """Frames back to back: each the declared cycles after the one before, once the machine is full."""
+    net = machine.net
+    batch = images(net, 14 + 40 // machine.cycles)
+    run = run_accelerator(machine, batch)
+    np.testing.assert_array_equal(run.logits, net(batch))
+    distances = frame_distances(run.cycles, len(run.cycles) // len(batch))
+    assert set(distances[-4:]) == {machine.cycles}
+
+
 @pytest.mark.slow
 @given(st.data())
 @examples(60, shrink=False)
@@ -56,11 +75,63 @@ def test_steady_state_takes_the_declared_cycles(data):
     net = data.draw(nets(ops=4000, side=6))
     machine = Accelerator(net, data.draw(plans(net)))
     assume(machine.cycles <= 400)
-    batch = images(net, 14)
-    run = run_accelerator(machine, batch)
-    np.testing.assert_array_equal(run.logits, net(batch))
-    distances = frame_distances(run.cycles, len(run.cycles) // len(batch))
-    assert set(distances[-4:]) == {machine.cycles}
+    check_steady(machine)
+
+
+BARE = {
+    "nothing, a pixel a frame": (Tensor(1, 1, 2, 0, 15), (), Plan({}, 2)),
+    "nothing, a pixel in two words": (Tensor(1, 1, 2, 0, 15), (), Plan({}, 1)),
+    "nothing, a pixel in words from the way in": (Tensor(1, 1, 12, 0, 15), (), Plan({}, 3, input_lanes=2)),
+    "nothing, a map": (Tensor(8, 8, 3, 0, 15), (), Plan({}, 3)),
+    "zeros, a pixel a frame": (Tensor(1, 1, 1, 0, 15), (PadChannels(1),), Plan({}, 2)),
+    "zeros, a map": (Tensor(8, 8, 3, 0, 15), (PadChannels(3),), Plan({}, 6)),
+    "zeros, a pixel in words": (Tensor(1, 1, 4, 0, 15), (PadChannels(2),), Plan({}, 2, input_lanes=2)),
+    "zeros, words joined": (Tensor(1, 2, 4, 0, 15), (PadChannels(2),), Plan({}, 6, input_lanes=2)),
+    "requantise": (Tensor(1, 1, 8, 0, 15), (Requantise(1, -4, 3),), Plan({}, 2, input_lanes=1)),
+    "scale": (Tensor(1, 1, 8, 0, 15), (Scale(np.arange(8)),), Plan({}, 2, input_lanes=1)),
+    "sum": (Tensor(1, 1, 1, 0, 15), (GlobalSum(),), Plan({}, 1)),
+    "sum, a pixel in words": (Tensor(2, 2, 8, 0, 15), (GlobalSum(),), Plan({}, 1, input_lanes=2)),
+    "two empty branches": (Tensor(4, 5, 3, 0, 15), (Residual(Chain(), Chain()),), Plan({}, 3)),
+    "two empty branches, a pixel": (Tensor(1, 1, 9, 0, 15), (Residual(Chain(), Chain()),), Plan({}, 9, input_lanes=3)),
+    "a pixel long before its frame's end": (
+        Tensor(12, 12, 2, 0, 15),
+        (BinaryConv(random_weights((16, 1, 1, 2), 1), 12),),
+        Plan({"0": Folding(1, 1)}, 1),
+    ),
+}
+"""Networks through which a frame's first word comes before its last has come, or no later than the verdict on it."""
+
+
+@pytest.mark.parametrize("case", BARE)
+def test_a_machine_that_stores_little_takes_the_declared_cycles(case):
+    t, layers, plan = BARE[case]
+    check_steady(Accelerator(Net(t, Chain(layers)), plan))
+
+
+@given(st.data())
+@examples(30, shrink=False)
+def test_any_machine_without_a_window_takes_the_declared_cycles(data):
+    net = data.draw(bare_nets())
+    machine = Accelerator(net, data.draw(plans(net)))
+    assume(machine.cycles <= 400)
+    check_steady(machine)
+
+
+@pytest.mark.slow
+@given(st.data())
+@examples(400, shrink=False)
+def test_any_machine_without_a_window_takes_the_declared_cycles_at_length(data):
+    net = data.draw(bare_nets(side=6))
+    machine = Accelerator(net, data.draw(plans(net)))
+    assume(machine.cycles <= 400)
+    check_steady(machine)
+
+
+@given(st.data(), pauses, pauses, st.integers(0, 99))
+@examples(15, shrink=False)
+def test_any_machine_without_a_window_is_its_network(data, idle, stall, seed):
+    net = data.draw(bare_nets())
+    check_exact(net, data.draw(plans(net)), idle, stall, seed)
 
 
 CLASSIFIER = Net(

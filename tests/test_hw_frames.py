@@ -12,7 +12,8 @@ from strategies import images, random_weights
 from bitfold.hw.accelerator import Accelerator
 from bitfold.hw.device.target import FAMILIES
 from bitfold.hw.planner import balance
-from bitfold.hw.stages.frames import COUNTER_BITS, Classifier, FrameGate, FrameGuard, sample_shape, value_shape
+from bitfold.hw.stages.frames import COUNTER_BITS, Classifier, FrameGate, FrameGuard
+from bitfold.hw.stream.beat import sample_shape, value_shape
 from bitfold.hw.stream.flow import Flow
 from bitfold.model.layers import BinaryConv, Chain, GlobalSum, Requantise, Residual
 from bitfold.model.net import Net
@@ -162,7 +163,7 @@ def test_all_samples_of_a_byte_become_codes(lo, hi):
     shape = sample_shape(t)
     first = -(1 << shape.width - 1) if shape.signed else 0
     samples = np.arange(first, first + (1 << shape.width), 1 if shape.width == 8 else 97)
-    guard = FrameGuard(t, 1, FAMILIES["generic"])
+    guard = FrameGuard(Flow(t, 1), FAMILIES["generic"])
     mask = (1 << shape.width) - 1
     feeds = {"i": [int(sample) & mask | 1 << shape.width for sample in samples]}
     seen = drive(guard, feeds, {"o": len(samples), "verdict": len(samples)})
@@ -171,7 +172,7 @@ def test_all_samples_of_a_byte_become_codes(lo, hi):
 
 def test_counters_stop_at_their_largest_value(monkeypatch):
     monkeypatch.setattr("bitfold.hw.stages.frames.COUNTER_BITS", 2)
-    guard = FrameGuard(Tensor(1, 2, 1, 0, 1), 1, FAMILIES["generic"])
+    guard = FrameGuard(Flow(Tensor(1, 2, 1, 0, 1), 1), FAMILIES["generic"])
     short = [1 << 8] * 6
     long = [0, 0, 1 << 8] * 6
     peek = [guard.short_frames, guard.long_frames]
@@ -179,6 +180,17 @@ def test_counters_stop_at_their_largest_value(monkeypatch):
     assert seen["verdict"].words == [0] * 12
     assert seen.peeked == (3, 3)
     assert COUNTER_BITS == 16
+
+
+def test_frames_that_end_within_a_pixel_are_dropped():
+    """A beat is a part of a pixel; the frame ends with its last beat alone."""
+    guard = FrameGuard(Flow(Tensor(1, 2, 4, 0, 3), 2), FAMILIES["generic"])
+    lengths = [4, 1, 4, 3, 5, 4]
+    feeds = {"i": [last << 16 for n in lengths for last in [0] * (n - 1) + [1]]}
+    peek = [guard.short_frames, guard.long_frames]
+    seen = drive(guard, feeds, {"o": 4 * len(lengths), "verdict": len(lengths)}, peek=peek)
+    assert seen["verdict"].words == [1, 0, 1, 0, 0, 1]
+    assert seen.peeked == (2, 1)
 
 
 @given(st.lists(st.booleans(), min_size=1, max_size=8), st.sampled_from([0.0, 0.5]), st.integers(0, 99))

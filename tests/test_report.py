@@ -147,9 +147,9 @@ def test_the_limit_is_said_in_a_sentence():
 def test_measured_cells_are_counted_unit_by_unit():
     accelerator = machine(residual_net(), 16, target="ecp5-85")
     modules = {
-        "bitfold_accelerator_layer_2_body_1": {"LUT4": 5, "DP16KD": 3},
-        "bitfold_accelerator_layer_2_queue": {"LUT4": 3, "CCU2C": 1},
-        "bitfold": {"LUT4": 1, "CCU2C": 1, "TRELLIS_FF": 4, "bitfold_accelerator_layer_2_queue": 1},
+        "bitfold__accelerator__layer_2_body_1": {"LUT4": 5, "DP16KD": 3},
+        "bitfold__accelerator__layer_2_queue": {"LUT4": 3, "CCU2C": 1},
+        "bitfold": {"LUT4": 1, "CCU2C": 1, "TRELLIS_FF": 4, "bitfold__accelerator__layer_2_queue": 1},
     }
     netlist = Netlist("ecp5", {"LUT4": 9, "CCU2C": 2, "TRELLIS_FF": 4, "DP16KD": 3}, modules)
     figures = gather("small", accelerator, netlist)

@@ -66,7 +66,7 @@ class SinglePort(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         if hasattr(platform, "add_file"):
-            module = f"{getattr(platform, 'prefix', 'bitfold')}_single_port"
+            module = f"{getattr(platform, 'prefix', 'bitfold__')}single_port"
             platform.add_file(f"{module}.v", VERILOG.replace("MODULE", module))
             m.submodules.block = Instance(
                 module,

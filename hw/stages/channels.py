@@ -15,6 +15,8 @@ class PadChannelsStage(Stage):
     In the second case the source's lanes divide the added channels.
     """
 
+    direct = True
+
     def __init__(self, source: Flow, layer: PadChannels):
         padded = layer.infer(source.tensor)
         self.whole = source.lanes % source.tensor.channels == 0

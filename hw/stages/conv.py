@@ -125,7 +125,7 @@ class ConvStage(WindowedStage):
             m.submodules[f"array{k}"] = array
             m.d.comb += [array.valid.eq(window.valid), array.codes.eq(window.word.word_select(k, len(array.codes)))]
         if not self.wired:
-            m.submodules.initial = initial = ConstantTable(self.initial_rows(), self.scaler.width, self.family)
+            m.submodules.initial_values = initial = ConstantTable(self.initial_rows(), self.scaler.width, self.family)
             weights = self.weights(m, window.index)
             for array in self.arrays:
                 m.d.comb += [
@@ -167,6 +167,8 @@ class ConvStage(WindowedStage):
         parts = self.parts([int.from_bytes(row.tobytes(), "little") for row in rows], bits.shape[1], self.family)
         ports = []
         for n, part in enumerate(parts):
+            if len(part) == 1:
+                continue  # a constant: a memory of one word would have an address of no bits
             stored = memory(bits.shape[1], len(part), self.family, part)
             m.submodules[f"{name}_part{n}" if n else name] = stored
             read = stored.read_port()  # by a name of its own, which waveforms show
@@ -177,11 +179,12 @@ class ConvStage(WindowedStage):
         # A block answers late in its cycle: there is no time to choose one of several before the next register.
         chosen = Signal(range(len(parts)), name=f"{name}_chosen")
         m.d.sync += chosen.eq(later >> (len(parts[0]) - 1).bit_length())
-        held = Array(Signal.like(port.data, name=f"{name}_held{n}", reset_less=True) for n, port in enumerate(ports))
+        held = [Signal.like(port.data, name=f"{name}_held{n}", reset_less=True) for n, port in enumerate(ports)]
         for port, part in zip(ports, held, strict=True):
             m.d.comb += port.addr.eq(address)
             m.d.sync += part.eq(port.data)
-        return held[chosen]
+        alone = [Const(part[0], bits.shape[1]) for part in parts if len(part) == 1]
+        return Array([*held, *alone])[chosen]
 
     @staticmethod
     def parts(words: Sequence, width: int, family: Family) -> list[Sequence]:

@@ -6,13 +6,14 @@ frames: a frame that ends early is filled up, the rest of one that ends late is 
 it hands a verdict past the pipeline to FrameGate, which lets only good frames out.
 """
 
-from amaranth import Cat, Const, Module, Mux, Signal, Value, signed, unsigned
+from amaranth import Cat, Const, Module, Mux, Signal, Value, unsigned
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from ...model.tensor import Tensor, signed_bits
+from ...model.tensor import Tensor
 from ..device.resources import Resources, add_constant, adder, clip, counter
 from ..device.target import Family
+from ..stream.beat import sample_shape, value_shape
 from ..stream.flow import Flow
 from ..stream.queue import Queue
 from ..stream.register import output_register
@@ -24,18 +25,6 @@ COUNTER_BITS = 16
 
 VERDICT = Flow(Tensor(1, 1, 1, 0, 1), 1)
 """1 for a good frame, 0 for one to drop."""
-
-
-def sample_shape(tensor: Tensor):
-    """A value of the tensor in whole bytes: unsigned where it is never negative, else two's complement."""
-    if tensor.lo >= 0:
-        return unsigned(8 * -(-max(1, tensor.hi.bit_length()) // 8))
-    return value_shape(tensor)
-
-
-def value_shape(tensor: Tensor):
-    """A value of the tensor in whole bytes, two's complement."""
-    return signed(8 * -(-signed_bits(tensor.lo, tensor.hi) // 8))
 
 
 def last_word(m: Module, flow: Flow, passed: Signal) -> Value:
@@ -54,21 +43,19 @@ class FrameGuard(wiring.Component):
 
     Parameters
     ----------
-    tensor : the input's type
-    pixels : adjacent pixels of a beat; a divisor of the width
+    sink : what it gives: the input's type, a beat a word
 
     Members
     -------
-    i : In, payload.pixel (C samples of each pixel) and payload.last (the frame's last beat)
-    o : Out(Flow(tensor, pixels * C).signature)
+    i : In, payload.pixel (the beat's samples) and payload.last (the frame's last beat)
+    o : Out(sink.signature)
     verdict : Out, payload 1 for a good frame; given once the frame's last beat has passed
     short_frames, long_frames : Out, frames that ended early, late
     """
 
-    def __init__(self, tensor: Tensor, pixels: int, family: Family):
-        self.tensor, self.family = tensor, family
-        self.sink = Flow(tensor, pixels * tensor.channels)
-        pixel = data.ArrayLayout(sample_shape(tensor), self.sink.lanes)
+    def __init__(self, sink: Flow, family: Family):
+        self.sink, self.family = sink, family
+        pixel = data.ArrayLayout(sample_shape(sink.tensor), sink.lanes)
         super().__init__(
             {
                 "i": In(stream.Signature(data.StructLayout({"pixel": pixel, "last": 1}))),
@@ -81,16 +68,16 @@ class FrameGuard(wiring.Component):
 
     def resources(self, family: Family) -> Resources:
         """What it takes of a device of the family."""
-        t = self.tensor
+        t = self.sink.tensor
         low, high = _limits(sample_shape(t))
         clipped = low < t.lo or high > t.hi
         each = clip(low - t.lo, high - t.lo, t.hi - t.lo, family) if clipped else t.bits
         control = Resources(33 if family.inputs == 6 else 76, 2 * COUNTER_BITS + 8)
-        return control + counter(max(2, t.pixels), family) + Resources(t.channels * each, 1)
+        return control + counter(max(2, self.sink.frame_words), family) + Resources(self.sink.lanes * each, 1)
 
     def elaborate(self, platform):
         m = Module()
-        t = self.tensor
+        t = self.sink.tensor
         low, high = _limits(sample_shape(t))
         codes = Cat(
             clip_code((sample - t.lo).as_signed(), low - t.lo, high - t.lo, t.hi - t.lo)[: t.bits]
@@ -152,6 +139,8 @@ class FrameGate(Stage):
     -------
     verdict : In, as FrameGuard gives it
     """
+
+    direct = True
 
     def __init__(self, flow: Flow):
         super().__init__(flow, flow, verdict=In(VERDICT.signature))

@@ -93,7 +93,8 @@ class SlidingPoolStage(WindowedStage):
         m = Module()
         window, queue = self.frame(m)
         channels = self.source.tensor.channels
-        width, top = window.read_flow.tensor.bits, window.read_flow.tensor.hi - window.read_flow.tensor.lo
+        # A constant map still has codes of one bit: Verilog has no signal of none.
+        width, top = window.read_flow.tensor.bits, max(1, window.read_flow.tensor.hi - window.read_flow.tensor.lo)
         codes = [window.word[start : start + width] for start in range(0, len(window.word), width)]
         sums = []
         for lane in range(self.sink.lanes):

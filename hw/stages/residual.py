@@ -15,7 +15,7 @@ from .requantise import clip_code
 
 
 class SaturatingAdd(wiring.Component):
-    """clip(body + skip, lo, hi), a word a cycle, offered two cycles after it is taken.
+    """clip(body + skip, lo, hi), a word a cycle, offered `latency` cycles after it is taken.
 
     Members
     -------
@@ -23,11 +23,13 @@ class SaturatingAdd(wiring.Component):
     o : Out
     """
 
+    latency = 2
+
     def __init__(self, body: Flow, skip: Flow, layer: Residual):
         self.body_flow, self.skip_flow = body, skip
         self.sink = Flow(layer.join(body.tensor, skip.tensor), body.lanes)
         super().__init__({"body": In(body.signature), "skip": In(skip.signature), "o": Out(self.sink.signature)})
-        self.results = ResultQueue(self.sink, latency=2)
+        self.results = ResultQueue(self.sink, self.latency)
 
     @property
     def interval(self) -> tuple[int, int]:

@@ -81,6 +81,9 @@ class WindowedStage(Stage):
             return int(self.geometry.costs(self.dot_cycles * self.groups).sum())
         return max(self.source.frame_words, self.sink.frame_words * self.dot_cycles)
 
+    def spacing(self, source: int) -> int:
+        return self.dot_cycles
+
     @property
     def needs(self) -> NDArray:
         return self.geometry.needs

@@ -15,8 +15,13 @@ from .stage import Stage
 class Widen(Stage):
     """Collects words into words of a multiple of their lanes; takes one a cycle."""
 
+    direct = True
+
     def __init__(self, flow: Flow, lanes: int):
         super().__init__(flow, flow.over(lanes))
+
+    def spacing(self, source: int) -> int:
+        return source * (self.sink.lanes // self.source.lanes)
 
     def resources(self, family: Family) -> Resources:
         bits = (self.sink.lanes // self.source.lanes - 1).bit_length()
@@ -46,6 +51,9 @@ class Narrow(Stage):
 
     def __init__(self, flow: Flow, lanes: int):
         super().__init__(flow, flow.over(lanes))
+
+    def spacing(self, source: int) -> int:
+        return 1
 
     def resources(self, family: Family) -> Resources:
         bits = (self.source.lanes // self.sink.lanes).bit_length()

@@ -26,11 +26,13 @@ class Stage(wiring.Component):
     latency : cycles from the step that completes an output word to that word's being offered
     lead : pixels of input, beyond its even share, that a steady output demands
     storage : pixels of input the stage can hold
+    direct : a word is offered in the cycle in which the last of what it is made of comes
     """
 
     latency = 1
     lead = 0
     storage = 1
+    direct = False
 
     def __init__(self, source: Flow, sink: Flow, **members: wiring.Member):
         self.source = source
@@ -48,6 +50,10 @@ class Stage(wiring.Component):
         More than the frame has are pixels of the next one; it waits for those only where the first of them has come.
         """
         return self.source.whole(self.sink.whole(np.arange(1, self.sink.tensor.pixels + 1)))
+
+    def spacing(self, source: int) -> int:
+        """Cycles from a word out to the next, at the least, where words come in so many cycles apart."""
+        return source
 
     def resources(self, family: Family) -> Resources:
         """What it takes of a device of the family."""

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from ...model.net import Net
 from ..plan import Plan
-from ..stages.frames import sample_shape, value_shape
+from ..stream.beat import sample_shape, value_shape
 
 
 @dataclass(frozen=True)
@@ -30,12 +30,12 @@ class Formats:
 
 def formats(net: Net, plan: Plan) -> Formats:
     """The interfaces of a network under a plan."""
-    sample, value = sample_shape(net.input), value_shape(net.output)
+    sample, value, source = sample_shape(net.input), value_shape(net.output), plan.source(net.input)
     return Formats(
         in_bytes=sample.width // 8,
         in_signed=sample.signed,
-        in_lanes=plan.input_pixels * net.input.channels,
-        in_beats=net.input.pixels // plan.input_pixels,
+        in_lanes=source.lanes,
+        in_beats=source.frame_words,
         out_bytes=value.width // 8,
         out_lanes=plan.output_lanes,
         out_beats=net.output.pixels * net.output.channels // plan.output_lanes,

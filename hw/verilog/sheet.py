@@ -15,8 +15,8 @@ def interface_sheet(accelerator: Accelerator, name: str) -> str:
     in_bits, out_bits = 8 * f.in_bytes, 8 * f.out_bytes
     kind = "two's complement" if f.in_signed else "unsigned"
     in_width, out_width = in_bits * f.in_lanes, out_bits * f.out_lanes
-    pixels = plan.input_pixels
-    beat = "one pixel" if pixels == 1 else f"{pixels} pixels"
+    pixels, part = plan.input_pixels, f.in_lanes < t.channels
+    beat = f"{f.in_lanes} channels of a pixel" if part else "one pixel" if pixels == 1 else f"{pixels} pixels"
     lines = [
         f"# Module `{name}`",
         "",
@@ -46,8 +46,10 @@ def interface_sheet(accelerator: Accelerator, name: str) -> str:
         "",
         "## Pixels in",
         "",
-        f"- A frame is {f.in_beats} beats of {beat}, in raster order from the top left; `tlast` with the last.",
-        f"- Channel c of {'the' if pixels == 1 else 'the first'} pixel is bits {in_bits}c to {in_bits}c + {in_bits - 1} "
+        f"- A frame is {f.in_beats} beats of {beat}, in raster order from the top left"
+        + (", the lowest channels first" if part else "")
+        + "; `tlast` with the last.",
+        f"- Channel c of {'the beat' if part else 'the pixel' if pixels == 1 else 'the first pixel'} is bits {in_bits}c to {in_bits}c + {in_bits - 1} "
         f"of `tdata`, {kind}, from {t.lo} to {t.hi}"
         + (f"; the next pixel is {in_bits * t.channels} bits above. " if pixels > 1 else ". ")
         + "A sample outside becomes the nearest value inside.",

@@ -1,7 +1,6 @@
 """Verilog of a network with AXI4-Stream on both sides, and the sheet that describes its interface."""
 
 import os
-import re
 from importlib.metadata import version
 from pathlib import Path
 
@@ -11,13 +10,13 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from ...model import places
-from ...model.error import BadInput, short
 from ...model.net import Net
 from ...model.write import check_folder, make_folder, write_beside
 from ..accelerator import Accelerator
 from ..plan import Plan
 from ..stages.frames import COUNTER_BITS
 from .formats import formats
+from .names import broken, check_name, inner, plain
 from .sheet import interface_sheet
 
 
@@ -62,20 +61,6 @@ class AxiStreamTop(wiring.Component):
         return m
 
 
-KEYWORDS = frozenset(
-    """
-    always and assign automatic begin buf bufif0 bufif1 case casex casez cell cmos config deassign default defparam
-    design disable edge else end endcase endconfig endfunction endgenerate endmodule endprimitive endspecify endtable
-    endtask event for force forever fork function generate genvar highz0 highz1 if ifnone incdir include initial inout
-    input instance integer join large liblist library localparam macromodule medium module nand negedge nmos nor
-    noshowcancelled not notif0 notif1 or output parameter pmos posedge primitive pull0 pull1 pulldown pullup
-    pulsestyle_ondetect pulsestyle_onevent rcmos real realtime reg release repeat rnmos rpmos rtran rtranif0 rtranif1
-    scalared showcancelled signed small specify specparam strong0 strong1 supply0 supply1 table task time tran tranif0
-    tranif1 tri tri0 tri1 triand trior trireg unsigned use vectored wait wand weak0 weak1 while wire wor xnor xor
-    """.split()  # noqa: SIM905  a list of 123 strings is harder to read
-)
-"""The reserved words of Verilog (IEEE 1364-2005, annex B)."""
-
 WAIVERS = {
     "CASEINCOMPLETE": "a state that no case names keeps its value",
     "DECLFILENAME": "all modules are in one file",
@@ -94,7 +79,7 @@ ENDINGS = (".toml", ".md", ".v")
 class _Files:
     """The platform for which Verilog is written: it collects the modules that stand beside a machine's own.
 
-    `prefix` begins their names, lest two machines have modules of one name.
+    `prefix` begins their names.
     """
 
     def __init__(self, prefix: str) -> None:
@@ -107,22 +92,11 @@ class _Files:
 
 def convert(accelerator: Accelerator, name: str, cache: Path | None = None) -> str:
     """The Verilog of a machine behind AxiStreamTop as module `name`, whole, nothing else; `cache` as in ``write``."""
-    files = _Files(f"{name}_accelerator")
+    files = _Files(inner(name, ""))
     top = AxiStreamTop(accelerator)
     with places.environment(XDG_CACHE_HOME=str(places.cache(cache))):  # where Yosys looks for its own
         text = verilog.convert(top, name=name, platform=files, emit_src=False, strip_internal_attrs=True)
-    text += "".join(files.texts.values())
-    # Submodules are called after their place, with dots that Verilog would have to escape everywhere.
-    return re.sub(rf"\\({name}(?:\.\w+)+) ", lambda found: found[1].replace(".", "_") + " ", text)
-
-
-def check_name(name: str) -> None:
-    """BadInput unless the top module can be called so."""
-    if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]{,99}", name) or name in KEYWORDS:
-        raise BadInput(
-            f"the module's name {short(name)} must be letters, digits and _, at most 100, not begin with a digit, "
-            "and be no word that Verilog reserves"
-        )
+    return broken(plain(text + "".join(files.texts.values()), name))
 
 
 def write(
@@ -131,9 +105,10 @@ def write(
     """Write NAME.v, the interface sheet NAME.md and the plan NAME.toml; returns the Verilog's path.
 
     The same network, plan and name give the same bytes. `cache` is a folder for what Yosys keeps between runs, None
-    the user's. BadInput where the plan does not suit the network, the name is no Verilog identifier or the folder
-    cannot be written.
+    the user's. BadInput where the plan does not suit the network, the name is none for a module or the folder cannot
+    be written.
     """
+    check_name(name)
     return write_machine(Accelerator(net, plan), directory, name, cache=cache)
 
 

@@ -238,7 +238,7 @@ class SlidingWindow(wiring.Component):
         here = Signal(init=first == 0)
         ghosts = Signal(range(sweep.lag + 1))
         free = Signal(range(self.credits + 1), init=self.credits)
-        busy = Signal(range(busy_for))
+        busy = Signal(range(busy_for), name="busy") if busy_for > 1 else Const(0)
         able = Signal()
         ghost = Signal()
         step = Signal()

@@ -2,7 +2,8 @@
 
 import math
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, reduce
+from operator import and_
 
 import numpy as np
 from amaranth import Cat, Const, Module, Mux, Signal
@@ -38,6 +39,18 @@ class Geometry:
     @property
     def out_width(self) -> int:
         return (self.width + self.padding[2] + self.padding[3] - self.kernel[1]) // self.stride + 1
+
+    @property
+    def rows(self) -> range:
+        """Rows that the taps lie in, those of the padding among them."""
+        top = -self.padding[0]
+        return range(top, top + (self.out_height - 1) * self.stride + self.kernel[0])
+
+    @property
+    def columns(self) -> range:
+        """Columns that the taps lie in, those of the padding among them."""
+        left = -self.padding[2]
+        return range(left, left + (self.out_width - 1) * self.stride + self.kernel[1])
 
     @property
     def pixels(self) -> int:
@@ -189,8 +202,8 @@ class Window(wiring.Component):
         for loop in self.loops:
             left = max(1, loop.count - 2).bit_length() + 1 if loop.count > 1 else 0
             found += Resources(left if wide else round(1.5 * left), left)
-        if any(g.padding):
-            for side, windows in ((g.width, g.out_width), (g.height, g.out_height)):
+        for taps, side, windows in ((g.columns, g.width, g.out_width), (g.rows, g.height, g.out_height)):
+            if taps.start < 0 or taps.stop > side:
                 place_bits = (max(side, windows * g.stride) + 1).bit_length() + 1
                 found += Resources(adder(place_bits, family) + 2 + (0 if wide else place_bits), place_bits)
         # How many words are ahead of the tap, and how many there is room for.
@@ -236,20 +249,22 @@ class Window(wiring.Component):
                 m.d.sync += signal.eq(jump(choices))
             return signal
 
-        (kh, kw), (top, _, left, _) = g.kernel, g.padding
-        inside = Const(1)
-        if any(g.padding):
-            x = Signal(range(-left, (g.out_width - 1) * g.stride + kw - left), init=across[goes_on] - left)
-            y = Signal(range(-top, (g.out_height - 1) * g.stride + kh - top), init=down[goes_on] - top)
-            inside = (x >= 0) & (x < g.width) & (y >= 0) & (y < g.height)
+        on_map, moved = [], []
+        for name, taps, side, moves in (("x", g.columns, g.width, across), ("y", g.rows, g.height, down)):
+            if taps.start < 0 or taps.stop > side:
+                place = Signal(taps, name=name, init=moves[goes_on] + taps.start)
+                on_map += [place >= 0, place < side] if taps.start < 0 else [place < side]
+                moved.append(place.eq(place + jump(moves)))
+        inside = reduce(and_, on_map) if on_map else Const(1)
+        if moved:
             with m.If(step):
-                m.d.sync += [x.eq(x + jump(across)), y.eq(y + jump(down))]
+                m.d.sync += moved
 
         # This tap, with all that decides whether it is read in registers of its own.
         first = Signal(init=1)
         last = Signal(init=goes_on >= self.dot_loops)
         over = Signal(init=goes_on >= self.tap_loops)
-        waits = Signal(init=top == left == 0)
+        waits = Signal(init=g.rows.start == g.columns.start == 0)
         address = Signal(range(size), init=start % size)
         onward = held([distance % size for distance in distances], "onward")
         wrapped = held([distance % size - size for distance in distances], "wrapped")
