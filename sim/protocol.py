@@ -94,7 +94,7 @@ def trials(machine: Machine, images: int, seed: int) -> list[Trial]:
     def trial(name: str, lengths: Sequence[int], pauses: float = 0.0, **how: int | bool) -> Trial:
         frames = [next(draw.good) if beats == n else draw.random(beats) for beats in lengths]
         stimulus = machine.stimulus(frames, pauses, seed + 1, **{"drain": 64 + 2 * f.out_beats} | how)
-        good = [frame.reshape(machine.net.input.shape) for frame in frames if len(frame) == machine.net.input.pixels]
+        good = [frame.reshape(machine.net.input.shape) for frame in frames if len(frame) == n]
         return Trial(name, stimulus, np.array(good, np.int64).reshape(-1, *machine.net.input.shape))
 
     rest = [n - n // 2] if n > 1 else []
@@ -141,16 +141,15 @@ class _Frames:
         self.good = self._good()
 
     def random(self, beats: int) -> NDArray[np.int64]:
-        """A frame [pixels, channels] of any samples that fit."""
-        shape = beats * self.formats.in_lanes // self.machine.net.input.channels, self.machine.net.input.channels
-        return self.rng.integers(self.low, self.high, shape, endpoint=True)
+        """A frame [beats, samples] of any samples that fit."""
+        return self.rng.integers(self.low, self.high, (beats, self.formats.in_lanes), endpoint=True)
 
     def _good(self) -> Iterator[NDArray[np.int64]]:
-        net, n = self.machine.net, self.formats.in_beats
+        n = self.formats.in_beats
         even = self._even()
         while True:
             yield self.random(n)
-            yield self.rng.choice(self.ends, (net.input.pixels, net.input.channels))
+            yield self.rng.choice(self.ends, (n, self.formats.in_lanes))
             yield next(even, self.random(n))
 
     def _even(self) -> Iterator[NDArray[np.int64]]:
@@ -167,4 +166,4 @@ class _Frames:
             pair = int(before[image, row, column, channel]), int(channel)
             if pair not in seen:
                 seen.add(pair)
-                yield images[image].reshape(-1, net.input.channels)
+                yield images[image].reshape(-1, self.formats.in_lanes)

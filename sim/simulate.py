@@ -151,16 +151,17 @@ class Machine:
 
     def good(self, frames: Sequence[NDArray[np.integer]]) -> int:
         """How many of the frames are of the right length and must come out."""
-        return sum(len(frame) == self.net.input.pixels for frame in frames)
+        t = self.net.input
+        return sum(frame.size == t.pixels * t.channels for frame in frames)
 
     def stimulus(self, frames: Sequence[NDArray[np.integer]], pauses: float, seed: int, **how: int | bool) -> Stimulus:
-        """Frames [pixels, channels] of any length in whole beats; `how` are further parts of the Stimulus."""
+        """Frames of samples in raster order, of any length in whole beats; `how` are further parts of the Stimulus."""
         if not frames:
             raise BadInput("there are no images to simulate")
         lanes, f = self.formats.in_lanes, self.formats
         for frame in frames:
             if not frame.size or frame.size % lanes:
-                raise BadInput(f"a frame of {len(frame)} pixels is not beats of {lanes // frame.shape[1]}")
+                raise BadInput(f"a frame of {frame.size} samples is not beats of {lanes}")
         stages = [stage for _, stage in self.accelerator.pipeline.stages]
         once_through = f.in_beats + sum(stage.cycles + stage.latency for stage in stages)
         # Bad frames leave no trace at the output: those inside may all have to be dropped before something shows.

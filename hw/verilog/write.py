@@ -1,3 +1,4 @@
+# amaranth: UnusedElaboratable=no
 """Verilog of a network with AXI4-Stream on both sides, and the sheet that describes its interface."""
 
 import os
