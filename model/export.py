@@ -29,13 +29,13 @@ FINE = ((32, 12), (36, 16))
 """(bits, fraction bits) of an activation and of a residual stream in floating point's stead: +-2^19."""
 
 FINE_SCALED = ((24, 12), (32, 16))
-"""The same beside normalisations and exact scales, whose products must fit 64 bits: activations to 2^12."""
+"""The same beside normalisations and exact scales, whose products must stay below 2^60: activations to 2^12."""
 
-FINE_FACTOR = 20
+FINE_FACTOR = 18
 """Bits of a normalisation's largest factor, sign apart."""
 
-FINE_FACTOR_EXACT = 12
-"""The same where the weights have a factor too: the products of both must fit 64 bits."""
+FINE_FACTOR_EXACT = 9
+"""The same where the weights have a factor too: the products of both must stay below 2^60."""
 
 
 class NoIntegerForm(BadInput):

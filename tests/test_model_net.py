@@ -121,8 +121,8 @@ LIMITS: list[tuple[Tensor, tuple[Layer, ...], str]] = [
     ),
     (
         PIXELS,
-        (Scale(np.ones(2, np.int64), 2**10),),
-        "layer 0 (Scale): a tensor's fraction bits must lie in [-1024, 1024], not 1028",
+        (Scale(np.ones(2, np.int64), 2**9),),
+        "layer 0 (Scale): a tensor's fraction bits must lie in [-512, 512], not 516",
     ),
 ]
 
