@@ -7,7 +7,7 @@ of range, of a reset in the middle of all that.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from typing import TYPE_CHECKING
 
@@ -23,10 +23,12 @@ from .stimulus import Capture, Stimulus, unpack
 if TYPE_CHECKING:
     from .simulate import Machine
 
-BUDGET = 20_000
-"""Cycles that the trials may take where the images take fewer; else they are the few that no sheet goes without."""
-FRAMES = 24
+BUDGET = 30_000
+"""Cycles that all trials may take where the images take fewer; else only the least of them are tried."""
+FRAMES = 38
 """About what all trials take."""
+STEADY = 14
+"""Frames one after the other, of which the last four take the declared cycles."""
 CANDIDATES = 256
 """Images among which some are looked for in which two channels give the same largest value."""
 OPERATIONS = 2e8
@@ -38,14 +40,16 @@ class Trial:
     """A stimulus, and the frames that come out of it in full or, where it is cut, in part.
 
     good : integers [N, height, width, channels], the frames of the right length, samples as they are sent
+    cycles : that each of the last four frames may take, or 0
     """
 
     name: str
     stimulus: Stimulus
     good: NDArray[np.int64]
+    cycles: int = 0
 
     def fault(self, capture: Capture, formats: Formats, net: Net) -> str:
-        """The first value or class that is not the network's, or nothing."""
+        """The first value or class that is not the network's, too low a rate, or nothing."""
         t, lanes, per_pixel = net.output, formats.out_lanes, formats.out_beats // net.output.pixels
         given = unpack(capture.beats["data"], formats.out_bytes)
         frames = -(-len(given) // formats.out_beats)
@@ -66,6 +70,9 @@ class Trial:
                 f"tuser of output frame {frame}, row {row}, column {column} is {user[beat]} with channel {channel} "
                 f"and must be {best[beat]}"
             )
+        taken = np.diff(capture.beats["cycle"][formats.out_beats - 1 :: formats.out_beats][-5:].astype(np.int64))
+        if self.cycles and taken.mean() > self.cycles:
+            return f"in steady state a frame takes {taken.mean():g} cycles, and {self.cycles} are declared"
         return ""
 
 
@@ -108,6 +115,7 @@ def trials(machine: Machine, images: int, seed: int) -> list[Trial]:
     short = [1] if n > 1 else []
     top = 2**COUNTER_BITS - 2
     return [
+        replace(trial("frames one after the other", [n] * STEADY), cycles=cycles),
         trial("a frame of one beat", [*short, n], cut_in=1),
         trial("after a reset behind a frame of one beat", [n + 2], cut_in=n + 1),
         trial(f"after a reset in a frame that is too long, {patiently}", [n] * 6, patient=True, cut_out=half),

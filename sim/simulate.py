@@ -39,10 +39,6 @@ MAX_PAUSES = 0.999
 """Beyond it a run takes thousands of times as long as without pauses, and shows nothing that fewer do not."""
 
 
-STEADY = 14
-"""Images from which on the last four frames of a run without pauses are held to the declared cycles."""
-
-
 class Deadlock(RuntimeError):  # noqa: N818
     """The machine stands still; the message shows the state of every stream.
 
@@ -397,7 +393,7 @@ def check(
     On a mismatch the run is repeated up to the first bad image with a waveform of the streams between the
     stages (kept as `build`/mismatch.vcd, if given), and the first layer, position and channel that differ
     are named. Where there is none, frames of wrong lengths, samples out of range, resets and sinks that wait follow in
-    the same simulation (``protocol.trials``); Broken or Deadlock says what is not as the sheet says, a lower rate too.
+    the same simulation (``protocol.trials``); Broken or Deadlock says what is not as the sheet says.
     """
     waveform = check_options(engine, pauses, seed, waveform)
     images = _some(net.input.check(images))
@@ -426,16 +422,7 @@ def check(
         if report.mismatching_classes:
             return replace(report, first=_wrong_class(run.best, best, net.output.channels))
         machine.try_protocol(tried, captures[1:])
-        if not pauses and len(images) >= STEADY:
-            _check_rate(run, machine.accelerator.cycles)
         return report
-
-
-def _check_rate(run: Run, cycles: int) -> None:
-    """Broken when the last frames took more cycles than declared."""
-    taken = np.diff(run.last_cycles[-5:]).mean()
-    if taken > cycles:
-        raise Broken(f"in steady state a frame takes {taken:g} cycles, and {cycles} are declared")
 
 
 def _wrong_class(best: NDArray[np.int64], expected: NDArray[np.int64], channels: int) -> Difference:

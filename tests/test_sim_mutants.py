@@ -175,7 +175,7 @@ def caught(text: str, engine: str, folder) -> str:
     path = folder / "mutant.v"
     path.write_text(text)
     try:
-        report = check(NET, PLAN, images(NET, 16), engine=engine, verilog=path, build=folder)
+        report = check(NET, PLAN, images(NET, 3), engine=engine, verilog=path, build=folder)
     except (Broken, Deadlock) as error:
         return str(error)
     return "" if report.exact else str(report.first)

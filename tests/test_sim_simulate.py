@@ -1,6 +1,7 @@
 """The machine against the reference in every engine, and what is said when they differ."""
 
 import math
+import re
 import shutil
 from dataclasses import replace
 
@@ -181,7 +182,9 @@ def test_a_deadlock_shows_every_stream(pauses, engine, generated, spoilt, build)
     streams = caught.value.streams
     inner = ["1", "2.body.0", "2.body.2", "2", "3", "4", "5"]
     assert list(streams) == ["input", *(f"layer {path}" for path in inner), "output"]
-    assert streams["output"] == (False, True, 0)
+    valid, ready, transfers = streams["output"]
+    assert (valid, ready or pauses > 0, transfers) == (False, True, 0)
+    assert int(re.search(r"up to cycle (\d+)", str(caught.value))[1]) < 10_000
     assert "\n  layer 5         valid 1  ready 0  3 transfers\n" in str(caught.value)
 
 
