@@ -43,6 +43,8 @@ lint: .venv/all
 .venv/pip:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 	  || { echo "bitfold needs Python 3.11 or newer; name one with: make PYTHON=python3.12"; exit 2; }
+	@$(PYTHON) -c 'import os, sys; sys.exit(any(sign in os.getcwd() for sign in "$$:"))' \
+	  || { echo 'setuptools and venv take no folder with $$ or : in its path; move this one'; exit 2; }
 	@$(PYTHON) -m venv .venv \
 	  || { echo "this Python cannot make a virtual environment (Debian: apt install python3-venv)"; exit 2; }
 	@touch $@
