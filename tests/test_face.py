@@ -39,20 +39,16 @@ def test_paths_are_text_or_pathlike(kind, tmp_path):
     assert Card.load(kind(tmp_path / "card.json")) == card
 
 
-@pytest.mark.parametrize("kind", [str, Somewhere])
-def test_a_simulation_takes_them_too(kind, tmp_path):
-    report = bitfold.check(
-        NET, PLAN, IMAGES, engine="amaranth", build=kind(tmp_path / "b"), waveform=kind(tmp_path / "w.vcd")
-    )
-    assert report.exact
+def test_a_simulation_takes_them_too(tmp_path):
+    places = {"build": Somewhere(tmp_path / "b"), "waveform": Somewhere(tmp_path / "w.vcd")}
+    assert bitfold.check(NET, PLAN, IMAGES, engine="amaranth", **places).exact
     assert (tmp_path / "w.vcd").stat().st_size > 0
     bitfold.write_verilog(NET, PLAN, tmp_path)
-    run = bitfold.simulate(
-        NET, PLAN, IMAGES, verilog=kind(tmp_path / "bitfold.v"), build=kind(tmp_path / "b"),
-        waveform=kind(tmp_path / "v.vcd"),
-    )  # fmt: skip
-    assert_array_equal(run.logits, NET(IMAGES))
-    assert (tmp_path / "v.vcd").stat().st_size > 0
+    places = {
+        name: str(tmp_path / file) for name, file in (("verilog", "bitfold.v"), ("build", "b"), ("waveform", "v"))
+    }
+    assert_array_equal(bitfold.simulate(NET, PLAN, IMAGES, **places).logits, NET(IMAGES))
+    assert (tmp_path / "v").stat().st_size > 0
 
 
 LAYOUTS = {
