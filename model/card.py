@@ -2,7 +2,7 @@
 
     NAME.bitfold        the network of integers
     NAME.float.bitfold  its float twin, where it has one: the network before its activations became codes, with
-                        activations of 24 or 32 bits instead, so that the same reference computes it
+                        activations of 22 or 32 bits instead, so that the same reference computes it
     NAME.json           its card
 
 Training writes them beside each other, and the zoo is a folder of them.

@@ -28,13 +28,13 @@ from .train import modules
 FINE = ((32, 12), (36, 16))
 """(bits, fraction bits) of an activation and of a residual stream in floating point's stead: +-2^19."""
 
-FINE_SCALED = ((24, 12), (32, 16))
-"""The same beside normalisations and exact scales, whose products must stay below 2^60: activations to 2^12."""
+FINE_SCALED = ((22, 12), (32, 16))
+"""The same beside normalisations and exact scales, whose products must stay below 2^60: activations to 2^10."""
 
-FINE_FACTOR = 18
+FINE_FACTOR = 20
 """Bits of a normalisation's largest factor, sign apart."""
 
-FINE_FACTOR_EXACT = 9
+FINE_FACTOR_EXACT = 12
 """The same where the weights have a factor too: the products of both must stay below 2^60."""
 
 
