@@ -58,7 +58,10 @@ def run(
         program("make", "g++ make")
     # Neither Icarus nor make takes every path, so all that they are told lies or is linked in a plain folder.
     with scratch(plain=True) as folder:
-        links |= {f"path{index}": Path(place) for index, place in enumerate(sys.path) if os.pathsep in place}
+        path = [place for place in sys.path if place]
+        for index, place in enumerate(path):
+            if os.pathsep in place:
+                links[f"path{index}"], path[index] = Path(place), str(folder / f"path{index}")
         (folder / "bin").mkdir()
         for name, place in links.items():
             (folder / name).symlink_to(place.absolute())
@@ -66,11 +69,7 @@ def run(
         env = {key: value for key, value in os.environ.items() if key != "PYTEST_CURRENT_TEST"}
         env |= {
             "PATH": f"{folder / 'bin'}{os.pathsep}{os.environ.get('PATH', '')}",
-            "PYTHONPATH": os.pathsep.join(
-                str(folder / f"path{index}") if os.pathsep in place else place
-                for index, place in enumerate(sys.path)
-                if place
-            ),
+            "PYTHONPATH": os.pathsep.join(path),
             "TMPDIR": str(folder),
             "VERILATOR_ROOT": str(folder / "verilator"),
             "BITFOLD_JOB": str(folder),

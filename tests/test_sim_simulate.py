@@ -292,7 +292,7 @@ def test_options_that_do_not_suit(build):
 
 def test_missing_programs_are_named(monkeypatch, tmp_path):
     monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(BadInput, match=r"g\+\+ was not found on PATH; install g\+\+ and make \(Debian: apt"):
+    with pytest.raises(BadInput, match=r"g\+\+ was not found on PATH; install g\+\+ \(Debian: apt"):
         simulate(NET, PLAN, images(NET, 1), build=tmp_path)
     with pytest.raises(BadInput, match="iverilog was not found on PATH"):
         simulate(NET, PLAN, images(NET, 1), engine="icarus", build=tmp_path)
