@@ -32,10 +32,14 @@ BLOCK = 2**24
 """Values of the windows that a convolution lays out at once: 64 MiB of 32-bit floats."""
 
 
+def padded_size(t: Tensor, pad: Padding) -> tuple[int, int]:
+    """(height, width) of the map with its padding."""
+    return t.height + pad[0] + pad[1], t.width + pad[2] + pad[3]
+
+
 def _windows_shape(t: Tensor, kernel: tuple[int, int], stride: int, pad: Padding) -> tuple[int, int]:
     """(height, width) of the map of window positions."""
-    height = t.height + pad[0] + pad[1]
-    width = t.width + pad[2] + pad[3]
+    height, width = padded_size(t, pad)
     if height * width * t.channels > 2 * MAX_VALUES:
         raise BadInput(f"the padded map of {height}x{width}x{t.channels} has more than {2 * MAX_VALUES:,} values")
     if height < kernel[0] or width < kernel[1]:

@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from . import file
 from .error import BadInput, commands, printable
-from .layers import BinaryConv, Chain, Layer, Requantise, Residual, Scale, SumPool, argmax, walk
+from .layers import BinaryConv, Chain, Layer, Requantise, Residual, Scale, SumPool, argmax, padded_size, walk
 from .limits import (
     LEAST_CHANNELS,
     MAX_CONSTANTS,
@@ -108,7 +108,11 @@ class Net:
     @cached_property
     def _block(self) -> int:
         """Images computed at once: as many as keep the largest map in a processor's cache."""
-        return max(1, CACHED_VALUES // max(t.pixels * t.channels for _, t in self._visits))
+        largest = self.output.pixels * self.output.channels
+        for layer, t in self._visits:
+            height, width = padded_size(t, layer.padding if isinstance(layer, BinaryConv | SumPool) else (0, 0, 0, 0))
+            largest = max(largest, height * width * t.channels)
+        return max(1, CACHED_VALUES // largest)
 
 
 def check_text(text: object, what: str) -> None:

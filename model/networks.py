@@ -19,6 +19,7 @@ from .layers import (
     SumPool,
     shifted_relu,
 )
+from .limits import MAX_WEIGHTS
 from .net import Net
 from .tensor import Tensor
 
@@ -64,6 +65,9 @@ def wide_resnet(
     blocks = wide_blocks(depth)
     if width < 1:
         raise BadInput(f"the width must be at least 1, not {width}")
+    weights = blocks * 18 * (16**2 + 32**2 + 64**2) * width**2
+    if weights > MAX_WEIGHTS:
+        raise BadInput(f"depth {depth} and width {width} give about {weights:,} weights, more than {MAX_WEIGHTS:,}")
     rng = np.random.default_rng(seed)
 
     def conv(c_in: int, c_out: int, kernel: int, stride: int = 1) -> BinaryConv:

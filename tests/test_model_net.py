@@ -234,6 +234,25 @@ def test_blocks_of_images_do_not_change_the_result(net):
     net.output.check(together)
 
 
+@pytest.mark.parametrize(
+    "layers",
+    [
+        (SumPool(256, 128, (255,) * 4),),
+        (BinaryConv(np.ones((1, 256, 1, 2), np.bool_), 9, (255, 255, 0, 0)),),
+        (PadChannels(2**13), BinaryConv(np.ones((1, 1, 1, 2**13 + 2), np.bool_))),
+    ],
+)
+def test_many_images_take_no_more_memory_than_few(layers):
+    """Their number at once follows from the largest map: a padded one, or the last."""
+    net = Net(PIXELS, Chain((*layers, GlobalSum())))
+    tracemalloc.start()
+    try:
+        net(np.zeros((4096, 4, 4, 2), np.int8))
+        assert tracemalloc.get_traced_memory()[1] < 2**26
+    finally:
+        tracemalloc.stop()
+
+
 def test_unsigned_images_and_weights_and_classes():
     net = Net(PIXELS, Chain((GlobalSum(), conv(2, 3, 1), Residual(Chain((conv(3, 3, 1),))))))
     assert net.weights == 6 + 9

@@ -47,6 +47,8 @@ def test_seeds():
         (9, 1, "the depth of a wide residual network is 6k + 2 (8, 14, 20, ...), not 9"),
         (2, 1, "the depth of a wide residual network is 6k + 2 (8, 14, 20, ...), not 2"),
         (8, 0, "the width must be at least 1, not 0"),
+        (20, 100, "depth 20 and width 100 give about 2,903,040,000 weights, more than 268,435,456"),
+        (6 * 10**9 + 2, 1, "depth 6000000002 and width 1 give about 96,768,000,000,000 weights, more than 268,435,456"),
     ],
 )
 def test_refusals(depth, width, message):

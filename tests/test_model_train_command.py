@@ -216,6 +216,14 @@ def test_what_no_net_may_be_is_refused_before_the_first_step(train, monkeypatch,
     assert names(train.folder) == []
 
 
+def test_a_network_beyond_all_memory_is_refused_before_it_is_made(train, monkeypatch):
+    text = train_tiny.recipe(depth=998).replace("channels = 2", "channels = 16384")
+    monkeypatch.setattr(train_tiny, "recipe", lambda: text)
+    with pytest.raises(BadInput, match=r"^the recipe's network has [\d,]+ weights, more than 268,435,456; lower its"):
+        train()
+    assert names(train.folder) == []
+
+
 def test_class_names_of_any_script_come_out(train, monkeypatch):
     classes = ("猫\N{IDEOGRAPHIC SPACE}犬", "می\N{ZERO WIDTH NON-JOINER}خواهم", "e\N{COMBINING ACUTE ACCENT}", "x")
     data = replace(train_tiny.quarters(), classes=classes)

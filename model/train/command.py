@@ -22,6 +22,7 @@ from ..card import SUFFIX, Card, card_path, twin_path
 from ..error import BadInput, printable
 from ..export import NoIntegerForm, export, fine, rehearsed
 from ..judge import judge
+from ..limits import MAX_WEIGHTS
 from ..net import Net
 from ..write import check_folder, check_place, write_beside
 from .data import DataSet, open_data
@@ -79,9 +80,18 @@ def train(job: Job, console: Console) -> list[dict[str, Any]]:
 
 def _rehearse(recipe: Recipe, data: DataSet) -> None:
     """BadInput, before the first step, for a network that would be refused after the last."""
-    network = build(recipe.network, data.input, data.mean, len(data.classes))
+
+    def untrained() -> torch.nn.Module:
+        return build(recipe.network, data.input, data.mean, len(data.classes))
+
+    with torch.device("meta"):  # without memory for the weights
+        weights = sum(parameter.numel() for parameter in untrained().parameters())
+    if weights > MAX_WEIGHTS:
+        raise BadInput(
+            f"the recipe's network has {weights:,} weights, more than {MAX_WEIGHTS:,}; lower its channels or its depth"
+        )
     with contextlib.suppress(NoIntegerForm):  # such a recipe is trained for its error in floating point
-        export(rehearsed(network, recipe.network.bits), data.input, data.classes, data.preprocessing)
+        export(rehearsed(untrained(), recipe.network.bits), data.input, data.classes, data.preprocessing)
 
 
 def _outputs(job: Job) -> dict[int, Path]:
