@@ -14,6 +14,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import chain
+from math import lcm
 
 import numpy as np
 
@@ -204,13 +205,17 @@ class Planner:
 
     @cached_property
     def inputs(self) -> list[Plan]:
-        """Plans of the beats of input that tools take, the slowest first, without foldings: whole pixels, or parts."""
+        """Plans of the beats of input that tools take, the slowest first, without foldings.
+
+        Of whole pixels, or of parts where a whole one is too wide.
+        """
         t = self.net.input
         bits = sample_shape(t).width
-        pixels = [n for n in divisors(t.width) if n * t.channels * bits <= WIDEST]
-        if pixels:
+        if t.channels * bits <= WIDEST:
+            pixels = [n for n in divisors(t.width) if n * t.channels * bits <= WIDEST]
             return [Plan({}, input_pixels=n, target=self.target) for n in pixels]
-        return [Plan({}, input_lanes=most_lanes(t.channels, bits), target=self.target)]
+        lanes = [n for n in divisors(t.channels) if n * bits <= WIDEST]
+        return [Plan({}, input_lanes=n, target=self.target) for n in lanes]
 
     def machine(self, cycles: int, price: Price | None = None, limits: Limits | None = None) -> Accelerator | None:
         """The machine of the cheapest plan that takes at most `cycles` a frame, by area where no price is given.
@@ -231,7 +236,10 @@ class Planner:
             if limits and limits.hopeless(chosen.values()):
                 return None
             foldings = {path: option.folding for path, option in chosen.items()}
-            machine = Accelerator(self.net, replace(inputs[0], foldings=foldings, output_lanes=lanes[0]))
+            # Parts of a pixel as the first layer takes them, or so that a converter has little to hold.
+            simd = next(iter(foldings.values()), Folding(1)).simd
+            beats = min(inputs, key=lambda plan: lcm(plan.input_lanes, simd) if plan.input_lanes else 0)
+            machine = Accelerator(self.net, replace(beats, foldings=foldings, output_lanes=lanes[0]))
             if machine.cycles <= cycles:
                 return machine if limits is None or not limits.lacking(machine) else None
             # A stage between the folded ones is too slow: it goes at the lanes of the folded stage before it.
