@@ -1,4 +1,5 @@
 # The two commands of the README, and what they stand on. Everything comes from PyPI, into .venv.
+# All runs as `python -m`: the first line of an installed script does not bear every folder.
 PYTHON ?= python3
 BIN := .venv/bin
 LOCK := -c requirements.lock
@@ -6,7 +7,7 @@ LOCK := -c requirements.lock
 .PHONY: demo test slow lowest lint clean
 
 demo: .venv/demo
-	$(BIN)/bitfold demo
+	$(BIN)/python -m bitfold demo
 
 test: .venv/all lint
 	$(BIN)/python -m pytest -n 2 -m "not slow"
@@ -34,14 +35,16 @@ build/lowest/installed: .venv/pip pyproject.toml .ci/lowest
 	@touch $@
 
 lint: .venv/all
-	$(BIN)/ruff format --check .
-	$(BIN)/ruff check .
-	$(BIN)/lint-imports --no-cache
-	mkdir -p build && ln -sfn .. build/bitfold && MYPYPATH=build $(BIN)/mypy
+	$(BIN)/python -m ruff format --check .
+	$(BIN)/python -m ruff check .
+	$(BIN)/python -c 'from importlinter.cli import lint_imports_command; lint_imports_command()' --no-cache
+	mkdir -p build && ln -sfn .. build/bitfold && MYPYPATH=build $(BIN)/python -m mypy
 
 .venv/pip:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 	  || { echo "bitfold needs Python 3.11 or newer; name one with: make PYTHON=python3.12"; exit 2; }
+	@$(PYTHON) -c 'import os, sys; sys.exit(any(sign in os.getcwd() for sign in "$$:"))' \
+	  || { echo 'setuptools and venv take no folder with $$ or : in its path; move this one'; exit 2; }
 	@$(PYTHON) -m venv .venv \
 	  || { echo "this Python cannot make a virtual environment (Debian: apt install python3-venv)"; exit 2; }
 	@touch $@

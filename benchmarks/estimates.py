@@ -21,7 +21,7 @@ from bitfold.hw.plan import Folding, Plan
 from bitfold.hw.planner import balance
 from bitfold.hw.verilog.write import convert
 from bitfold.model import zoo
-from bitfold.model.layers import BinaryConv, Chain, GlobalSum, Layer, PadChannels, Requantise, Residual, SumPool
+from bitfold.model.layers import BinaryConv, Chain, GlobalSum, Layer, PadChannels, Requantise, Residual, Scale, SumPool
 from bitfold.model.net import Net
 from bitfold.model.tensor import Tensor
 
@@ -41,6 +41,15 @@ def conv(size: int, ins: int, outs: int, kernel: int, bits: int, stride: int = 1
 
 def body(layers: tuple[Layer, ...], size: int = 8, channels: int = 8, bits: int = 8) -> Net:
     return Net(Tensor(size, size, channels, -(2 ** (bits - 1)), 2 ** (bits - 1) - 1), Chain(layers))
+
+
+def normed(channels: int) -> Net:
+    """A convolution with a normalisation kept: factors of 10 bits and an offset for each channel."""
+    rng = np.random.default_rng(channels)
+    scale = Scale(rng.integers(256, 1024, channels))
+    offset = rng.integers(-(2**16), 2**16, channels)
+    layers = (BinaryConv(weights(channels, 3, 3, channels), 1, (1, 1, 1, 1)), scale, Requantise(14, -4, 11, offset))
+    return Net(Tensor(8, 8, channels, 0, 15), Chain(layers))
 
 
 def residual(channels: int, down: bool) -> Layer:
@@ -94,6 +103,10 @@ def cases() -> list[tuple[str, Net, Plan]]:
         found.append((f"residual block{', downsampling' * down}", net, balance(net, 1200)))
     head = body((Requantise(0, -4, 11), GlobalSum(), BinaryConv(weights(10, 1, 1, 32))), channels=32, bits=8)
     found.append(("head: sum, 10 classes", head, balance(head, 600)))
+    for channels, folding in ((16, Folding(1, 16)), (16, Folding(4, 8)), (64, Folding(1, 64))):
+        net = normed(channels)
+        name = f"3x3 {channels}->{channels}, scale of 10 bits, requantise with offsets, {folding}"
+        found.append((name, net, Plan({"0": folding}, output_lanes=folding.pe)))
     digits = zoo.load("digits")
     found += [(f"digits, {cycles} cycles", digits, balance(digits, cycles)) for cycles in (1200, 5000)]
     return found

@@ -25,7 +25,7 @@ from bitfold.model.networks import wide_resnet
 
 def weights_alone(accelerator: Accelerator, path: Path) -> None:
     """Every weight memory as hexadecimal words, a line each."""
-    with path.open("w") as file:
+    with path.open("w", encoding="utf-8") as file:
         for _, stage in accelerator.pipeline.stages:
             if isinstance(stage, ConvStage):
                 bits = np.concatenate(stage.weight_rows(), axis=1)

@@ -108,7 +108,7 @@ def prove(array: MacArray) -> None:
     words, starts = int(lengths.sum()), np.cumsum([0, *lengths[:-1]])
     codes = rng.integers(0, 2**array.bits, (words, SIMD))
     weights = rng.random((words, PE, SIMD)) < 0.5
-    initial = np.add.reduceat(array.correction(weights), starts)
+    initial = np.add.reduceat(array.correction(weights[..., None, :]), starts)
     expected = np.add.reduceat((np.where(weights, 1, -1) * codes[:, None]).sum(axis=-1), starts)
     steering = array.steering(weights)
     results = []

@@ -47,7 +47,7 @@ def place(netlist: Path, device: str, *, frequency: float, seed: int = 1) -> Pla
         netlist.parent,
         f"{netlist.stem}.pnr.log",
     )  # fmt: skip
-    found: dict[str, Any] = json.loads((netlist.parent / report).read_text())
+    found: dict[str, Any] = json.loads((netlist.parent / report).read_text(encoding="utf-8"))
     clock = min(found["fmax"].values(), key=lambda entry: entry["achieved"])
     path = next((path["path"] for path in found["critical_paths"] if path["from"] == path["to"]), ())
     return Placed(

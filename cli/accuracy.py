@@ -18,6 +18,8 @@ from ..model.net import Net
 from ..model.train.data import DATA, DataSet, open_data
 from ..model.zoo.tables import percent
 from .progress import bar
+from .tell import show as show_table
+from .tell import text
 
 MATRIX_CLASSES = 20
 """The most classes whose confusions are printed as a matrix."""
@@ -84,7 +86,7 @@ def measure(files: Mapping[str, Path], folder: Path | None, data_name: str | Non
                 f"make {name} again by the card's command, or remove the card"
             )
     for name, net in [*nets.items(), *twins.items()]:
-        _check_fits(name, net, data)
+        _check_fits(name, net, data, cards[name].data if name in cards else None)
     test = data.test()
     with bar(console, "reading", "images") as progress:
         verdict = judge([*nets.values()], test.batch, test.labels, progress)
@@ -128,15 +130,22 @@ def _data_name(files: Mapping[str, Path], cards: Mapping[str, Card]) -> str:
     return next(iter(found))
 
 
-def _check_fits(name: str, net: Net, data: DataSet) -> None:
+def _check_fits(name: str, net: Net, data: DataSet, own: str | None) -> None:
+    """BadInput where a network is not made for a data set; `own` is the one its card names."""
+    if own == data.name:
+        mend = "its card names this data set: fetch network and card again, or remove the card and give --set"
+    elif own:
+        mend = f"leave --set away, for by its card {name} belongs to {own}"
+    else:
+        mend = f"--set must name the data set that {name} was trained on"
     if net.input.shape != data.input.shape:
         takes, has = ("x".join(map(str, t.shape)) for t in (net.input, data.input))
-        raise BadInput(f"{name} takes images of {takes}, those of {data.name} are {has}: name its data set with --set")
+        raise BadInput(f"{name} takes images of {takes}, those of {data.name} are {has}; {mend}")
     if net.output.channels != len(data.classes):
-        raise BadInput(f"{name} tells {net.output.channels} classes apart, {data.name} has {len(data.classes)}")
+        raise BadInput(f"{name} tells {net.output.channels} classes apart, {data.name} has {len(data.classes)}; {mend}")
     if net.classes and net.classes != data.classes:
         has, other = next(pair for pair in zip(net.classes, data.classes, strict=True) if pair[0] != pair[1])
-        raise BadInput(f"the classes of {name} are not those of {data.name}: {has!r} in the place of {other!r}")
+        raise BadInput(f"{name} has the class {has!r} where {data.name} has {other!r}; {mend}")
 
 
 def show(checked: Checked, console: Console) -> None:
@@ -146,13 +155,13 @@ def show(checked: Checked, console: Console) -> None:
         return
     [net] = checked.nets
     table = Table(show_header=False, box=None)
-    table.add_row("network", Text(net.net))
+    table.add_row("network", text(net.net))
     table.add_row("data", f"{net.images:,} test images of {net.data}")
     table.add_row("accuracy", f"{percent(net.accuracy)}, {net.right:,} right")
     table.add_row("test error", percent(net.test_error))
     if net.float_accuracy is not None:
         table.add_row("float twin", f"{percent(net.float_accuracy)}, the same class for {percent(net.agreement)}")
-    console.print(table)
+    show_table(table, console)
     _show_matrix(net, console)
     _show_worst(net, console)
 
@@ -163,10 +172,10 @@ def _show_all(checked: Checked, console: Console) -> None:
         table.add_column(title, justify="right" if index else "left")
     for net in checked.nets:
         figures = (net.accuracy, net.test_error, net.float_accuracy, net.agreement)
-        table.add_row(Text(net.net), *map(percent, figures))
+        table.add_row(text(net.net), *map(percent, figures))
     table.add_row("all together", percent(checked.ensemble_accuracy), percent(1 - checked.ensemble_accuracy))
     console.print(f"{checked.images:,} test images of {checked.data}")
-    console.print(table)
+    show_table(table, console)
 
 
 def _show_matrix(net: Accuracy, console: Console) -> None:
@@ -186,9 +195,9 @@ def _show_matrix(net: Accuracy, console: Console) -> None:
             Text(str(cell) if cell else "·", style="bold green" if row == given else "" if cell else "dim")
             for given, cell in enumerate(cells)
         ]
-        table.add_row(Text(name), *texts)
+        table.add_row(text(name), *texts)
     console.print()
-    console.print(table)
+    show_table(table, console)
 
 
 def _shortened(names: Sequence[str], width: int) -> list[str]:
@@ -206,8 +215,8 @@ def _show_worst(net: Accuracy, console: Console) -> None:
     for row, column in zip(rows, columns, strict=True):
         if count := int(confusion[row, column]):
             label, given = net.classes[row], net.classes[column]
-            table.add_row(Text(label), "taken for", Text(given), f"{count:,} of {totals[row]:,}")
+            table.add_row(text(label), "taken for", text(given), f"{count:,} of {totals[row]:,}")
     if table.row_count:
         console.print()
         console.print("most frequent confusions")
-        console.print(table)
+        show_table(table, console)

@@ -14,8 +14,10 @@ from numpy.typing import NDArray
 from ..hw.plan import Plan
 from ..hw.planner import balance, fit
 from ..model import zoo
-from ..model.error import BadInput
+from ..model.card import SUFFIX
+from ..model.error import BadInput, suggest
 from ..model.net import Net
+from ..model.read import ARRAY, kind_of
 
 DEFAULT_LANES = 1024
 """The plan where none is asked for: the fastest of at most so many lanes."""
@@ -33,13 +35,27 @@ DataOption = Annotated[
     Path | None,
     typer.Option(metavar="DIR", help="Where the data set's official files are, or are downloaded to."),
 ]
+CacheOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--cache", metavar="DIR", help="Where compiled models are kept; else in the user's cache, ~/.cache/bitfold."
+    ),
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")]
 
 
 def net_path(name: str) -> Path:
-    """The file of a network: itself, or that of a shipped one."""
-    path = Path(name)
-    return zoo.path(name) if not path.exists() and name in zoo.names() else path
+    """The file of a network: itself, or that of a shipped one, even where a folder is called alike."""
+    path, shipped = Path(name), zoo.names()
+    if name in shipped and not path.is_file():
+        return zoo.path(name)
+    if not path.exists():
+        near = suggest(path.name.removesuffix(SUFFIX), shipped)
+        raise BadInput(
+            f"there is no file {name} and no shipped network of that name; {near}"
+            f"give a {SUFFIX} file or one of {', '.join(shipped)}"
+        )
+    return path
 
 
 def load_net(name: str) -> Net:
@@ -55,16 +71,30 @@ def choose_plan(net: Net, path: Path | None, cycles: int | None) -> Plan:
         return Plan.load(path)
     if cycles is None:
         return fit(net, DEFAULT_LANES)
+    check_range("--cycles", cycles, 1, 10**15)
     return balance(net, cycles)
+
+
+def check_range(option: str, value: float, least: float, most: float) -> None:
+    """BadInput unless the option's value lies between; what is no number lies nowhere."""
+    if not least <= value <= most:
+        shown = (f"{each:,}" if isinstance(each, int) else f"{each:g}" for each in (least, most, value))
+        raise BadInput("{} must be a number from {} to {}, not {}".format(option, *shown))
 
 
 def load_images(path: Path) -> NDArray[np.integer[Any]]:
     """The images of a .npy file; BadInput where it is none."""
+    if path.is_file():
+        with open(path, "rb") as file:
+            found = kind_of(file.read(4096))
+        if found != ARRAY:
+            raise BadInput(f"{path} is not a .npy file of images{f' but {found}' if found else ''}; see numpy.save")
     try:
         # Mapped, because reading would allocate whatever size the header claims.
         images = np.lib.format.open_memmap(path, mode="r")
     except (OSError, ValueError, TypeError, OverflowError, SyntaxError, TokenError) as error:
-        raise BadInput(f"{path}: not a readable .npy file of images: {error}") from None
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else error
+        raise BadInput(f"{path} is not a readable .npy file of images: {reason}") from None
     try:
         return np.array(images)
     except MemoryError:

@@ -7,10 +7,10 @@ import json
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from . import accuracy
 from .arguments import DataOption, JsonOption, net_path
+from .tell import err, out
 
 
 def check(
@@ -22,8 +22,8 @@ def check(
     as_json: JsonOption = False,
 ) -> None:
     """Judge networks by a whole test set: accuracy, confusions, and their float twins beside them."""
-    checked = accuracy.measure({name: net_path(name) for name in nets}, data, data_name, Console(stderr=True))
+    checked = accuracy.measure({name: net_path(name) for name in nets}, data, data_name, err())
     if as_json:
         print(json.dumps(dataclasses.asdict(checked if len(checked.nets) > 1 else checked.nets[0])))
     else:
-        accuracy.show(checked, Console())
+        accuracy.show(checked, out())

@@ -13,16 +13,21 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.panel import Panel
 from rich.table import Table
+from rich.text import Text
 
 from ..hw.accelerator import Accelerator
 from ..hw.planner import fit
-from ..hw.verilog.write import write_machine
+from ..hw.verilog.write import ENDINGS, write_machine
 from ..model import zoo
+from ..model.error import printable
 from ..model.net import Net
 from ..model.train.data import open_data
-from ..sim.simulate import Report, check
+from ..model.write import check_folder
+from ..sim.simulate import Report, check, check_engine
 from .arguments import DEFAULT_LANES
 from .progress import bar
+from .tell import show as show_table
+from .tell import text
 
 PAUSES = 0.3
 """Probability of a pause in each cycle of the second run."""
@@ -52,37 +57,40 @@ class Demo:
     seconds: float
 
 
-SHADES = " ░▒▓█"
+SHADES, PLAIN_SHADES = " ░▒▓█", " .:*#"
 
 
-def picture(image: NDArray[np.integer[Any]], top: int) -> str:
+def picture(image: NDArray[np.integer[Any]], top: int, shades: str = SHADES) -> str:
     """An image [height, width, 1] of values 0..top in shades of ink, two characters a pixel."""
-    shades = (image[..., 0].astype(int) * (len(SHADES) - 1) + top - 1) // top
-    return "\n".join("".join(2 * SHADES[shade] for shade in row) for row in shades)
+    inks = (image[..., 0].astype(int) * (len(shades) - 1) + top - 1) // top
+    return "\n".join("".join(2 * shades[ink] for ink in row) for row in inks)
 
 
-def run(folder: Path, console: Console) -> Demo:
-    """Load, plan, write Verilog to `folder`, simulate it on the held-out digits, tell the console."""
+def run(folder: Path, cache: Path, console: Console) -> Demo:
+    """Load, plan, write Verilog to `folder`, simulate it on the held-out digits, tell the console.
+
+    Compiled models are kept in `cache`.
+    """
     start = time.monotonic()
+    check_engine("verilator")
+    check_folder(folder, *(f"bitfold{ending}" for ending in ENDINGS))
     net = zoo.load("digits")
     data = open_data("digits", None).test()
     pixels = data.batch(np.arange(len(data)))
-    console.print(
-        f"[bold]1[/] network   {net.weights:,} one-bit weights, "
-        f"{net.input.height}x{net.input.width} pixels to {len(net.classes)} classes"
-    )
+    size = f"{net.input.height}x{net.input.width} pixels to {len(net.classes)} classes"
+    step(console, 1, f"network   {net.weights:,} one-bit weights, {size}")
     plan = fit(net, DEFAULT_LANES)
     accelerator = Accelerator(net, plan)
     ideal = accelerator.cycles
-    console.print(f"[bold]2[/] plan      {plan.lanes(net):,} lanes, a frame every {ideal:,} cycles")
-    verilog = write_machine(accelerator, folder)
-    console.print(f"[bold]3[/] Verilog   {verilog} ({verilog.stat().st_size / 1e6:.1f} MB)")
-    console.print("[bold]4[/] simulate  the Verilog, compiled by Verilator, on every held-out digit")
+    step(console, 2, f"plan      {plan.lanes(net):,} lanes, a frame every {ideal:,} cycles")
+    verilog = write_machine(accelerator, folder, cache=cache)
+    step(console, 3, f"Verilog   {verilog} ({verilog.stat().st_size / 1e6:.1f} MB)")
+    step(console, 4, "simulate  the Verilog, compiled by Verilator, on every held-out digit")
     with bar(console, "compiling", "frames") as progress:
-        report = check(net, plan, pixels, build=folder, verilog=verilog, progress=progress)
-    console.print(f"[bold]5[/] again     with pauses in {PAUSES:.0%} of the cycles, at random, on both sides")
+        report = check(net, plan, pixels, build=folder, cache=cache, verilog=verilog, progress=progress)
+    step(console, 5, f"again     with pauses in {PAUSES:.0%} of the cycles, at random, on both sides")
     with bar(console, "compiling", "frames") as progress:
-        paused = check(net, plan, pixels, pauses=PAUSES, build=folder, verilog=verilog, progress=progress)
+        paused = check(net, plan, pixels, pauses=PAUSES, build=folder, cache=cache, verilog=verilog, progress=progress)
     measured = report.run.cycles_per_frame
     assert measured is not None  # there are hundreds of digits
     demo = Demo(
@@ -101,16 +109,21 @@ def run(folder: Path, console: Console) -> Demo:
     show(demo, report, net, pixels[0], int(data.labels[0]), console)
     for difference in (report.first, paused.first):
         if difference:
-            console.print(f"[bold red]first difference[/] {difference}")
+            console.print(Text.assemble(("first difference", "bold red"), f" {difference}"))
     return demo
+
+
+def step(console: Console, number: int, what: str) -> None:
+    """Say what is done next."""
+    console.print(Text.assemble((str(number), "bold"), f" {printable(what)}"))
 
 
 def show(demo: Demo, report: Report, net: Net, image: NDArray[np.uint8], label: int, console: Console) -> None:
     """Print the first digit with its class, and what was measured."""
     seen = net.classes[int(report.run.classes[0])]
-    console.print(
-        Panel.fit(picture(image, net.input.hi), title=f"class {seen}", subtitle=f"label {net.classes[label]}")
-    )
+    shades = SHADES if console.encoding.startswith("utf") else PLAIN_SHADES
+    drawn = picture(image, net.input.hi, shades)
+    console.print(Panel.fit(drawn, title=f"class {seen}", subtitle=f"label {net.classes[label]}"))
     table = Table(show_header=False, box=None)
     table.add_row(
         "bit-exact",
@@ -121,6 +134,6 @@ def show(demo: Demo, report: Report, net: Net, image: NDArray[np.uint8], label: 
     table.add_row("cycles a frame", f"{demo.ideal_cycles_per_frame:,} predicted, {demo.cycles_per_frame:,.1f} measured")
     table.add_row("lanes", f"{demo.lanes:,}")
     table.add_row("weights", f"{demo.weights:,} bits")
-    table.add_row("files", f"{Path(demo.verilog).parent}/ (Verilog, interface sheet, plan)")
+    table.add_row("files", text(f"{Path(demo.verilog).parent}/ (Verilog, interface sheet, plan)"))
     table.add_row("time", f"{demo.seconds:.0f} s")
-    console.print(table)
+    show_table(table, console)

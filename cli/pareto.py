@@ -1,9 +1,13 @@
-"""Rate against area: the plans of a network that nothing undercuts, drawn and as a table."""
+"""Rate against area: the plans of a network that nothing undercuts, drawn and as a table.
+
+For a device those that fit it, and those that do not: they are faster, or need more of its memory blocks.
+"""
 
 from __future__ import annotations
 
 import csv
 import io
+import logging
 from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
@@ -11,13 +15,15 @@ from pathlib import Path
 from ..hw.accelerator import Accelerator
 from ..hw.device.target import TARGETS
 from ..hw.planner import Limits, Planner
-from ..model.error import BadInput
+from ..model.error import BadInput, install
 from ..model.net import Net
-from ..model.write import write_beside
+from ..model.write import check_place, write_beside
+
+logging.getLogger("matplotlib").setLevel(logging.ERROR)  # it draws without a home too, and need not say so
 
 
-def points(machines: Sequence[Accelerator], clock: float) -> list[dict[str, float]]:
-    """A row for each machine: cycles, rate at `clock` MHz, resources by kind, lanes and their use."""
+def points(machines: Sequence[Accelerator], clock: float, limits: Limits) -> list[dict[str, float]]:
+    """A row for each machine: cycles, rate at `clock` MHz, resources by kind, lanes and their use, whether it fits."""
     kinds = sorted({kind for machine in machines for kind in machine.resources.blocks})
     rows = []
     for machine in machines:
@@ -26,45 +32,60 @@ def points(machines: Sequence[Accelerator], clock: float) -> list[dict[str, floa
         row |= {"cells": machine.cells} if machine.plan.family.apart else {}
         row |= {"luts": total.luts, "ffs": total.ffs} | {kind: total.blocks.get(kind, 0) for kind in kinds}
         row |= {"lanes": lanes, "utilisation": round(machine.plan.utilisation(machine.net, machine.cycles), 4)}
+        row |= {"fits": not limits.lacking(machine)} if machine.plan.device else {}
         rows.append(row)
     return rows
+
+
+def check(path: Path) -> None:
+    """BadInput where a picture cannot be drawn to `path`, or not its points beside it; asked before the work."""
+    if path.suffix not in (".svg", ".png", ".pdf"):
+        raise BadInput(f"{path}: a picture ends in .svg, .png or .pdf")
+    if not find_spec("matplotlib"):
+        raise BadInput(f"drawing needs matplotlib, which is not installed; {install('plot')}")
+    check_place(path)
+    check_place(path.with_suffix(".csv"))
 
 
 def write(net: Net, target: str, clock: float, lut_share: float, path: Path) -> list[dict[str, float]]:
     """Draw the frontier of `net` on `target` to `path` (.svg, .png or .pdf) and its points beside it as .csv.
 
-    Returns the points. BadInput where matplotlib is missing or the file's ending is none of these.
+    Returns the points; ``check`` says beforehand where it cannot be.
     """
-    if path.suffix not in (".svg", ".png", ".pdf"):
-        raise BadInput(f"{path}: a picture ends in .svg, .png or .pdf")
-    if not find_spec("matplotlib"):
-        raise BadInput("drawing needs matplotlib, which is not installed: pip install 'bitfold[plot]'")
     from matplotlib.figure import Figure
     from matplotlib.ticker import FuncFormatter
 
-    machines = Planner(net, target).frontier()
-    rows = points(machines, clock)
     device = TARGETS.get(target)
+    limits = Limits.of(device, lut_share) if device else Limits()
+    machines = Planner(net, target).frontier(limits)
+    rows = points(machines, clock, limits)
     kind = device.family.cell if device else "LUTs"
-    fits = [device is None or not Limits.of(device, lut_share).lacking(machine) for machine in machines]
 
     figure = Figure(figsize=(7.5, 4.8), layout="constrained")
     axes = figure.subplots()
-    cells, rates = [machine.cells for machine in machines], [row["frames_per_second"] for row in rows]
-    axes.step(cells, rates, where="post", color="#9aa5b1", linewidth=1)
     for wanted, colour, label in ((True, "#0b6e99", "fits" if device else None), (False, "#c2410c", "does not fit")):
-        chosen = [(x, y) for x, y, fit in zip(cells, rates, fits, strict=True) if fit is wanted]
+        chosen = [
+            (machine.cells, row["frames_per_second"])
+            for machine, row in zip(machines, rows, strict=True)
+            if row.get("fits", True) is wanted
+        ]
         if chosen:
-            axes.plot(*zip(*chosen, strict=True), "o", color=colour, markersize=5, label=label)
-    if device:
-        axes.axvline(lut_share * device.luts, color="#c2410c", linestyle="--", linewidth=1)
-        label = f" {lut_share:.0%} of {device.name}'s {kind}"
-        axes.text(
-            lut_share * device.luts, 0.02, label, transform=axes.get_xaxis_transform(), color="#c2410c",
-            rotation=90, ha="right", va="bottom", fontsize=8,
-        )  # fmt: skip
-        axes.legend(frameon=False, loc="upper left")
+            cells, rates = zip(*chosen, strict=True)
+            axes.step(cells, rates, where="post", color="#9aa5b1", linewidth=1)
+            axes.plot(cells, rates, "o", color=colour, markersize=5, label=label)
     axes.set(xscale="log", yscale="log", xlabel=f"{kind}, estimated", ylabel=f"frames a second at {clock:g} MHz")
+    if device:
+        # The curve rises to the right: what is written keeps to the corners that it leaves free.
+        most = lut_share * device.luts
+        left, right = axes.get_xlim()
+        early = most * most < left * right
+        axes.axvline(most, color="#c2410c", linestyle="--", linewidth=1)
+        axes.annotate(
+            f"{lut_share:.0%} of {device.name}'s {kind}", (most, 0.98 if early else 0.02), (4 if early else -4, 0),
+            xycoords=axes.get_xaxis_transform(), textcoords="offset points", color="#c2410c", fontsize=8,
+            rotation=90, ha="left" if early else "right", va="top" if early else "bottom",
+        )  # fmt: skip
+        axes.legend(frameon=False, loc="lower right" if early else "upper left")
     for axis in (axes.xaxis, axes.yaxis):
         axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
     axes.set_title(f"{net.weights:,} one-bit weights: rate against area", fontsize=11, loc="left")

@@ -8,16 +8,16 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from ..hw.accelerator import Accelerator
 from ..hw.device.target import TARGETS
 from ..hw.planner import fit_device, meet
-from ..model.error import BadInput
+from ..model.error import BadInput, printable
 from ..model.write import check_place
 from . import pareto as rate_against_area
 from . import plan_table
-from .arguments import JsonOption, NetArgument, load_net
+from .arguments import JsonOption, NetArgument, check_range, load_net
+from .tell import err, out
 
 
 def plan(
@@ -29,9 +29,7 @@ def plan(
     target: Annotated[
         str, typer.Option(metavar="DEVICE", help=f"generic, {', '.join(TARGETS)}; without --fps the fastest that fits.")
     ] = "generic",
-    lut_share: Annotated[
-        float, typer.Option(min=0.01, max=1.0, help="The part of the device's LUTs and flip-flops to use.")
-    ] = 0.8,
+    lut_share: Annotated[float, typer.Option(help="The part of the device's LUTs and flip-flops to use.")] = 0.8,
     output: Annotated[
         Path | None, typer.Option("-o", "--output", metavar="PLAN.toml", help="Where to write the plan.")
     ] = None,
@@ -45,20 +43,23 @@ def plan(
         raise BadInput(
             "say how fast with --fps and --clock, or where with --target, or ask for the choice with --pareto"
         )
-    if clock <= 0 or (fps is not None and fps <= 0):
-        raise BadInput("--fps and --clock must be more than 0")
+    if fps is not None:
+        check_range("--fps", fps, 1e-6, 1e12)
+    check_range("--clock", clock, 1e-3, 1e6)
+    check_range("--lut-share", lut_share, 0.01, 1)
+    if pareto is not None:
+        rate_against_area.check(pareto)
+    if output is not None:
+        check_place(output)
     network = load_net(net)
-    for place in (output, pareto):
-        if place is not None:
-            check_place(place)
-    console = Console(stderr=True)
+    console = err()
     if pareto is not None:
         with console.status("planning"):
             rows = rate_against_area.write(network, target, clock, lut_share, pareto)
         if as_json:
             print(json.dumps(rows))
         else:
-            Console().print(f"{len(rows)} plans drawn in {pareto}, their figures in {pareto.with_suffix('.csv')}")
+            print(printable(f"{len(rows)} plans drawn in {pareto}, their figures in {pareto.with_suffix('.csv')}"))
         return
     with console.status("planning"):
         found = meet(network, fps, clock, target, lut_share) if fps else fit_device(network, target, lut_share)
@@ -68,4 +69,4 @@ def plan(
     if as_json:
         print(json.dumps(plan_table.figures(machine, clock)))
     else:
-        plan_table.show(machine, clock, Console())
+        plan_table.show(machine, clock, out())

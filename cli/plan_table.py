@@ -11,6 +11,7 @@ from rich.table import Table
 from ..hw.accelerator import Accelerator
 from ..hw.build import unit_name
 from ..hw.device.resources import Resources, total
+from .tell import show as show_table
 
 
 @dataclass(frozen=True)
@@ -87,9 +88,9 @@ def show(machine: Accelerator, clock: float, console: Console) -> None:
     device = plan.device
     table = Table(box=None)
     for name in ("layer", "stage", "folding"):
-        table.add_column(name, no_wrap=name != "folding")
+        table.add_column(name)
     for name in ("cycles", "busy", "LUT", "FF", *resources.blocks):
-        table.add_column(name, justify="right", no_wrap=True)
+        table.add_column(name, justify="right")
     for stage in stages(machine):
         blocks = [f"{stage.blocks[kind]:,}" if stage.blocks.get(kind) else "" for kind in resources.blocks]
         row = [stage.layer, stage.kind, stage.folding, f"{stage.cycles:,}", f"{stage.busy:.0%}"]
@@ -101,7 +102,7 @@ def show(machine: Accelerator, clock: float, console: Console) -> None:
         shares = [f"{count / device.blocks[kind]:.0%}" for kind, count in resources.blocks.items()]
         ffs = "" if plan.family.apart else f"{resources.ffs / device.ffs:.0%}"
         table.add_row("", f"of {device.name}", "", "", "", f"{machine.cells / device.luts:.0%}", ffs, *shares)
-    console.print(table)
+    show_table(table, console)
     lanes = plan.lanes(net)
     work = f"; {lanes:,} lanes, {plan.utilisation(net, machine.cycles):.1%} of their cycles do work" if lanes else ""
     rate = clock * 1e6 / machine.cycles

@@ -9,13 +9,14 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from ..hw.accelerator import Accelerator
+from ..model import places
+from ..model.error import printable
 from ..model.write import check_place, write_beside
-from .arguments import CyclesOption, JsonOption, NetArgument, PlanOption, choose_plan, load_net
+from .arguments import CacheOption, CyclesOption, JsonOption, NetArgument, PlanOption, choose_plan, load_net
 from .progress import bar
-from .tell import tell
+from .tell import err, tell
 
 
 def report(
@@ -32,25 +33,27 @@ def report(
     synth: Annotated[
         bool, typer.Option("--synth", help="Synthesise for the plan's target: measured resources beside the estimates.")
     ] = False,
+    cache: CacheOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Write one HTML page about the machine: the pipeline drawn, cost and work of each stage, occupancy over time."""
     from ..report import figures as figures_of  # here, because no other command needs its libraries
     from ..report.page import render
 
+    check_place(output)
     network = load_net(net)
     accelerator = Accelerator(network, choose_plan(network, plan, cycles))
     figures_of.check(accelerator, frames, synth)
-    check_place(output)
-    console = Console(stderr=True)
+    kept = places.cache(cache)
+    console = err()
     netlist = simulation = None
     if frames:
         with bar(console, "compiling", "frames") as progress:
-            simulation = figures_of.simulate(accelerator, frames, progress)
+            simulation = figures_of.simulate(accelerator, frames, progress, kept)
     if synth:
         with console.status("synthesising"):
-            netlist = figures_of.measure(accelerator)
-    figures = figures_of.gather(Path(net).stem, accelerator, netlist, simulation)
+            netlist = figures_of.measure(accelerator, kept)
+    figures = figures_of.gather(printable(Path(net).stem), accelerator, netlist, simulation)
     write_beside(output, render(figures, accelerator).encode())
     if as_json:
         print(json.dumps(dataclasses.asdict(figures)))

@@ -10,13 +10,22 @@ from typing import Annotated, Any
 import numpy as np
 import typer
 from numpy.typing import NDArray
-from rich.console import Console
 
-from ..model.write import write_beside
-from ..sim.simulate import ENGINES, check
-from .arguments import CyclesOption, JsonOption, NetArgument, PlanOption, choose_plan, load_images, load_net
+from ..model import places
+from ..model.write import check_place, write_beside
+from ..sim.simulate import ENGINES, check, check_options
+from .arguments import (
+    CacheOption,
+    CyclesOption,
+    JsonOption,
+    NetArgument,
+    PlanOption,
+    choose_plan,
+    load_images,
+    load_net,
+)
 from .progress import bar
-from .tell import tell
+from .tell import err, tell
 
 
 def simulate(
@@ -32,18 +41,21 @@ def simulate(
         Path | None,
         typer.Option("-o", "--output", metavar="LOGITS.npy", help="Save the logits the machine gave."),
     ] = None,
+    cache: CacheOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Simulate the network's hardware on images and compare every logit with the network."""
+    check_options(engine, pauses, seed, waveform)
+    if output is not None:
+        check_place(output)
     network = load_net(net)
+    pixels = network.input.check(load_images(images))
     folding = choose_plan(network, plan, cycles)
-    pixels = load_images(images)
-    if waveform is not None:
-        waveform.parent.mkdir(parents=True, exist_ok=True)
-    with bar(Console(stderr=True), "compiling", "frames") as progress:
+    kept = places.cache(cache)
+    with bar(err(), "compiling", "frames") as progress:
         report = check(
             network, folding, pixels, engine=engine, pauses=pauses, seed=seed, waveform=waveform,
-            progress=progress,
+            cache=kept, progress=progress,
         )  # fmt: skip
     if output is not None:
         _save_array(output, report.run.logits)

@@ -1,4 +1,4 @@
-"""What a command says at its end: a table for people, JSON for machines."""
+"""How commands print: a table for people, JSON for machines, and every text as it is and whole."""
 
 from __future__ import annotations
 
@@ -7,8 +7,33 @@ from typing import Any
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
+from ..model.error import printable
 from ..model.zoo.tables import percent
+
+WIDEST = 100_000
+"""Columns, more than any table has."""
+
+
+def out() -> Console:
+    """The console of results, which takes text for what it is: no markup, no emoji, no colours of its own."""
+    return Console(markup=False, emoji=False, highlight=False, soft_wrap=True)
+
+
+def err() -> Console:
+    """The same for progress, beside the results."""
+    return Console(stderr=True, markup=False, emoji=False, highlight=False, soft_wrap=True)
+
+
+def show(table: Table, console: Console) -> None:
+    """Print a table whole: rich would cut or fold in a narrow console what a reader may want to copy."""
+    width = console.width
+    console.width = WIDEST
+    try:
+        console.print(table)
+    finally:
+        console.width = width
 
 
 def tell(figures: dict[str, Any], as_json: bool) -> None:
@@ -16,12 +41,12 @@ def tell(figures: dict[str, Any], as_json: bool) -> None:
     if as_json:
         print(json.dumps(figures))
         return
-    table = Table(show_header=False, box=None)
+    width = max(map(len, figures))
     for key, value in figures.items():
-        table.add_row(key.replace("_", " "), percent(value) if key.endswith("_error") else text(value))
-    Console().print(table)
+        shown = percent(value) if key.endswith("_error") else text(value).plain
+        print(f" {key.replace('_', ' '):{width}}  {shown}")
 
 
-def text(value: object) -> str:
-    """A figure, with its thousands apart."""
-    return f"{value:,}" if isinstance(value, int) else str(value)
+def text(value: object) -> Text:
+    """A figure, with its thousands apart, or a text in one line, that is never taken for markup."""
+    return Text(f"{value:,}" if isinstance(value, int) else printable(str(value)))

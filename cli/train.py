@@ -8,23 +8,25 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
-from ..model.error import BadInput
+from ..model.error import BadInput, install
 from ..model.zoo.tables import percent
 from .arguments import DataOption, JsonOption
-from .tell import tell
+from .tell import err, tell
 
 
 def train(
     recipe: Annotated[str, typer.Argument(metavar="RECIPE", help="A .toml file, or a shipped recipe's name.")],
     output: Annotated[Path, typer.Option("-o", "--output", metavar="NET", help="The network's .bitfold file.")],
     data: DataOption = None,
-    seed: Annotated[int, typer.Option(min=0, help="Decides weights, order and augmentation.")] = 0,
-    seeds: Annotated[int, typer.Option(min=1, help="Train so many, from that seed on, and compare them.")] = 1,
+    seed: Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Decides weights, order and augmentation.")] = 0,
+    seeds: Annotated[
+        int, typer.Option(min=1, max=1000, help="Train so many, from that seed on, and compare them.")
+    ] = 1,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     threads: Annotated[
-        int | None, typer.Option(min=1, help="Of a processor; each number gives another network.", show_default="all")
+        int | None,
+        typer.Option(min=1, max=1024, help="Of a processor; each number gives another network.", show_default="all"),
     ] = None,
     bf16: Annotated[
         bool | None, typer.Option("--bf16/--fp32", help="Precision of training.", show_default="what is faster")
@@ -34,11 +36,11 @@ def train(
     """Train a recipe's network to its integers; stopped at any moment, the same command goes on."""
     missing = [name for name in ("torch", "msgspec", "matplotlib", "tensorboard") if not find_spec(name)]
     if missing:
-        raise BadInput(f"training needs {missing[0]}, which is not installed: pip install 'bitfold[train]'")
+        raise BadInput(f"training needs {missing[0]}, which is not installed; {install('train')}")
     from ..model.train import command
 
     job = command.Job(recipe, data, output, seed, seeds, device, threads, bf16)
-    found = command.train(job, Console(stderr=True))
+    found = command.train(job, err())
     if as_json and found:
         print(json.dumps(found if seeds > 1 else found[0]))
         return

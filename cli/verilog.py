@@ -7,12 +7,14 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from ..hw.accelerator import Accelerator
-from ..hw.verilog.write import write_machine
-from .arguments import CyclesOption, JsonOption, NetArgument, PlanOption, choose_plan, load_net
-from .tell import tell
+from ..hw.verilog.names import check_name
+from ..hw.verilog.write import ENDINGS, write_machine
+from ..model import places
+from ..model.write import check_folder
+from .arguments import CacheOption, CyclesOption, JsonOption, NetArgument, PlanOption, choose_plan, load_net
+from .tell import err, tell
 
 
 def verilog(
@@ -21,15 +23,18 @@ def verilog(
     plan: PlanOption = None,
     cycles: CyclesOption = None,
     name: Annotated[str, typer.Option(help="Name of the top module and of the files.")] = "bitfold",
+    cache: CacheOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Write Verilog with AXI4-Stream in and out, its interface sheet and its plan."""
+    check_name(name)
+    check_folder(output, *(f"{name}{ending}" for ending in ENDINGS))
     network = load_net(net)
     folding = choose_plan(network, plan, cycles)
-    console = Console(stderr=True)
-    with console.status("writing Verilog"):
+    kept = places.cache(cache)
+    with err().status("writing Verilog"):
         machine = Accelerator(network, folding)
-        path = write_machine(machine, output, name)
+        path = write_machine(machine, output, name, cache=kept)
     figures = {
         "verilog": str(path),
         "sheet": str(path.with_suffix(".md")),

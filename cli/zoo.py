@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import json
 
-from rich.console import Console
 from rich.table import Table
 
 from ..model import zoo
 from ..model.zoo.tables import percent
 from .arguments import JsonOption
-from .tell import text
+from .tell import out, show, text
 
 
 def list_zoo(as_json: JsonOption = False) -> None:
@@ -25,4 +24,4 @@ def list_zoo(as_json: JsonOption = False) -> None:
         table.add_column(key.replace("_", " "), justify="left" if key in ("name", "data") else "right")
     for row in rows:
         table.add_row(*(percent(row[key]) if "error" in key else text(row[key]) for key in keys))
-    Console().print(table)
+    show(table, out())

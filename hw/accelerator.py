@@ -136,6 +136,16 @@ class Accelerator(wiring.Component):
         return tuple(tap for tap, _ in self.pipeline.taps)
 
     @property
+    def counters(self) -> tuple[Signal, Signal]:
+        """The registers behind short_frames and long_frames."""
+        return self._units.guard.short_frames, self._units.guard.long_frames
+
+    @property
+    def frames_inside(self) -> int:
+        """A bound on the frames that are inside at any time: a verdict waits for each, and two on their way."""
+        return self._units.verdicts.depth + 3
+
+    @property
     def parts(self) -> Mapping[str, Resources]:
         """What each unit takes of the plan's device, by name."""
         return self._units.parts

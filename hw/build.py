@@ -8,7 +8,7 @@ from math import ceil, gcd
 
 import numpy as np
 from amaranth.lib import wiring
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from ..model.layers import (
     BinaryConv,
@@ -87,6 +87,15 @@ class End:
 def unit_name(path: str) -> str:
     """Name of the stage of the layer at `path`."""
     return "layer_" + (path.replace(".", "_") or "body")
+
+
+def steps(chain: Chain) -> Iterator[tuple[int, Layer, Requantise | None]]:
+    """The layers of a chain, each with its index and the Requantise behind it that becomes part of its stage."""
+    layers = list(enumerate(chain.layers))
+    while layers:
+        index, layer = layers.pop(0)
+        fused = isinstance(layer, BinaryConv) and layers and isinstance(layers[0][1], Requantise)
+        yield index, layer, layers.pop(0)[1] if fused else None
 
 
 def folded_stage(
@@ -204,13 +213,10 @@ class Pipeline:
     def grow_chain(self, end: End, chain: Chain, path: str) -> End:
         """Append a chain; a Requantise right after a BinaryConv becomes part of its stage."""
         dot = path + "." if path else ""
-        layers = list(enumerate(chain.layers))
-        while layers:
-            index, layer = layers.pop(0)
-            if isinstance(layer, BinaryConv) and layers and isinstance(layers[0][1], Requantise):
-                following, requantise = layers.pop(0)
+        for index, layer, requantise in steps(chain):
+            if requantise:
                 end = self.grow_folded(end, layer, requantise, f"{dot}{index}")
-                self.tap(end, f"{dot}{following}")
+                self.tap(end, f"{dot}{index + 1}")
             else:
                 end = self.grow(end, layer, f"{dot}{index}")
         return end
@@ -219,7 +225,10 @@ class Pipeline:
         """Append the stage of a layer that the plan folds, with queues around it where its flows are not even."""
         name = unit_name(path)
         stage = folded_stage(layer, end.flow.tensor, requantise, self.plan.foldings[path], self.family(name))
-        end = self.convert(end, name, stage.source.lanes)
+        return self.add_folded(self.convert(end, name, stage.source.lanes), name, stage)
+
+    def add_folded(self, end: End, name: str, stage: WindowedStage) -> End:
+        """Append such a stage itself, with the queues."""
         if stage.uneven_source > 1:
             end = self.queue(end, f"{name}_before", stage.uneven_source)
         end = self.add(end, name, stage)
@@ -284,10 +293,14 @@ def skip_depth(body: End, skip: End) -> int:
 
     A queue of one word could not take one in the cycle in which it gives one.
     """
-    even = ceil(body.lead / body.rate) + 1
-    return max(2, least_skip_depth(body, skip), _words(even, body.flow))
+    return max(least_skip_depth(body, skip), int(even_depth(ceil(body.lead / body.rate), body.flow)))
 
 
-def _words(pixels: int, flow: Flow) -> int:
+def even_depth(lag: ArrayLike, flow: Flow) -> NDArray[np.int64]:
+    """Words of a skip queue that never slows down a body that lags so many pixels behind the fork."""
+    return np.maximum(2, _words(np.asarray(lag) + 1, flow))
+
+
+def _words(pixels: NDArray[np.int64] | int, flow: Flow) -> NDArray[np.int64] | int:
     """Words that hold so many pixels."""
     return -(-pixels * flow.tensor.channels // flow.lanes)

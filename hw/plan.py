@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import json
+import os
 import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from math import isqrt
-from pathlib import Path
 from types import MappingProxyType
 
-from ..model.error import BadInput
+from ..model.error import BadInput, short
 from ..model.layers import BinaryConv, Layer, SumPool, walk
 from ..model.net import Net
+from ..model.read import read_text
 from ..model.tensor import Tensor
 from ..model.write import write_beside
 from .device.target import FAMILIES, TARGETS, Family, Target
@@ -22,6 +23,11 @@ from .window.slide import Sweep
 from .window.window import Geometry
 
 VERSION = 1
+
+
+def _is_count(value: object) -> bool:
+    """Whether a file's value is a number that something can be divided into; 2^31 is beyond every layer."""
+    return type(value) is int and abs(value) < 2**31
 
 
 @dataclass(frozen=True)
@@ -55,11 +61,11 @@ class Folding:
     @classmethod
     def read(cls, entry: object, where: str) -> Folding:
         """From a parsed inline table; BadInput begins with `where`."""
-        kinds = {"pe": int, "simd": int, "pixels": int, "wired": bool}
+        kinds = {"pe": _is_count, "simd": _is_count, "pixels": _is_count, "wired": lambda value: type(value) is bool}
         if (
             not isinstance(entry, dict)
             or not {"pe", "simd"} <= set(entry) <= set(kinds)
-            or any(type(value) is not kinds[name] for name, value in entry.items())
+            or not all(kinds[name](value) for name, value in entry.items())
         ):
             raise BadInput(
                 f"{where} must be {{ pe = number, simd = number }}, and may have pixels = number, wired = true"
@@ -112,14 +118,23 @@ class Plan:
                 raise BadInput(f'the plan\'s layer "{path}": {wrong}')
         for path in self.foldings:
             if path not in expected:
-                raise BadInput(f'the plan names layer "{path}", which this network does not fold')
+                there = ", ".join(expected) or "none"
+                raise BadInput(
+                    f'the plan names layer "{path[:80]}", which this network does not fold; it folds {there}'
+                )
         if self.output_lanes < 1 or net.output.channels % self.output_lanes:
-            raise BadInput(f"the plan's output_lanes = {self.output_lanes} must divide {net.output.channels}")
+            raise BadInput(
+                f"the plan's output_lanes = {self.output_lanes} must divide the output's {net.output.channels} channels"
+            )
         if self.input_pixels < 1 or net.input.width % self.input_pixels:
-            raise BadInput(f"the plan's input_pixels = {self.input_pixels} must divide the width {net.input.width}")
+            raise BadInput(
+                f"the plan's input_pixels = {self.input_pixels} must divide the input's width {net.input.width}"
+            )
         if self.input_lanes is not None:
             if self.input_lanes < 1 or net.input.channels % self.input_lanes:
-                raise BadInput(f"the plan's input_lanes = {self.input_lanes} must divide {net.input.channels}")
+                raise BadInput(
+                    f"the plan's input_lanes = {self.input_lanes} must divide the input's {net.input.channels} channels"
+                )
             if self.input_pixels > 1:
                 raise BadInput(
                     f"the plan has input_lanes = {self.input_lanes} and input_pixels = {self.input_pixels}; "
@@ -165,28 +180,43 @@ class Plan:
             lines.append(f"{entry:{width}}  # {notes[path]}" if path in notes else entry)
         return "\n".join(lines) + "\n"
 
-    def save(self, path: Path, notes: Mapping[str, str] = MappingProxyType({})) -> None:
+    def save(self, path: str | os.PathLike[str], notes: Mapping[str, str] = MappingProxyType({})) -> None:
         """Write the plan beside and rename it; `notes` as in dumps."""
         write_beside(path, self.dumps(notes).encode())
 
     @classmethod
-    def load(cls, path: Path) -> Plan:
+    def load(cls, path: str | os.PathLike[str]) -> Plan:
         """Read a plan; BadInput says what is wrong with the file."""
+        text = read_text(path, "a plan")
         try:
-            content = tomllib.loads(path.read_text())
-        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+            content = tomllib.loads(text)
+        except tomllib.TOMLDecodeError as error:
             raise BadInput(f"{path}: not a readable plan: {error}") from None
-        version = content.pop("bitfold_plan", None)
-        if version != VERSION:
-            raise BadInput(f"{path}: bitfold_plan = {version}; this bitfold reads version {VERSION}")
+        except RecursionError:
+            raise BadInput(f"{path}: not a readable plan: too many brackets within each other") from None
+        except ValueError:
+            raise BadInput(f"{path}: not a readable plan: a number in it has thousands of digits") from None
+        if "bitfold_plan" not in content:
+            raise BadInput(f"{path} is not a plan, which has a line bitfold_plan = {VERSION}; check the path")
+        version = content.pop("bitfold_plan")
+        if type(version) is not int or version != VERSION:
+            raise BadInput(f"{path}: bitfold_plan = {short(version)}; this bitfold reads version {VERSION}")
         layers, target = content.pop("layers", None), content.pop("target", "generic")
         names = ("output_lanes", "input_pixels", "input_lanes")
         beats = {name: content.pop(name) for name in names if name in content}
-        if content or not isinstance(layers, dict) or any(type(value) is not int for value in beats.values()):
-            raise BadInput(f"{path}: expected bitfold_plan, target, {', '.join(names)} and [layers] only")
+        if content:
+            raise BadInput(
+                f"{path}: {short(next(iter(content)))} is unknown; "
+                f"a plan has bitfold_plan, target, {', '.join(names)} and [layers]"
+            )
+        for name, value in beats.items():
+            if not _is_count(value):
+                raise BadInput(f"{path}: {name} must be a number, not {short(value)}")
+        if not isinstance(layers, dict):
+            raise BadInput(f"{path}: [layers] is missing, below which each layer has its line")
         if target not in ("generic", *TARGETS):
-            raise BadInput(f'{path}: target = "{target}" is not known; there are generic, {", ".join(TARGETS)}')
-        return cls({name: Folding.read(entry, f'{path}: layer "{name}"') for name, entry in layers.items()},
+            raise BadInput(f"{path}: target = {short(target)} is not known; there are generic, {', '.join(TARGETS)}")
+        return cls({name: Folding.read(entry, f'{path}: layer "{name[:80]}"') for name, entry in layers.items()},
                    target=target, **beats)  # fmt: skip
 
 
@@ -212,11 +242,16 @@ def problem(folding: Folding, layer: BinaryConv | SumPool, t: Tensor) -> str | N
     area = kernel[0] * kernel[1]
     pe, simd, pixels = folding.pe, folding.simd, folding.pixels
     if pe < 1 or outs % pe:
-        return f"pe = {pe} must divide {outs}"
+        return f"pe = {pe} must divide its {outs} output channels"
+    if isinstance(layer, SumPool) and simd not in (1, area):
+        return f"simd = {simd} of a pool must be 1 or its area {area}"
     if simd < 1 or (simd <= channels and channels % simd):
-        return f"simd = {simd} must divide {channels}"
+        return f"simd = {simd} must divide its {channels} input channels"
     if simd > channels and (simd % channels or area % (simd // channels)):
-        return f"simd = {simd} must divide {channels}, or be {channels} times a divisor of the kernel's area {area}"
+        return (
+            f"simd = {simd} must divide its {channels} input channels, "
+            f"or be {channels} times a divisor of the kernel's area {area}"
+        )
     if pixels < 1:
         return f"pixels = {pixels} must be at least 1"
     if isinstance(layer, SumPool):

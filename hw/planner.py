@@ -1,56 +1,29 @@
 # amaranth: UnusedElaboratable=no
 """The planner: the smallest machine that is fast enough, or the fastest that fits.
 
-What a stage of each folding takes in cycles and resources, the stage itself declares. A plan takes for each layer the
-cheapest folding that is fast enough, so that one number, the cycles of a frame, decides a whole plan, and the fastest
-plan that fits is found by bisection. What is cheap depends on what is scarce: where a plan does not fit, it is tried
-again with memory blocks dearer and cheaper beside look-up tables.
+The search finds the cheapest plan for a number of cycles a frame and a price. What is cheap depends on what is scarce:
+where a plan does not fit, it is looked for again with memory blocks dearer and cheaper beside look-up tables. The
+fastest plan that fits is found by bisection over the cycles that a frame can take.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import chain
-from math import lcm
 
 import numpy as np
 
 from ..model.error import BadInput
-from ..model.layers import BinaryConv, Layer, Requantise, SumPool, walk
+from ..model.layers import BinaryConv, SumPool
 from ..model.net import Net
-from ..model.tensor import Tensor
 from .accelerator import Accelerator
-from .array.wired import LUTS_PER_ADDER_BIT, wired_adder_bits
-from .build import folded_stage, unit_name
-from .device.resources import Resources
 from .device.target import TARGETS, Target
-from .plan import Folding, Plan, divisors, most_lanes, problem
+from .plan import Plan, divisors, most_lanes
+from .search import Cost, Costs, Option, Search
 from .stream.beat import WIDEST, sample_shape, value_shape
-
-WIRED = 10_000
-"""Most weights of a layer that are wired: up to so many the search for shared sums takes about a second."""
-
-
-@dataclass(frozen=True)
-class Option:
-    """A folding of one layer: its cycles a frame, its lanes (none of a pool), its stage's cells, blocks and flip-flops.
-
-    Those are 0 where the device has as many flip-flops as look-up tables: there they are not what it lacks.
-    """
-
-    folding: Folding
-    cycles: int
-    lanes: int
-    cells: int
-    blocks: int
-    ffs: int
-
-
-Price = Callable[[Option], tuple[float, int]]
-"""By which the cheapest option is taken."""
 
 
 @dataclass(frozen=True)
@@ -74,14 +47,10 @@ class Limits:
         most = device.blocks[ram.kind] + (device.blocks[single.kind] * (single.bits // ram.bits) if single else 0)
         return cls(None, int(lut_share * device.luts), int(lut_share * device.ffs), device.blocks, most)
 
-    def hopeless(self, chosen: Collection[Option]) -> bool:
-        """Whether the folded stages alone take more."""
-        taken = (
-            (self.lanes, sum(option.lanes for option in chosen)),
-            (self.cells, sum(option.cells for option in chosen)),
-            (self.most_blocks, sum(option.blocks for option in chosen)),
-        )
-        return any(most is not None and count > most for most, count in taken)
+    def hold(self, cost: Cost) -> bool:
+        """Whether a plan of that cost may fit."""
+        most = self.lanes, self.cells, self.ffs, self.most_blocks
+        return all(limit is None or count <= limit for count, limit in zip(cost, most, strict=True))
 
     def lacking(self, machine: Accelerator) -> list[str]:
         """What the machine takes more of, a line each, with the stage that takes most of it."""
@@ -103,21 +72,13 @@ class Limits:
         return lacks
 
 
-def foldings(layer: BinaryConv | SumPool, t: Tensor) -> Iterator[Folding]:
-    """Every folding of a layer, `t` its input; wired ones of at most WIRED weights."""
-    channels = layer.infer(t).channels
-    if isinstance(layer, SumPool):
-        whole = layer.kernel**2
-        every = [Folding(pe) for pe in divisors(channels)] + [Folding(channels, whole)]
-    else:
-        area = layer.kernel[0] * layer.kernel[1]
-        whole = area * t.channels
-        inputs = [*divisors(t.channels), *(t.channels * taps for taps in divisors(area)[1:])]
-        every = [Folding(pe, simd) for simd in inputs for pe in divisors(channels)]
-    every += [Folding(channels, whole, pixels) for pixels in divisors(t.width)[1:]]
-    if isinstance(layer, BinaryConv) and layer.weights.size <= WIRED:
-        every += [Folding(channels, whole, pixels, wired=True) for pixels in divisors(t.width)]
-    return (folding for folding in dict.fromkeys(every) if not problem(folding, layer, t))
+@dataclass(frozen=True)
+class Found:
+    """A plan that the search has found, for what it costs without the ends of the machine."""
+
+    price: float
+    cost: Cost
+    plan: Plan
 
 
 class Planner:
@@ -129,79 +90,53 @@ class Planner:
     target : a key of ``target.TARGETS``, or "generic"; BadInput where there is no such device
     """
 
+    CASES = 256
+    """Cases of one search at most, for the sake of memory."""
+
     def __init__(self, net: Net, target: str = "generic"):
         if target not in ("generic", *TARGETS):
             raise BadInput(f'no device is called "{target}"; there are {", ".join(TARGETS)}')
         self.net, self.target = net, target
         self.device: Target | None = TARGETS.get(target)
-        self.family = Plan({}, target=target).family
+        self.costs = Costs(target)
+        self.body = self.costs.step(net.body, net.input)
+        self._machines: dict[str, Accelerator] = {}
 
-    @cached_property
-    def layers(self) -> dict[str, tuple[BinaryConv | SumPool, Tensor, Requantise | None]]:
-        """By path: each layer that is folded, its input, and the Requantise that becomes part of its stage."""
-        seen: list[tuple[str, Layer, Tensor]] = []
-        walk(self.net.body, self.net.input, lambda path, layer, t: seen.append((path, layer, t)))
-        found: dict[str, tuple[BinaryConv | SumPool, Tensor, Requantise | None]] = {}
-        for (path, layer, t), after in zip(seen, [*seen[1:], None], strict=True):
-            if isinstance(layer, BinaryConv | SumPool):
-                beside = after is not None and path.rpartition(".")[0] == after[0].rpartition(".")[0]
-                fused = beside and isinstance(layer, BinaryConv) and isinstance(after[1], Requantise)
-                found[path] = layer, t, after[1] if fused else None
-        return found
+    def area(self, scarcity: float = 1.0) -> Cost:
+        """The price of what a plan takes of the device, its blocks `scarcity` times as dear as its look-up tables.
 
-    @cached_property
-    def options(self) -> dict[str, list[Option]]:
-        """By path: the foldings worth having, the fastest and dearest first."""
-        known: dict[object, list[Option]] = {}
-        found = {}
-        for path, (layer, t, follows) in self.layers.items():
-            shape = layer.weights.shape if isinstance(layer, BinaryConv) else layer.kernel
-            # Layers of one shape cost the same; of the constants only their presence and reach count.
-            addend = None if follows is None else (int(np.min(follows.addend)), int(np.max(follows.addend)))
-            clip = None if follows is None else (follows.shift, follows.lo, follows.hi)
-            key = type(layer), shape, layer.stride, layer.padding, t, clip, addend
-            if key not in known:
-                known[key] = self._worth(layer, t, follows)
-            found[path] = known[key]
-        return found
-
-    def _worth(self, layer: BinaryConv | SumPool, t: Tensor, follows: Requantise | None) -> list[Option]:
-        """The foldings that no other undercuts in everything, the fastest first."""
-        every = [self._option(layer, t, follows, folding) for folding in foldings(layer, t)]
-        every.sort(key=lambda option: (option.cycles, option.cells, option.blocks, option.ffs, option.lanes))
-        best: list[Option] = []
-        for o in every:
-            if not any(
-                b.cells <= o.cells and b.blocks <= o.blocks and b.ffs <= o.ffs and b.lanes <= o.lanes for b in best
-            ):
-                best.append(o)
-        return best
-
-    def _option(self, layer: BinaryConv | SumPool, t: Tensor, follows: Requantise | None, folding: Folding) -> Option:
-        stage = folded_stage(layer, t, follows, replace(folding, wired=False), self.family)
-        if folding.wired:
-            # The sums that constants share are looked for when the machine is made; how many there will be is
-            # known well enough, and that each bit of them has a register and half as many again delay others.
-            width, top = stage.scaler.width, stage.taken.hi - stage.taken.lo
-            bits = wired_adder_bits(layer.fan_in, len(layer.weights), top, width) * len(stage.arrays)
-            array = Resources(round(bits * LUTS_PER_ADDER_BIT[self.family.name]), round(1.5 * bits))
-            resources = stage.outer_resources(self.family) + array
-        else:
-            resources = stage.resources(self.family)
-        lanes = 0 if isinstance(layer, SumPool) else folding.lanes(layer.stride)
-        ffs = resources.ffs if self.device and self.device.ffs < self.device.luts else 0
-        return Option(folding, stage.cycles, lanes, resources.cells(self.family), sum(resources.blocks.values()), ffs)
-
-    def area(self, scarcity: float = 1.0) -> Price:
-        """What an option takes of the device, its blocks `scarcity` times as dear as its look-up tables."""
+        Flip-flops have a price where a device has fewer of them than look-up tables.
+        """
         if self.device is None:
-            return lambda option: (option.cells, option.cycles)
+            return Cost(cells=1)
         luts, ffs = self.device.luts, self.device.ffs
-        blocks = self.device.blocks[self.family.blocks[0].kind]
-        return lambda option: (
-            option.cells / luts + option.ffs / ffs + scarcity * option.blocks / blocks,
-            option.cycles,
-        )
+        blocks = self.device.blocks[self.costs.family.blocks[0].kind]
+        return Cost(0, 1 / luts, 1 / ffs if ffs < luts else 0, scarcity / blocks)
+
+    def prices(self, limits: Limits) -> list[Cost]:
+        """By which plans within the limits are looked for."""
+        if limits.lanes is not None:
+            return [Cost(lanes=1, cells=1e-8)]
+        scarcities = [2.0**k for k in (0, 1, -1, 2, -2, 3, -3, 4, -4, 6, -6, 12, -12)] if self.device else [1.0]
+        return [self.area(scarcity) for scarcity in scarcities]
+
+    def most_lanes(self, limits: Limits) -> float:
+        """Of a layer: a lane takes more than half a look-up table."""
+        return min(np.inf if n is None else n for n in (limits.lanes, limits.cells and 2 * limits.cells))
+
+    def search(self, cycles: Sequence[int], prices: Sequence[Cost], lanes: float = np.inf) -> list[list[Found]]:
+        """For each of so many cycles a frame, the cheapest plan at each price; none where nothing is as fast.
+
+        lanes : most of a layer
+        """
+        found: list[list[Found]] = [[] for _ in cycles]
+        beats = [self._beats(count) for count in cycles]
+        for lanes_in in sorted({plan.source(self.net.input).lanes for plan in beats if plan}):
+            places = [at for at, plan in enumerate(beats) if plan and plan.source(self.net.input).lanes == lanes_in]
+            step = max(1, self.CASES // len(prices))
+            for start in range(0, len(places), step):
+                self._search(found, cycles, beats, prices, lanes, places[start : start + step])
+        return found
 
     @cached_property
     def inputs(self) -> list[Plan]:
@@ -217,96 +152,177 @@ class Planner:
         lanes = [n for n in divisors(t.channels) if n * bits <= WIDEST]
         return [Plan({}, input_lanes=n, target=self.target) for n in lanes]
 
-    def machine(self, cycles: int, price: Price | None = None, limits: Limits | None = None) -> Accelerator | None:
+    @cached_property
+    def outputs(self) -> list[int]:
+        """Lanes of the beats of output that tools take, the slowest first."""
+        out = self.net.output
+        widest = most_lanes(out.channels, value_shape(out).width)
+        return [lanes for lanes in divisors(out.channels) if lanes <= widest]
+
+    def _beats(self, cycles: int) -> Plan | None:
+        """The narrowest beats with which a frame comes and goes in time, as a plan without foldings."""
+        t, out = self.net.input, self.net.output
+        lanes = next((n for n in self.outputs if out.pixels * out.channels // n <= cycles), None)
+        source = next((plan for plan in self.inputs if plan.source(t).frame_words <= cycles), None)
+        return replace(source, output_lanes=lanes) if source and lanes else None
+
+    def _search(
+        self,
+        found: list[list[Found]],
+        cycles: Sequence[int],
+        beats: Sequence[Plan],
+        prices: Sequence[Cost],
+        lanes: float,
+        places: Sequence[int],
+    ) -> None:
+        """Those at `places`, which have the same beats of input."""
+        each = [(at, price) for at in places for price in prices]
+        search = Search(
+            self.costs,
+            np.array([cycles[at] for at, _ in each]),
+            np.array([price for _, price in each]),
+            lanes,
+        )
+        ways = search.ways(self.body, (beats[places[0]].source(self.net.input).lanes,))
+        ends = {
+            count: search.behind(
+                ways, search.straight([self.costs.converted(self.net.output, at, count) for at in ways.lanes]), 1.0
+            )
+            for count in {beats[at].output_lanes for at in places}
+        }
+        paths = [path for path, _ in self.costs.folded]
+        for case, (at, _) in enumerate(each):
+            end = ends[beats[at].output_lanes]
+            if end.lanes and np.isfinite(end.price[0, 0, case]):
+                parts = end.trace(end.lanes[0], 0, case)
+                cost = Cost(*np.sum([part.cost for part in parts], axis=0)) if parts else Cost()
+                foldings = [part.folding for part in parts if isinstance(part, Option)]
+                plan = replace(beats[at], foldings=dict(zip(paths, foldings, strict=True)))
+                found[at].append(Found(float(end.price[0, 0, case]), cost, plan))
+
+    def build(self, plan: Plan) -> Accelerator:
+        """The machine of a plan."""
+        key = plan.dumps()
+        if key not in self._machines:
+            self._machines[key] = Accelerator(self.net, plan)
+        return self._machines[key]
+
+    def machine(self, cycles: int, price: Cost | None = None) -> Accelerator:
         """The machine of the cheapest plan that takes at most `cycles` a frame, by area where no price is given.
 
-        None where it takes more than the limits. BadInput where nothing is as fast.
+        BadInput where nothing is as fast.
         """
-        price = price or self.area()
-        t, out = self.net.input, self.net.output
-        widest = most_lanes(out.channels, value_shape(out).width)
-        lanes = [n for n in divisors(out.channels) if n <= widest and out.pixels * out.channels // n <= cycles]
-        inputs = [plan for plan in self.inputs if plan.source(t).frame_words <= cycles]
-        if not lanes or not inputs:
-            least = max(out.pixels * out.channels // widest, self.inputs[-1].source(t).frame_words)
-            raise BadInput(f"the frame takes at least {least:,} cycles to come and to go; {cycles:,} were asked")
-        allowed = dict.fromkeys(self.options, cycles)
-        while True:
-            chosen = {path: self._cheapest(path, most, price) for path, most in allowed.items()}
-            if limits and limits.hopeless(chosen.values()):
-                return None
-            foldings = {path: option.folding for path, option in chosen.items()}
-            # Parts of a pixel as the first layer takes them, or so that a converter has little to hold.
-            simd = next(iter(foldings.values()), Folding(1)).simd
-            beats = min(inputs, key=lambda plan: lcm(plan.input_lanes, simd) if plan.input_lanes else 0)
-            machine = Accelerator(self.net, replace(beats, foldings=foldings, output_lanes=lanes[0]))
-            if machine.cycles <= cycles:
-                return machine if limits is None or not limits.lacking(machine) else None
-            # A stage between the folded ones is too slow: it goes at the lanes of the folded stage before it.
-            name, slowest = max(machine.pipeline.stages, key=lambda entry: entry[1].cycles)
-            before = list(machine.pipeline.units)[: list(machine.pipeline.units).index(name)]
-            paths = [path for path in chosen if unit_name(path) in before]
-            if not paths:
-                raise BadInput(
-                    f"{name} ({type(slowest).__name__}) takes {slowest.cycles:,} cycles a frame; {cycles:,} were asked"
-                )
-            path = max(paths, key=lambda path: before.index(unit_name(path)))
-            allowed[path] = chosen[path].cycles - 1
+        (found,) = self.search([cycles], [price or self.area()])
+        if not found:
+            raise BadInput(self._too_slow(cycles))
+        return self.build(found[0].plan)
 
-    def _cheapest(self, path: str, cycles: int, price: Price) -> Option:
-        options = self.options[path]
-        count = bisect_right(options, cycles, key=lambda option: option.cycles)
-        if count:
-            return min(options[:count], key=price)
-        layer, t, _ = self.layers[path]
-        raise BadInput(
-            f'layer "{path}" ({type(layer).__name__}) takes at least {options[0].cycles:,} cycles a frame of its '
-            f"{t.height}x{t.width} pixels, folded {options[0].folding}; {cycles:,} were asked"
-        )
+    def _too_slow(self, cycles: int) -> str:
+        """What keeps every plan from being as fast."""
+        asked = f"{cycles:,} were asked"
+        if self._beats(cycles) is None:
+            out = self.net.output
+            least = max(
+                out.pixels * out.channels // self.outputs[-1], self.inputs[-1].source(self.net.input).frame_words
+            )
+            return f"the frame takes at least {least:,} cycles to come and to go; {asked}"
+        for path, step in self.costs.folded:
+            fastest = self.costs.options(step)[0]
+            if fastest.cycles > cycles:
+                return (
+                    f'layer "{path}" ({type(step.layer).__name__}) takes at least {fastest.cycles:,} cycles a frame of '
+                    f"its {step.source.height}x{step.source.width} pixels, folded {fastest.folding}; {asked}"
+                )
+        machine = self.fastest(Limits())
+        name, stage = max(machine.pipeline.stages, key=lambda entry: entry[1].cycles)
+        return f"{name} ({type(stage).__name__}) takes {stage.cycles:,} cycles a frame; {asked}"
 
     def within(self, cycles: int, limits: Limits) -> Accelerator | None:
         """A machine of at most `cycles` a frame within the limits, None where none is found."""
-        prices = [self.area(scarcity) for scarcity in ((1.0, 4.0, 0.25, 16.0) if self.device else (1.0,))]
-        if limits.lanes is not None:
-            prices = [lambda option: (option.lanes, option.cells)]
-        try:
-            machines = (self.machine(cycles, price, limits) for price in prices)
-            return next((machine for machine in machines if machine), None)
-        except BadInput:
-            return None
+        return self._fitting(self.search([cycles], self.prices(limits), self.most_lanes(limits))[0], limits)
+
+    def _fitting(self, found: Iterable[Found], limits: Limits) -> Accelerator | None:
+        """The machine of the smallest of the plans found that is within the limits."""
+        price = np.array(self.prices(limits)[0])
+        machines = (
+            self.build(one.plan) for one in sorted(found, key=lambda one: price @ one.cost) if limits.hold(one.cost)
+        )
+        return next((machine for machine in machines if not limits.lacking(machine)), None)
 
     def fastest(self, limits: Limits) -> Accelerator | None:
         """The fastest machine within the limits, None where not even the smallest is."""
-        found, low, high = None, 0, len(self.paces)
+        paces = self.paces(self.most_lanes(limits))
+        found, low, high = None, 0, len(paces)
         while low < high:
             middle = (low + high) // 2
-            machine = self.within(self.paces[middle], limits)
+            machine = self.within(paces[middle], limits)
             if machine is not None:
                 found, high = machine, middle
             else:
                 low = middle + 1
         return found
 
-    @cached_property
-    def paces(self) -> list[int]:
-        """The cycles a frame that a plan may be asked for, ascending; the last are those of the smallest."""
-        cycles = {option.cycles for options in self.options.values() for option in options}
-        return sorted({*(cycles or [self.net.input.pixels]), self.smallest.cycles})
+    def paces(self, lanes: float = np.inf) -> list[int]:
+        """The cycles a frame that a plan of at most `lanes` a layer may be asked for, ascending.
+
+        The last are those of the smallest plan.
+        """
+        t, out = self.net.input, self.net.output
+        found = {plan.source(t).frame_words for plan in self.inputs}
+        found |= {out.pixels * out.channels // lanes for lanes in self.outputs}
+        for step in self.costs.steps:
+            if isinstance(step.layer, BinaryConv | SumPool):
+                found |= {option.cycles for option in self.costs.options(step, lanes)}
+            for t in (step.source, step.sink):
+                found |= {t.pixels * count for count in divisors(t.channels)}
+        return sorted(found)
 
     @cached_property
     def smallest(self) -> Accelerator:
         """The machine with the least of everything."""
         return self.machine(2**62)
 
-    def frontier(self, points: int = 32) -> list[Accelerator]:
-        """Machines from the smallest to the fastest, none of which another undercuts in both cells and cycles."""
-        steps = np.unique(np.geomspace(self.paces[0], self.paces[-1], points).round().astype(int))
-        machines = [machine for cycles in steps if (machine := self.within(int(cycles), Limits()))]
+    def lacking(self, limits: Limits) -> list[str]:
+        """What even the plan with the least of it takes more of, a line each; else what the smallest does."""
+        fewest_cells, fewest_blocks = (self.machine(2**62, self.area(scarcity)) for scarcity in (2.0**-12, 2.0**12))
+        cells = replace(limits, blocks=None).lacking(fewest_cells)
+        blocks = Limits(blocks=limits.blocks).lacking(fewest_blocks)
+        return cells + blocks or limits.lacking(self.smallest)
+
+    def frontier(self, limits: Limits | None = None, points: int = 32) -> list[Accelerator]:
+        """Machines from the smallest to the fastest, none of which another undercuts in both cells and cycles.
+
+        But what is within the limits is undercut only by what is too. About as many as `points` of each kind.
+        """
+        limits, paces = limits or Limits(), self.paces()
+        every = [sorted(found, key=lambda one: one.cost.cells) for found in self.search(paces, self.prices(Limits()))]
+        machines: dict[str, Accelerator] = {}
+        for bounds in (Limits(), limits):
+            # The least at each pace, where it is less than at all faster ones.
+            falling: list[tuple[int, list[Found]]] = []
+            for cycles, found in zip(paces, every, strict=True):
+                hold = [one for one in found if bounds.hold(one.cost)]
+                if hold and (not falling or hold[0].cost.cells < falling[-1][1][0].cost.cells):
+                    falling.append((cycles, hold))
+            for at in _spread([cycles for cycles, _ in falling], points):
+                built = (self.build(one.plan) for one in falling[at][1])
+                if machine := next((machine for machine in built if not bounds.lacking(machine)), None):
+                    machines[machine.plan.dumps()] = machine
         best: list[Accelerator] = []
-        for machine in sorted(machines, key=lambda machine: (machine.cells, machine.cycles)):
-            if not best or machine.cycles < best[-1].cycles:
+        fits = {key: not limits.lacking(machine) for key, machine in machines.items()}
+        for key, machine in sorted(machines.items(), key=lambda entry: (entry[1].cells, entry[1].cycles)):
+            rivals = [other for other in best if fits[other.plan.dumps()] or not fits[key]]
+            if all(machine.cycles < other.cycles for other in rivals):
                 best.append(machine)
         return best
+
+
+def _spread(cycles: Sequence[int], points: int) -> list[int]:
+    """Places in an ascending sequence: all, or so many at about even ratios, the first and the last among them."""
+    if len(cycles) <= points:
+        return list(range(len(cycles)))
+    steps = np.geomspace(cycles[0], cycles[-1], points)
+    return sorted({int(np.abs(np.log(np.array(cycles) / step)).argmin()) for step in steps})
 
 
 def balance(net: Net, cycles: int, target: str = "generic") -> Plan:
@@ -323,8 +339,10 @@ def fit(net: Net, lanes: int) -> Plan:
     fastest = planner.fastest(limits)
     if fastest is None:
         return planner.smallest.plan
-    slower = planner.paces[bisect_right(planner.paces, fastest.cycles) :]
-    machines = chain([fastest], (machine for cycles in slower if (machine := planner.within(cycles, limits))))
+    paces = planner.paces(planner.most_lanes(limits))
+    slower = paces[bisect_right(paces, fastest.cycles) :]
+    found = (one.plan for found in planner.search(slower, planner.prices(limits), lanes) for one in found)
+    machines = chain([fastest], map(planner.build, found))
     busy = (machine for machine in machines if machine.plan.utilisation(net, machine.cycles) >= 0.9)
     return next(busy, fastest).plan
 
@@ -340,7 +358,7 @@ def fit_device(net: Net, target: str, lut_share: float = 0.8) -> Plan:
     limits = Limits.of(planner.device, lut_share)
     if found := planner.fastest(limits):
         return found.plan
-    lacks = " and ".join(limits.lacking(planner.smallest))
+    lacks = " and ".join(planner.lacking(limits))
     raise BadInput(f"{target} does not hold even the smallest plan, which takes {lacks}; {_larger(net, lut_share)}")
 
 

@@ -2,7 +2,7 @@
 
     NAME.bitfold        the network of integers
     NAME.float.bitfold  its float twin, where it has one: the network before its activations became codes, with
-                        activations of 24 or 32 bits instead, so that the same reference computes it
+                        activations of 22 or 32 bits instead, so that the same reference computes it
     NAME.json           its card
 
 Training writes them beside each other, and the zoo is a folder of them.
@@ -16,7 +16,8 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, NoReturn, Self
 
-from .error import BadInput
+from .error import BadInput, short
+from .read import read_bytes
 from .write import write_beside
 
 SUFFIX = ".bitfold"
@@ -85,10 +86,9 @@ class Card:
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Self:
         """The card that `save` wrote; BadInput, in one line, for any other file."""
+        raw = read_bytes(path, "a network's card")
         try:
-            value = json.loads(Path(path).read_bytes(), parse_constant=_refuse)
-        except OSError as error:
-            raise BadInput(f"{path} cannot be read: {error.strerror}; check the path") from None
+            value = json.loads(raw, parse_constant=_refuse)
         except (ValueError, RecursionError):
             raise BadInput(f"{path} is not a network's card: it is not JSON") from None
         types = {field.name: str(field.type) for field in fields(cls)}
@@ -96,7 +96,7 @@ class Card:
             raise BadInput(f"{path} is not a network's card: it is not an object")
         for what, names in ("lacks", types.keys() - value.keys()), ("has the unknown", value.keys() - types.keys()):
             if names:
-                raise BadInput(f"{path} is not a network's card: it {what} {', '.join(sorted(map(repr, names)))}")
+                raise BadInput(f"{path} is not a network's card: it {what} {', '.join(sorted(map(short, names)))}")
         return cls(**{name: _typed(value[name], types[name], f"{path}: {name!r}") for name in types})
 
 
@@ -108,7 +108,7 @@ def _typed(value: Any, annotation: str, where: str) -> Any:
             return value
         case (("float" | "float | None"), int() | float()) if type(value) is not bool:
             return float(value)
-    raise BadInput(f"{where} must be {annotation.replace(', Any', '')}, not {value!r}"[:200])
+    raise BadInput(f"{where} must be {annotation.replace(', Any', '')}, not {short(value)}")
 
 
 def _refuse(number: str) -> NoReturn:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import difflib
 import unicodedata
+from collections.abc import Iterable
 
 BIDI = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 """They let the rest of a line be shown in another order than it has."""
@@ -28,3 +30,23 @@ class BadInput(ValueError):  # noqa: N818  the name says whose mistake it is
 
     def __init__(self, message: str) -> None:
         super().__init__(printable(message))
+
+
+def short(value: object) -> str:
+    """The repr of what a file says, cut where a line would not hold it."""
+    try:
+        text = repr(value)
+    except ValueError:  # Python writes no integer of thousands of digits
+        text = "a number of thousands of digits" if isinstance(value, int) else "more than can be shown"
+    return text if len(text) <= 80 else text[:77] + "..."
+
+
+def suggest(name: str, names: Iterable[str]) -> str:
+    """``did you mean X? `` where one of the names is near, else nothing."""
+    close = difflib.get_close_matches(name, names, 1)
+    return f"did you mean {close[0]}? " if close else ""
+
+
+def install(extra: str) -> str:
+    """How to install what an extra of pyproject.toml brings."""
+    return f"in bitfold's folder: pip install '.[{extra}]'"

@@ -28,14 +28,18 @@ from .train import modules
 FINE = ((32, 12), (36, 16))
 """(bits, fraction bits) of an activation and of a residual stream in floating point's stead: +-2^19."""
 
-FINE_SCALED = ((24, 12), (32, 16))
-"""The same beside normalisations and exact scales, whose products must fit 64 bits: activations to 2^12."""
+FINE_SCALED = ((22, 12), (32, 16))
+"""The same beside normalisations and exact scales, whose products must stay below 2^60: activations to 2^10."""
 
 FINE_FACTOR = 20
 """Bits of a normalisation's largest factor, sign apart."""
 
 FINE_FACTOR_EXACT = 12
-"""The same where the weights have a factor too: the products of both must fit 64 bits."""
+"""The same where the weights have a factor too: the products of both must stay below 2^60."""
+
+
+class NoIntegerForm(BadInput):
+    """What a module computes, no layer does."""
 
 
 def export(network: nn.Module, input: Tensor, classes: tuple[str, ...] = (), preprocessing: str = "") -> Net:
@@ -47,7 +51,7 @@ def export(network: nn.Module, input: Tensor, classes: tuple[str, ...] = (), pre
     input : type of the pixels
     classes, preprocessing : as in Net
 
-    BadInput names the module that has no integer form.
+    NoIntegerForm names the module that has none; BadInput says what no Net may be.
     """
     return Net(input, Chain(_layers(network, input, "")), classes, preprocessing)
 
@@ -57,16 +61,26 @@ def fine(network: nn.Module) -> nn.Module:
 
     Exported, it is the float twin of a network of few bits, and runs wherever a Net does.
     """
-    network = copy.deepcopy(network)
     exact = any(isinstance(module, modules.Conv2d) and module.factor != 1 for module in network.modules())
     scaled = exact or any(isinstance(module, modules.Norm) for module in network.modules())
     activation, stream = FINE_SCALED if scaled else FINE
+    return _coded(network, activation, stream, FINE_FACTOR_EXACT if exact else FINE_FACTOR)
+
+
+def rehearsed(network: nn.Module, bits: int) -> nn.Module:
+    """A copy that exports as the network will once it is trained to activations of `bits` bits, or 0 for floats."""
+    return _coded(network, (bits, 0), (16, 8), modules.FACTOR_BITS) if bits else fine(network)
+
+
+def _coded(network: nn.Module, activation: tuple[int, int], stream: tuple[int, int], factor_bits: int) -> nn.Module:
+    """A copy with codes of these (bits, fraction bits)."""
+    network = copy.deepcopy(network)
     for module in network.modules():
         if isinstance(module, modules.Codes):
             module.bits, module.frac = stream if isinstance(module, modules.Stream) else activation
             module.quantised = True
         elif isinstance(module, modules.Norm):
-            module.quantised, module.factor_bits = True, FINE_FACTOR_EXACT if exact else FINE_FACTOR
+            module.quantised, module.factor_bits = True, factor_bits
     return network
 
 
@@ -88,7 +102,7 @@ def _layers(module: nn.Module, t: Tensor, path: str) -> tuple[Layer, ...]:
             return _affine(module, t, 1.0, path)
         case modules.Stream() | modules.ShiftedReLU() | modules.ReLU():
             if not module.quantised:
-                raise BadInput(
+                raise NoIntegerForm(
                     f"module {path or 'network'} ({type(module).__name__}) is still floating point: "
                     "calibrate the network first"
                 )
@@ -108,7 +122,7 @@ def _layers(module: nn.Module, t: Tensor, path: str) -> tuple[Layer, ...]:
                 return pooled
             share = module.positions * 2.0**-module.divide
             return (*pooled, *_affine(module.norm, Chain(pooled).infer(t), share, _join(path, "norm")))
-    raise BadInput(f"module {path or 'network'} ({type(module).__name__}) has no integer form")
+    raise NoIntegerForm(f"module {path or 'network'} ({type(module).__name__}) has no integer form")
 
 
 def _join(path: str, name: str) -> str:
@@ -132,7 +146,9 @@ def _merged(layers: tuple[Layer, ...], after: tuple[Layer, ...]) -> tuple[Layer,
 
 def _conv(module: modules.Conv2d, path: str, divide: int) -> tuple[Layer, ...]:
     if module.bits != 1:
-        raise BadInput(f"module {path or 'network'} (Conv2d) has {module.bits}-bit weights, which have no integer form")
+        raise NoIntegerForm(
+            f"module {path or 'network'} (Conv2d) has {module.bits}-bit weights, which have no integer form"
+        )
     latent = module.weight.detach().cpu().numpy()
     if np.isnan(latent).any():
         raise BadInput(f"module {path or 'network'} (Conv2d) has weights that are not numbers")

@@ -15,7 +15,6 @@ import hashlib
 import json
 import math
 import os
-import stat
 from dataclasses import fields
 from typing import Any, NoReturn, TypeVar
 
@@ -27,6 +26,7 @@ from safetensors.numpy import load
 from .error import BadInput
 from .layers import KINDS, Chain
 from .limits import MAX_DEPTH
+from .read import NETWORK, kind_of, read_bytes
 from .tensor import Tensor
 from .write import write_beside
 
@@ -76,18 +76,14 @@ def read(kind: type[_T], path: str | os.PathLike[str]) -> _T:
     BadInput, in one line, for whatever is not byte for byte what `write` writes. Nothing is allocated that the
     file's own size does not pay for.
     """
-    try:
-        status = os.stat(path)
-        if not stat.S_ISREG(status.st_mode):
-            raise BadInput(f"{path} is not a regular file; give the path of a .bitfold file")
-        with open(path, "rb") as file:
-            raw = file.read(min(status.st_size, MAX_BYTES) + 1)
-    except OSError as error:
-        raise BadInput(f"{path} cannot be read: {error.strerror}; check the path") from None
+    raw = read_bytes(path, "a .bitfold file", MAX_BYTES)
     try:
         return _parse(kind, raw)
     except BadInput as error:
-        raise BadInput(f"{path} is not a usable network: {error}; {MEND}") from None
+        found = kind_of(raw)
+        if found in (None, NETWORK):
+            raise BadInput(f"{path} is not a usable network: {error}; {MEND}") from None
+        raise BadInput(f"{path} is not a network but {found}; give a .bitfold file, as training writes it") from None
 
 
 def _described(network: object) -> tuple[str, _Arrays]:

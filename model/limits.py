@@ -9,14 +9,14 @@ MAX_MAGNITUDE = 2**60
 """Of a value: the sums of unsigned codes that the hardware's tables hold are up to six times as large, and fit 64
 bits [2^23, 2^36]."""
 
-MAX_FRAC = 2**10
-"""Fraction bits, positive or negative: 2^-frac is a float's [20, 40]."""
+MAX_FRAC = 2**9
+"""Fraction bits, positive or negative: floats hold every value times 2^-frac [20, 40]."""
 
 MAX_PIXELS = 2**21
 """Of a map: 1920x1080. The builder and the planner go through a map pixel by pixel [2^10, 2^16]."""
 
 MAX_CHANNELS = 2**15
-"""Of a map: their constants are handled one by one [640, 2048]."""
+"""Of a map: constants are handled channel by channel [640, 2048]."""
 
 MAX_VALUES = 2**25
 """Of a map, and with padding twice as many: half a gigabyte as 64-bit numbers [2^18, 2^20]."""

@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import Self
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from . import file
 from .error import BadInput, commands, printable
@@ -66,17 +66,17 @@ class Net:
         check_text(self.preprocessing, "preprocessing")
         file.check(self)
 
-    def __call__(self, images: NDArray[np.integer]) -> Ints:
+    def __call__(self, images: ArrayLike) -> Ints:
         """The reference: integers [N, height, width, channels] to exact logits [N, H', W', C'].
 
         BadInput when shape, dtype or interval are not the input's.
         """
-        self.input.check(images)
+        images = self.input.check(images)
         starts = range(0, max(1, len(images)), self._block)
         blocks = [images[start : start + self._block].astype(self.input.dtype) for start in starts]
         return np.concatenate([self.body(block) for block in blocks])
 
-    def classify(self, images: NDArray[np.integer]) -> NDArray[np.int64]:
+    def classify(self, images: ArrayLike) -> NDArray[np.int64]:
         """The class of each image, int64 [N]; ties go to the lowest index."""
         return argmax(self(images))
 
@@ -119,7 +119,9 @@ def check_text(text: object, what: str) -> None:
     if len(text) > MAX_TEXT:
         raise BadInput(f'the {what} "{shown}" has {len(text):,} characters; shorten it to {MAX_TEXT:,}')
     if found := commands(text):
-        raise BadInput(f'the {what} "{shown}" holds {found[0].encode("unicode_escape").decode()}; remove it')
+        raise BadInput(
+            f'the {what} "{shown}" holds {found[0].encode("unicode_escape").decode()}; remove that character'
+        )
 
 
 class _Sizes:

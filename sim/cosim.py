@@ -5,20 +5,17 @@ The simulator runs in a process of its own, so nothing of it stays behind in the
 
 from __future__ import annotations
 
-import contextlib
 import os
+import pickle
 import shutil
-import signal
 import subprocess
 import sys
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-
-from .stimulus import Broken, Capture, Progress, Stimulus, out_dtype
+from ..model.places import scratch
+from ..model.processes import start
+from .stimulus import Broken, Capture, Progress, Stimulus
 from .tools import module, program
 
 SLOWEST = 100.0
@@ -36,83 +33,73 @@ endmodule
 
 def run(
     verilog: Path,
-    stimulus: Stimulus,
+    stimuli: Sequence[Stimulus],
     *,
     simulator: str = "icarus",
     waveform: Path | None = None,
     signals: Sequence[str] = (),
     progress: Progress | None = None,
     expected: int = 0,
-) -> Capture:
-    """Simulate with `simulator` "icarus" or "verilator"; `waveform` is a VCD to write.
+) -> list[Capture]:
+    """Simulate one stimulus after the other with `simulator` "icarus" or "verilator", up to the first that ends badly.
 
-    Icarus restricts the waveform to the clock and `signals` (hierarchical names), if there are any.
-    `progress` hears of the end only. Raises Broken when the output stream breaks its contract, BadInput when
-    a program is missing, RuntimeError with the end of the log when the simulator fails.
+    `waveform` is a VCD to write; Icarus restricts it to the clock and `signals` (hierarchical names), if there are any.
+    `progress` hears of the first stimulus, at the end only. Raises Broken when the simulation takes too long, BadInput
+    when a program is missing, RuntimeError with the end of the log when the simulator fails.
     """
-    module("cocotb")
     module("cocotbext.axi")
-    path = os.environ.get("PATH", "")
+    links = {"cocotb": module("cocotb")}
     if simulator == "icarus":
         program("iverilog", "iverilog")
     else:
-        path = f"{module('verilator') / 'bin'}{os.pathsep}{path}"
+        links["verilator"] = module("verilator")
+        links["bin/verilator"] = links["verilator"] / "bin" / "verilator_bin"
         program("g++", "g++ make")
         program("make", "g++ make")
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        stimulus.beats.tofile(folder / "in")
-        np.savez(
-            folder / "job.npz",
-            in_bytes=stimulus.in_bytes,
-            out_bytes=stimulus.out_bytes,
-            outputs=stimulus.outputs,
-            pauses=stimulus.pauses,
-            seed=stimulus.seed,
-            watchdog=stimulus.watchdog,
-            drain=stimulus.drain,
-        )
+    # Neither Icarus nor make takes every path, so all that they are told lies or is linked in a plain folder.
+    with scratch(plain=True) as folder:
+        path = [place for place in sys.path if place]
+        for index, place in enumerate(path):
+            if os.pathsep in place:
+                links[f"path{index}"], path[index] = Path(place), str(folder / f"path{index}")
+        (folder / "bin").mkdir()
+        for name, place in links.items():
+            (folder / name).symlink_to(place.absolute())
+        (folder / "job").write_bytes(pickle.dumps(stimuli))
         env = {key: value for key, value in os.environ.items() if key != "PYTEST_CURRENT_TEST"}
         env |= {
-            "PATH": path,
-            "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
+            "PATH": f"{folder / 'bin'}{os.pathsep}{os.environ.get('PATH', '')}",
+            "PYTHONPATH": os.pathsep.join(path),
+            "TMPDIR": str(folder),
+            "VERILATOR_ROOT": str(folder / "verilator"),
             "BITFOLD_JOB": str(folder),
-            "COCOTB_RANDOM_SEED": str(stimulus.seed),
-            "MAKEFLAGS": "CFG_CXXFLAGS_PCH_I=-include OPT_FAST=-O1 OPT_SLOW=-O0 OPT_GLOBAL=-O0",
+            "COCOTB_RANDOM_SEED": str(stimuli[0].seed),
+            "MAKEFLAGS": f"VERILATOR_ROOT={folder / 'verilator'} "
+            "CFG_CXXFLAGS_PCH_I=-include OPT_FAST=-O1 OPT_SLOW=-O0 OPT_GLOBAL=-O0",
             "SIM_CMD_SUFFIX": "-vcd" if simulator == "icarus" and waveform is not None else "",
         }
         shown = ", ".join(["bitfold.clk", *signals]) if signals else "bitfold"
-        (folder / "dump.v").write_text(DUMP.format(folder=folder, signals=shown))
-        command = [sys.executable, "-m", __name__, simulator, str(verilog.resolve()), str(folder)]
+        (folder / "dump.v").write_text(DUMP.format(folder=folder, signals=shown), encoding="utf-8")
+        shutil.copyfile(verilog, folder / "design.v")
+        command = [sys.executable, "-m", __name__, simulator, str(folder)]
         command.append("waves" if waveform is not None else "")
         log = folder / "log"
-        cycles = stimulus.watchdog + 100 * (len(stimulus.beats) + stimulus.outputs)
-        _call(command, env, log, BUILD_SECONDS + cycles / SLOWEST)
-        if not (folder / "results.npz").exists():
-            raise RuntimeError(f"{simulator} failed:\n{log.read_text(errors='replace')[-4000:]}")
-        results = np.load(folder / "results.npz")
+        _call(command, env, log, BUILD_SECONDS + sum(map(_most_cycles, stimuli)) / SLOWEST)
+        if not (folder / "captures").exists():
+            raise RuntimeError(f"{simulator} failed:\n{log.read_text(encoding='utf-8', errors='replace')[-4000:]}")
+        captures: list[Capture] = pickle.loads((folder / "captures").read_bytes())
         if waveform is not None:
             _copy_waveform(folder / "dump.vcd", waveform)
-        if broken := str(results["broken"]):
-            raise Broken(broken)
-        capture = Capture(
-            np.fromfile(folder / "out", out_dtype(stimulus.out_bytes)),
-            np.fromfile(folder / "frames", "<u8").reshape(-1, 2),
-            int(results["cycles"]),
-            int(results["short_frames"]),
-            int(results["long_frames"]),
-            bool(results["stuck"]),
-            _state(results["input"]),
-            _state(results["output"]),
-        )
     if progress is not None:
-        progress(int(capture.beats["last"].sum()), expected)
-    return capture
+        progress(len(captures[0].beats) // stimuli[0].out_beats, expected)
+    return captures
 
 
-def _state(values: NDArray[np.int64]) -> tuple[bool, bool, int]:
-    valid, ready, transfers = values
-    return bool(valid), bool(ready), int(transfers)
+def _most_cycles(stimulus: Stimulus) -> float:
+    """A number of cycles that a run has no business to take: a frame takes less than the watchdog."""
+    frames = int(stimulus.beats["last"].sum())
+    beats = len(stimulus.beats) + frames * stimulus.out_beats
+    return (frames + 2) * stimulus.watchdog + 100 * beats / (1 - stimulus.pauses)
 
 
 def _copy_waveform(source: Path, target: Path) -> None:
@@ -126,24 +113,26 @@ def _copy_waveform(source: Path, target: Path) -> None:
 
 
 def _call(command: list[str], env: dict[str, str], log: Path, timeout: float) -> None:
-    """Run to the end, or end the whole process group after `timeout` seconds."""
-    streams = {"stdin": subprocess.DEVNULL, "stderr": subprocess.STDOUT}
-    with log.open("w") as file, subprocess.Popen(
-        command, env=env, stdout=file, start_new_session=True, **streams
-    ) as process:  # fmt: skip
+    """Run to the end, or for `timeout` seconds."""
+    with log.open("wb") as file, start(command, env=env, stdout=file) as process:
         try:
             process.wait(timeout)
-        except BaseException as error:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
-            if isinstance(error, subprocess.TimeoutExpired):
-                raise Broken(f"the simulation did not end within {timeout:.0f} seconds") from None
-            raise
+        except subprocess.TimeoutExpired:
+            raise Broken(f"the simulation did not end within {timeout:.0f} seconds") from None
 
 
-def _main(simulator: str, verilog: str, folder: str, waves: str) -> None:
+def _main(simulator: str, folder: str, waves: str) -> None:
+    import find_libpython
+    from cocotb_tools import config
     from cocotb_tools.runner import get_runner
 
+    verilog = f"{folder}/design.v"
+    simulator_so = config.pygpi_entry_point().rpartition(",")[0]
+    libraries = {"python.so": find_libpython.find_libpython(), "simulator.so": simulator_so}
+    for name, library in libraries.items():
+        Path(folder, name).symlink_to(library)
+    os.environ["GPI_USERS"] = f"{folder}/python.so;{folder}/simulator.so,initialize"
+    config.libs_dir, config.share_dir = Path(folder, "cocotb", "libs"), Path(folder, "cocotb", "share")
     runner = get_runner(simulator)
     common = {"hdl_toplevel": "bitfold", "build_dir": folder, "timescale": ("1ns", "1ps")}
     if simulator == "icarus":

@@ -1,14 +1,18 @@
-// Runs a generated accelerator: feeds beats from a file, collects beats into another.
+// Runs a generated accelerator: feeds beats from a file, collects beats into another, and holds the machine to its
+// interface sheet in every cycle, as contract.py does.
 //
-// Arguments are name=value, see main. Lines on stdout: "frames N" about twice a second; at the end "NAME N"
-// for every result; any other line says how the output stream broke its contract. Host is little-endian.
+// Arguments are name=value, see main; "stimulus=" begins one more stimulus, to which all that follow belong. Lines on
+// stdout: "frames N" about twice a second and at the end of each; then "stimulus 1" and "NAME N" for every result;
+// "broken ..." says how the machine broke its contract. Host is little-endian.
 
 #include "Vtop.h"
+#include "Vtop___024root.h"
 #include "verilated.h"
 #if VM_TRACE
 #include "verilated_vcd_c.h"
 #endif
 
+#include <algorithm>
 #include <chrono>
 #include <cstdint>
 #include <cstdio>
@@ -22,6 +26,10 @@
 namespace {
 
 using Clock = std::chrono::steady_clock;
+using Settings = std::map<std::string, std::string>;
+
+constexpr uint64_t COUNTER_TOP = 65535;
+constexpr int RESET_CYCLES = 4;
 
 [[noreturn]] void fail(const std::string& message) {
     std::fprintf(stderr, "%s\n", message.c_str());
@@ -45,145 +53,270 @@ struct Random {
     }
 };
 
-}  // namespace
+// Set the registers behind the counters, where the Verilog has them by these names (see verilator.py).
+template <class Root>
+auto preset(Root* root, uint16_t value, int)
+    -> decltype(root->bitfold__DOT__accelerator__DOT__input_guard__DOT__short_frames, bool()) {
+    root->bitfold__DOT__accelerator__DOT__input_guard__DOT__short_frames = value;
+    root->bitfold__DOT__accelerator__DOT__input_guard__DOT__long_frames = value;
+    return true;
+}
+template <class Root>
+bool preset(Root*, uint16_t, long) {
+    return false;
+}
 
-int main(int argc, char** argv) {
-    std::map<std::string, std::string> text;
-    for (int i = 1; i < argc; ++i) {
-        const std::string arg = argv[i];
-        const size_t equals = arg.find('=');
-        if (equals == std::string::npos) fail("not name=value: " + arg);
-        text[arg.substr(0, equals)] = arg.substr(equals + 1);
+// What stands on the outputs; a beat's parts are 0 while none is offered.
+struct Outputs {
+    bool valid = false;
+    uint8_t last = 0;
+    uint32_t user = 0;
+    uint32_t short_frames = 0, long_frames = 0;
+    std::vector<uint8_t> data;
+
+    // The first part of the offer that differs, or nullptr.
+    const char* offer_differs(const Outputs& other) const {
+        if (valid != other.valid) return "m_axis_tvalid";
+        if (data != other.data) return "m_axis_tdata";
+        if (user != other.user) return "m_axis_tuser";
+        if (last != other.last) return "m_axis_tlast";
+        return nullptr;
     }
+
+    // The same of all outputs.
+    const char* differs(const Outputs& other) const {
+        if (const char* name = offer_differs(other)) return name;
+        if (short_frames != other.short_frames) return "short_frames";
+        if (long_frames != other.long_frames) return "long_frames";
+        return nullptr;
+    }
+};
+
+class Machine {
+public:
+    VerilatedContext context;
+    Vtop top{&context};
+
+    explicit Machine(const std::string& vcd) {
+#if VM_TRACE
+        if (!vcd.empty()) {
+            context.traceEverOn(true);
+            trace_ = std::make_unique<VerilatedVcdC>();
+            top.trace(trace_.get(), 99);
+            trace_->open(vcd.c_str());
+        }
+#else
+        (void)vcd;
+#endif
+    }
+
+    void edge(bool level) {
+        top.clk = level;
+        top.eval();
+#if VM_TRACE
+        if (trace_) trace_->dump(5 * time_);
+#endif
+        ++time_;
+    }
+
+    void read(Outputs& now, size_t bytes) const {
+        now.valid = top.m_axis_tvalid;
+        now.last = now.valid ? top.m_axis_tlast : 0;
+        now.user = now.valid ? top.m_axis_tuser : 0;
+        now.short_frames = top.short_frames;
+        now.long_frames = top.long_frames;
+        now.data.assign(bytes, 0);
+        if (now.valid) std::memcpy(now.data.data(), static_cast<const void*>(&top.m_axis_tdata), bytes);
+    }
+
+    void close() {
+#if VM_TRACE
+        if (trace_) trace_->close();
+#endif
+        top.final();
+    }
+
+private:
+    uint64_t time_ = 0;
+#if VM_TRACE
+    std::unique_ptr<VerilatedVcdC> trace_;
+#endif
+};
+
+struct Files {
+    std::FILE *in, *out, *frames;
+};
+
+// Play one stimulus from a reset on; false when it ends badly.
+bool play(Machine& machine, Files files, Settings& text, bool first_of_all) {
     auto number = [&](const char* name) -> uint64_t { return std::strtoull(text[name].c_str(), nullptr, 10); };
     const size_t in_bytes = number("in_bytes"), out_bytes = number("out_bytes");
-    const uint64_t outputs = number("outputs"), watchdog = number("watchdog"), drain = number("drain");
+    const uint64_t inputs = number("inputs"), in_beats = number("in_beats"), out_beats = number("out_beats");
+    const uint64_t watchdog = number("watchdog"), drain = number("drain");
+    const uint64_t cut_in = number("cut_in"), cut_out = number("cut_out");
+    const bool patient = number("patient");
     const double pauses = std::strtod(text["pauses"].c_str(), nullptr);
     const bool pausing = pauses > 0;
     const uint64_t threshold = pausing ? static_cast<uint64_t>(pauses * 18446744073709551616.0) : 0;
     Random idle{2 * number("seed")}, stall{2 * number("seed") + 1};
-
-    auto context = std::make_unique<VerilatedContext>();
-    auto top = std::make_unique<Vtop>(context.get());
-    if (sizeof(top->s_axis_tdata) < in_bytes || sizeof(top->m_axis_tdata) < out_bytes)
+    Vtop& top = machine.top;
+    if (sizeof(top.s_axis_tdata) < in_bytes || sizeof(top.m_axis_tdata) < out_bytes)
         fail("the data ports are narrower than the beats");
 
-    std::FILE* in = open(text["in"], "rb");
-    std::FILE* out = open(text["out"], "wb");
-    std::FILE* log = open(text["frames"], "wb");
-    std::vector<uint8_t> in_beat(1 + in_bytes), out_beat(out_bytes), held(out_bytes);
-    uint64_t remaining = number("inputs");
-
-#if VM_TRACE
-    std::unique_ptr<VerilatedVcdC> trace;
-    if (!text["vcd"].empty()) {
-        context->traceEverOn(true);
-        trace = std::make_unique<VerilatedVcdC>();
-        top->trace(trace.get(), 99);
-        trace->open(text["vcd"].c_str());
-    }
-#endif
-    uint64_t time = 0;
-    auto edge = [&](bool level) {
-        top->clk = level;
-        top->eval();
-#if VM_TRACE
-        if (trace) trace->dump(5 * time);
-#endif
-        ++time;
+    std::string broken;
+    uint64_t cycle = 0;
+    auto breaks = [&](const std::string& what) {
+        if (broken.empty()) broken = "in cycle " + std::to_string(cycle) + " " + what;
+    };
+    Outputs before, now, held;
+    auto check_still = [&]() {
+        machine.read(now, out_bytes);
+        if (const char* name = now.differs(before)) breaks(std::string(name) + " changes between two rising edges of clk");
     };
 
-    top->s_axis_tvalid = 0;
-    top->s_axis_tlast = 0;
-    top->m_axis_tready = 0;
-    top->rst = 1;
-    for (int i = 0; i < 4; ++i) {
-        edge(false);
-        edge(true);
+    // A reset acts at a rising edge, and then nothing is offered or counted.
+    machine.read(before, out_bytes);
+    top.rst = 1;
+    top.s_axis_tvalid = 0;
+    top.s_axis_tlast = 0;
+    top.m_axis_tready = 0;
+    if (!first_of_all) {
+        top.eval();
+        check_still();
     }
-    top->rst = 0;
+    for (int i = 0; i < RESET_CYCLES; ++i) {
+        machine.edge(false);
+        if (i == 0 && !first_of_all) check_still();
+        machine.edge(true);
+        machine.read(now, out_bytes);
+        const char* name = now.valid ? "m_axis_tvalid"
+                         : now.short_frames ? "short_frames"
+                         : now.long_frames ? "long_frames" : nullptr;
+        if (name && broken.empty()) broken = std::string(name) + " is not 0 after a rising edge of clk with rst high";
+    }
+    top.rst = 0;
+    uint64_t bad[2] = {0, 0};  // frames that ended early, late
+    if (const uint64_t start = number("preset"); start && preset(top.rootp, static_cast<uint16_t>(start), 0)) {
+        bad[0] = bad[1] = start;
+        top.eval();
+    }
+    machine.read(before, out_bytes);
 
-    uint64_t cycle = 0, quiet = 0, sent = 0, received = 0, frames = 0, after = 0, first = 0;
-    bool offering = false, starting = true, stuck = false, stalled = false;
-    uint32_t held_user = 0;
-    bool held_last = false;
-    std::string broken;
+    std::vector<uint8_t> in_beat(1 + in_bytes);
+    uint64_t quiet = 0, loaded = 0, sent = 0, received = 0, good = 0, frames = 0, in_frame = 0, first = 0;
+    bool offering = false, starting = true, dropping = false, stalled = false, complete = false;
     auto reported = Clock::now();
+    auto tell = [&]() {
+        std::printf("frames %llu\n", static_cast<unsigned long long>(received / out_beats));
+        std::fflush(stdout);
+    };
 
     for (;; ++cycle) {
-        if (received > outputs || (received == outputs && remaining == 0 && after++ >= drain)) break;
-        if (quiet >= watchdog) {
-            stuck = true;
-            break;
-        }
-        if (!offering && remaining && !(pausing && idle.next() < threshold)) {
-            if (std::fread(in_beat.data(), in_beat.size(), 1, in) != 1) fail("the input file is too short");
-            std::memcpy(static_cast<void*>(&top->s_axis_tdata), in_beat.data() + 1, in_bytes);
-            top->s_axis_tlast = in_beat[0];
+        complete = sent == inputs && received == good * out_beats;
+        if (!broken.empty() || quiet >= watchdog || (complete && quiet >= drain)) break;
+        if ((cut_in && sent >= cut_in) || (cut_out && received >= cut_out)) break;
+        if (!offering && sent < inputs && !(pausing && idle.next() < threshold)) {
+            if (std::fread(in_beat.data(), in_beat.size(), 1, files.in) != 1) fail("the input file is too short");
+            ++loaded;
+            std::memcpy(static_cast<void*>(&top.s_axis_tdata), in_beat.data() + 1, in_bytes);
+            top.s_axis_tlast = in_beat[0];
             offering = true;
         }
-        top->s_axis_tvalid = offering;
-        top->m_axis_tready = !(pausing && stall.next() < threshold);
-        edge(false);
-        const bool taken = offering && top->s_axis_tready;
-        const bool given = top->m_axis_tvalid && top->m_axis_tready;
-        if (top->m_axis_tvalid || stalled) {
-            std::memcpy(out_beat.data(), static_cast<const void*>(&top->m_axis_tdata), out_bytes);
-            if (stalled && !(top->m_axis_tvalid && out_beat == held && top->m_axis_tuser == held_user
-                             && top->m_axis_tlast == held_last)) {
-                broken = top->m_axis_tvalid ? "changed" : "withdrew";
-                break;
-            }
+        top.s_axis_tvalid = offering;
+        top.m_axis_tready = !(pausing && stall.next() < threshold) && (stalled || !patient);
+        // The inputs have changed, and the clock has not: so has no output.
+        top.eval();
+        check_still();
+        const bool ready = top.s_axis_tready;
+        machine.edge(false);
+        check_still();
+        if (ready != static_cast<bool>(top.s_axis_tready)) breaks("s_axis_tready changes between two rising edges of clk");
+
+        if (now.short_frames != bad[0] || now.long_frames != bad[1])
+            breaks("short_frames and long_frames are " + std::to_string(now.short_frames) + " and "
+                   + std::to_string(now.long_frames) + " and must be " + std::to_string(bad[0]) + " and "
+                   + std::to_string(bad[1]));
+        if (stalled && held.offer_differs(now))
+            breaks(std::string("m_axis ") + (now.valid ? "changed" : "withdrew") + " a beat that was not yet taken");
+        if (now.valid) {
+            const uint64_t place = received % out_beats + 1;
+            if (received == good * out_beats)
+                breaks("m_axis offers a beat, and no good frame has gone in that has not come out");
+            else if (now.last != (place == out_beats))
+                breaks("m_axis_tlast is " + std::to_string(now.last) + " with beat " + std::to_string(place) + " of "
+                       + std::to_string(out_beats));
         }
-        stalled = top->m_axis_tvalid && !top->m_axis_tready;
-        if (stalled) {
-            held = out_beat;
-            held_user = top->m_axis_tuser;
-            held_last = top->m_axis_tlast;
+        const bool taken = offering && ready, given = now.valid && top.m_axis_tready;
+        stalled = now.valid && !given;
+        if (stalled) held = now;
+        if (given) {
+            std::fwrite(&cycle, sizeof cycle, 1, files.out);
+            std::fwrite(&now.user, sizeof now.user, 1, files.out);
+            std::fwrite(now.data.data(), out_bytes, 1, files.out);
+            ++received;
         }
+        // A cycle in which the source or the sink is what the machine waits for says nothing.
+        const bool waiting = stalled || (ready && !offering && sent < inputs);
         if (taken) {
+            const bool last = in_beat[0];
             if (starting) first = cycle;
-            starting = in_beat[0];
-            if (starting) {
-                std::fwrite(&first, sizeof first, 1, log);
-                std::fwrite(&cycle, sizeof cycle, 1, log);
+            starting = last;
+            if (last) {
+                std::fwrite(&first, sizeof first, 1, files.frames);
+                std::fwrite(&cycle, sizeof cycle, 1, files.frames);
+                ++frames;
+            }
+            const bool whole = ++in_frame == in_beats;
+            if (dropping || last || whole) {
+                if (!dropping && last && whole) ++good;
+                else if (!dropping) bad[whole] = std::min(bad[whole] + 1, COUNTER_TOP);
+                dropping = !last;
+                in_frame = 0;
             }
             offering = false;
-            --remaining;
             ++sent;
         }
-        if (given) {
-            const uint32_t user = top->m_axis_tuser;
-            const uint8_t last = top->m_axis_tlast;
-            std::fwrite(&cycle, sizeof cycle, 1, out);
-            std::fwrite(&user, sizeof user, 1, out);
-            std::fwrite(&last, sizeof last, 1, out);
-            std::fwrite(out_beat.data(), out_bytes, 1, out);
-            ++received;
-            frames += last;
-        }
-        quiet = taken || given ? 0 : quiet + 1;
-        edge(true);
+        quiet = taken || given ? 0 : quiet + !waiting;
+        machine.edge(true);
+        machine.read(before, out_bytes);
         if ((cycle & 1023) == 0 && Clock::now() - reported > std::chrono::milliseconds(500)) {
             reported = Clock::now();
-            std::printf("frames %llu\n", static_cast<unsigned long long>(frames));
-            std::fflush(stdout);
+            tell();
         }
     }
-#if VM_TRACE
-    if (trace) trace->close();
-#endif
-    top->final();
-    std::fclose(out);
-    std::fclose(log);
-    if (!broken.empty())
-        std::printf("in cycle %llu m_axis %s a beat that was not yet taken\n",
-                    static_cast<unsigned long long>(cycle), broken.c_str());
-    std::printf("sent %llu\nreceived %llu\ns_valid %d\ns_ready %d\nm_valid %d\nm_ready %d\n",
-                static_cast<unsigned long long>(sent), static_cast<unsigned long long>(received), offering,
-                top->s_axis_tready, top->m_axis_tvalid, top->m_axis_tready);
-    std::printf("frames %llu\ncycles %llu\nstuck %d\nshort_frames %u\nlong_frames %u\n",
-                static_cast<unsigned long long>(frames), static_cast<unsigned long long>(cycle), stuck,
-                static_cast<unsigned>(top->short_frames), static_cast<unsigned>(top->long_frames));
+    tell();
+    // A stimulus that is cut leaves beats.
+    std::fseek(files.in, static_cast<long>((inputs - loaded) * in_beat.size()), SEEK_CUR);
+    const bool stuck = quiet >= watchdog && !complete;
+    const std::pair<const char*, uint64_t> results[] = {
+        {"stimulus", 1}, {"sent", sent}, {"received", received}, {"in_frames", frames}, {"s_valid", offering},
+        {"s_ready", top.s_axis_tready}, {"m_valid", top.m_axis_tvalid}, {"m_ready", top.m_axis_tready},
+        {"cycles", cycle}, {"stuck", stuck}, {"short_frames", bad[0]}, {"long_frames", bad[1]},
+    };
+    for (const auto& [name, value] : results) std::printf("%s %llu\n", name, static_cast<unsigned long long>(value));
+    if (!broken.empty()) std::printf("broken %s\n", broken.c_str());
+    return broken.empty() && !stuck;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+    Settings common;
+    std::vector<Settings> stimuli;
+    for (int i = 1; i < argc; ++i) {
+        const std::string arg = argv[i];
+        const size_t equals = arg.find('=');
+        if (equals == std::string::npos) fail("not name=value: " + arg);
+        const std::string name = arg.substr(0, equals);
+        if (name == "stimulus") stimuli.emplace_back();
+        else (stimuli.empty() ? common : stimuli.back())[name] = arg.substr(equals + 1);
+    }
+    const Files files{open(common["in"], "rb"), open(common["out"], "wb"), open(common["frames"], "wb")};
+    Machine machine(common["vcd"]);
+    for (size_t i = 0; i < stimuli.size(); ++i)
+        if (!play(machine, files, stimuli[i], i == 0)) break;
+    machine.close();
+    std::fclose(files.out);
+    std::fclose(files.frames);
     return 0;
 }

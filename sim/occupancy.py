@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +18,7 @@ from ..hw.stream.fork import Fork
 from ..hw.stream.stage import Stage
 from ..hw.window.slide import SLIDE_LATENCY, SlidingWindow
 from ..model.net import Net
+from ..model.places import scratch
 from .simulate import Machine, Run, as_frames
 from .stimulus import Progress
 from .taps import rising_edges
@@ -161,19 +161,21 @@ def observe(
     *,
     bins: int = 240,
     build: Path | None = None,
+    cache: Path | None = None,
     progress: Progress | None = None,
 ) -> Occupancy:
     """Simulate images [N, height, width, channels] in Verilator, back to back, and watch every unit of the pipeline.
 
-    There are at most `bins` bins of time, as even as whole cycles allow. Raises what ``simulate`` raises.
+    There are at most `bins` bins of time, as even as whole cycles allow; `build` and `cache` are
+    ``simulate``'s. Raises what ``simulate`` raises.
     """
     net.input.check(images)
     frames = as_frames(images)
-    with tempfile.TemporaryDirectory() as work:
-        machine = Machine(net, plan, "verilator", build, None, Path(work))
+    with scratch() as work:
+        machine = Machine(net, plan, "verilator", build, None, work, cache)
         watches = watch(machine.accelerator)
         names = {name for seen in watches.values() for name in seen.signals}
-        waveform = Path(work) / "handshakes.vcd"
+        waveform = work / "handshakes.vcd"
         capture = machine.run(machine.stimulus(frames, 0.0, 0), waveform, sorted(names), progress, len(frames))
         if capture.stuck:
             machine.raise_deadlock(frames, len(capture.frame_cycles) + 1, 0.0, 0)

@@ -5,14 +5,15 @@ from __future__ import annotations
 import contextlib
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
-import numpy as np
+from amaranth import ResetInserter, Signal
 from amaranth.sim import Simulator
 
 from ..hw.accelerator import Accelerator
-from .stimulus import Broken, Capture, Progress, Stimulus, out_dtype
+from .contract import Contract
+from .stimulus import RESET_CYCLES, Broken, Capture, Progress, Stimulus
 
 PATIENCE = 600.0
 """Seconds that a simulation may take, besides a second for every cycle simulated."""
@@ -20,88 +21,73 @@ PATIENCE = 600.0
 
 def run(
     accelerator: Accelerator,
-    stimulus: Stimulus,
+    stimuli: Sequence[Stimulus],
     *,
     waveform: Path | None = None,
     progress: Progress | None = None,
     expected: int = 0,
-) -> Capture:
-    """Simulate; `waveform` is a VCD to write. Raises Broken when the output stream breaks its contract."""
+) -> list[Capture]:
+    """Simulate one stimulus after the other, up to the first that ends badly; `waveform` is a VCD to write.
+
+    `progress` hears of the first stimulus. Raises Broken when the simulation takes too long.
+    """
     i, o = accelerator.i, accelerator.o
     pixel, values = i.payload.pixel.as_value(), o.payload.values.as_value()
-    pixels = [int.from_bytes(data.tobytes(), "little") for data in stimulus.beats["data"]]
-    lasts = stimulus.beats["last"].tolist()
-    idle, stall = random.Random(2 * stimulus.seed), random.Random(2 * stimulus.seed + 1)
+    reset = Signal()
     captures: list[Capture] = []
 
-    async def bench(ctx):
-        out: list[tuple[int, int, int, bytes]] = []
-        frame_cycles: list[tuple[int, int]] = []
-        cycle = sent = frames = first = quiet = 0
-        left, deadline = stimulus.drain, time.monotonic() + PATIENCE
-        offering, starting, held = False, True, None
-        while quiet < stimulus.watchdog:
-            if len(out) > stimulus.outputs:
-                break
-            if sent == len(pixels) and len(out) == stimulus.outputs:
-                if left == 0:
-                    break
-                left -= 1
-            if not offering and sent < len(pixels) and idle.random() >= stimulus.pauses:
-                ctx.set(pixel, pixels[sent])
-                ctx.set(i.payload.last, lasts[sent])
+    async def play(ctx, stimulus: Stimulus) -> Contract:
+        pixels = [int.from_bytes(data.tobytes(), "little") for data in stimulus.beats["data"]]
+        lasts = stimulus.beats["last"].tolist()
+        idle, stall = random.Random(2 * stimulus.seed), random.Random(2 * stimulus.seed + 1)
+        counters = accelerator.short_frames, accelerator.long_frames
+        contract = Contract(stimulus, stimulus.preset)
+        ctx.set(i.valid, 0)
+        ctx.set(o.ready, 0)
+        ctx.set(reset, 1)
+        for _ in range(RESET_CYCLES):
+            await ctx.tick()
+            contract.see_reset(*map(ctx.get, (o.valid, *counters)))
+        ctx.set(reset, 0)
+        if stimulus.preset:
+            for register in accelerator.counters:
+                ctx.set(register, stimulus.preset)
+        deadline, frames, offering, seen = time.monotonic() + PATIENCE, 0, False, False
+        while not contract.over:
+            if not offering and contract.sent < len(pixels) and idle.random() >= stimulus.pauses:
+                ctx.set(pixel, pixels[contract.sent])
+                ctx.set(i.payload.last, lasts[contract.sent])
                 offering = True
-            accepting = stall.random() >= stimulus.pauses
+            accepting = stall.random() >= stimulus.pauses and (seen or not stimulus.patient)
             ctx.set(i.valid, offering)
             ctx.set(o.ready, accepting)
-            *_, ready, valid, value, user, last = await ctx.tick().sample(
-                i.ready, o.valid, values, o.payload.best, o.payload.last
+            *_, ready, valid, value, user, last, short, long = await ctx.tick().sample(
+                i.ready, o.valid, values, o.payload.best, o.payload.last, *counters
             )
-            beat = (user, last, value.to_bytes(stimulus.out_bytes, "little")) if valid else None
-            if held is not None and beat != held:
-                verb = "changed" if valid else "withdrew"
-                raise Broken(f"in cycle {cycle} the output {verb} a beat that was not yet taken")
-            held = None if accepting else beat
-            quiet += 1
-            if offering and ready:
-                first = cycle if starting else first
-                starting = bool(lasts[sent])
-                if starting:
-                    frame_cycles.append((first, cycle))
-                sent += 1
-                offering, quiet = False, 0
-            if beat is not None and accepting:
-                out.append((cycle, *beat))
-                quiet = 0
-                frames += last
-                if last and progress is not None:
-                    progress(frames, expected)
-            cycle += 1
-            if cycle % 256 == 0 and time.monotonic() > deadline + cycle:
+            beat = (value, user, last) if valid else None
+            ending = offering and bool(lasts[contract.sent])
+            contract.see((offering, bool(ready)), ending, (bool(valid), accepting), beat, (short, long))
+            offering = offering and not ready
+            seen = bool(valid) and not accepting
+            if valid and accepting and last and progress is not None and not captures:
+                frames += 1
+                progress(frames, expected)
+            if contract.cycle % 256 == 0 and time.monotonic() > deadline + contract.cycle:
                 raise Broken(f"the simulation takes longer than {PATIENCE:.0f} seconds and a second a cycle")
-        beats = np.zeros(len(out), out_dtype(stimulus.out_bytes))
-        for beat, (when, user, last, data) in zip(beats, out, strict=True):
-            beat["cycle"], beat["user"], beat["last"] = when, user, last
-            beat["data"] = np.frombuffer(data, np.uint8)
-        captures.append(
-            Capture(
-                beats,
-                np.array(frame_cycles, np.uint64).reshape(-1, 2),
-                cycle,
-                ctx.get(accelerator.short_frames),
-                ctx.get(accelerator.long_frames),
-                quiet >= stimulus.watchdog,
-                (offering, bool(ctx.get(i.ready)), sent),
-                (bool(ctx.get(o.valid)), bool(ctx.get(o.ready)), len(out)),
-            )
-        )
+        return contract
 
-    simulator = Simulator(accelerator)
+    async def bench(ctx):
+        for stimulus in stimuli:
+            captures.append((await play(ctx, stimulus)).capture())
+            if captures[-1].broken or captures[-1].stuck:
+                return
+
+    simulator = Simulator(ResetInserter(reset)(accelerator))
     simulator.add_clock(1e-8)
     simulator.add_testbench(bench)
     with simulator.write_vcd(str(waveform)) if waveform is not None else contextlib.nullcontext():
         roomy(simulator.run)
-    return captures[0]
+    return captures
 
 
 def _roomy() -> Callable[[Callable[[], None]], None]:

@@ -3,39 +3,52 @@
 
 from __future__ import annotations
 
-import tempfile
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from ..hw.accelerator import Accelerator
 from ..hw.plan import Plan
 from ..hw.verilog.formats import Formats, formats
 from ..hw.verilog.write import write_machine
-from ..model.error import BadInput
+from ..model.error import BadInput, suggest
 from ..model.net import Net
+from ..model.places import scratch
 from ..model.tensor import Ints
+from ..model.write import check_folder, check_place
 from . import cosim, pysim, taps, verilator
+from .protocol import Trial, running_best, trials
 from .stimulus import Broken, Capture, Progress, Stimulus, frame_beats, unpack
 from .taps import Difference, Stream
+from .tools import module, program
 
 ENGINES = ("verilator", "icarus", "amaranth", "verilator-cocotb")
 """Fast C++; cocotb in Icarus Verilog; Amaranth's simulator; cocotb in Verilator."""
+
+VERILATOR, COCOTB = ("verilator",), ("cocotb", "cocotbext.axi")
+"""Packages that engines need."""
+
+PathLike: TypeAlias = str | os.PathLike[str]
+
+MAX_PAUSES = 0.999
+"""Beyond it a run takes thousands of times as long as without pauses, and shows nothing that fewer do not."""
 
 
 class Deadlock(RuntimeError):  # noqa: N818
     """The machine stands still; the message shows the state of every stream.
 
-    `streams` maps a name, in the order data flow, to (valid, ready, transfers).
+    `streams` maps a name, in the order data flow, to (valid, ready, transfers); `when` says in which run it was.
     """
 
-    def __init__(self, cycle: int, quiet: int, streams: dict[str, tuple[bool, bool, int]]):
+    def __init__(self, cycle: int, quiet: int, streams: dict[str, tuple[bool, bool, int]], when: str = ""):
         self.streams = streams
         width = max(map(len, streams))
-        lines = [f"the machine stands still: no transfer in or out in the {quiet} cycles up to cycle {cycle}"]
+        lines = [f"{when}the machine stands still: no transfer in or out in the {quiet} cycles up to cycle {cycle}"]
         for name, (valid, ready, transfers) in streams.items():
             lines.append(f"  {name:{width}}  valid {valid:d}  ready {ready:d}  {transfers} transfers")
         super().__init__("\n".join(lines))
@@ -48,18 +61,24 @@ class Run:
     Parameters
     ----------
     logits : int64 [N, H', W', C], the network's output
-    classes : int64 [N], or [N, H', W'] when the output is a map: the index of the largest of each pixel
+    best : int64 [N, H', W', beats a pixel], tuser: the index of the pixel's largest value up to each beat
     last_cycles : int64 [N], the cycle of each frame's last output beat, counted from the end of reset
     cycles : simulated cycles
     short_frames, long_frames : malformed frames the machine counted
     """
 
     logits: Ints
-    classes: NDArray[np.int64]
+    best: NDArray[np.int64]
     last_cycles: NDArray[np.int64]
     cycles: int
     short_frames: int
     long_frames: int
+
+    @property
+    def classes(self) -> NDArray[np.int64]:
+        """The class of each image [N] or, when the output is a map, of each pixel [N, H', W']."""
+        classes = self.best[..., -1]
+        return classes[:, 0, 0] if classes.shape[1:] == (1, 1) else classes
 
     @property
     def cycles_per_frame(self) -> float | None:
@@ -98,78 +117,97 @@ class Report:
 class Machine:
     """One network's hardware in one engine, ready to run any number of times."""
 
-    def __init__(self, net: Net, plan: Plan, engine: str, build: Path | None, verilog: Path | None, work: Path) -> None:
-        if engine not in ENGINES:
-            raise BadInput(f"there is no engine {engine}; there are {', '.join(ENGINES)}")
-        if engine == "amaranth" and verilog is not None:
-            raise BadInput("the engine amaranth does not read Verilog; take verilator or icarus")
-        self.net, self.engine, self.build = net, engine, build
+    def __init__(
+        self,
+        net: Net,
+        plan: Plan,
+        engine: str,
+        build: PathLike | None,
+        verilog: PathLike | None,
+        work: Path,
+        cache: PathLike | None = None,
+    ) -> None:
+        check_engine(engine)
+        if verilog is not None:
+            if engine == "amaranth":
+                raise BadInput("the engine amaranth does not read Verilog; take verilator or icarus")
+            verilog = Path(verilog)
+            if not verilog.is_file():
+                raise BadInput(f"{verilog} is no file of Verilog; check the path, or leave it out")
+        if build is not None:
+            build = Path(build)
+            check_folder(build)
+        self.net, self.plan, self.engine = net, plan, engine
+        self.build, self.cache = build, Path(cache) if cache is not None else build
         self.formats: Formats = formats(net, plan)
         self.accelerator = Accelerator(net, plan)
         self.work = work
         if engine != "amaranth":
-            self.verilog = verilog or write_machine(self.accelerator, build or work)
+            self.verilog = verilog or write_machine(self.accelerator, build or work, cache=cache)
 
     def good(self, frames: Sequence[NDArray[np.integer]]) -> int:
         """How many of the frames are of the right length and must come out."""
-        return sum(len(frame) == self.net.input.pixels for frame in frames)
+        t = self.net.input
+        return sum(frame.size == t.pixels * t.channels for frame in frames)
 
-    def stimulus(self, frames: Sequence[NDArray[np.integer]], pauses: float, seed: int) -> Stimulus:
-        """Frames [pixels, channels] of any length in whole beats."""
+    def stimulus(self, frames: Sequence[NDArray[np.integer]], pauses: float, seed: int, **how: int | bool) -> Stimulus:
+        """Frames of samples in raster order, of any length in whole beats; `how` are further parts of the Stimulus."""
         if not frames:
             raise BadInput("there are no images to simulate")
-        lanes = self.formats.in_lanes
+        lanes, f = self.formats.in_lanes, self.formats
         for frame in frames:
-            if frame.size % lanes:
-                raise BadInput(f"a frame of {len(frame)} pixels is not beats of {lanes // frame.shape[1]}")
-        if not 0 <= pauses < 1:
-            raise BadInput(f"pauses is a probability below 1, not {pauses}")
+            if not frame.size or frame.size % lanes:
+                raise BadInput(f"a frame of {frame.size} samples is not beats of {lanes}")
         stages = [stage for _, stage in self.accelerator.pipeline.stages]
-        once_through = self.formats.in_beats + sum(stage.cycles + stage.latency for stage in stages)
-        good, f = self.good(frames), self.formats
-        watchdog = 1_000 + int(once_through / (1 - pauses))
+        once_through = f.in_beats + sum(stage.cycles + stage.latency for stage in stages)
+        # Bad frames leave no trace at the output: those inside may all have to be dropped before something shows.
+        bad = min(len(frames) - self.good(frames), self.accelerator.frames_inside)
+        watchdog = 1_000 + once_through + bad * self.accelerator.cycles
         return Stimulus(
             frame_beats([frame.reshape(-1, lanes) for frame in frames], f.in_bytes),
-            good * f.out_beats,
+            f.in_beats,
+            f.out_beats,
             f.out_lanes * f.out_bytes,
             pauses,
             seed,
-            watchdog,
-            drain=0 if good == len(frames) else watchdog - 1,
+            **{"watchdog": watchdog, "drain": watchdog if bad else 0} | how,
         )
 
     def run(self, stimulus: Stimulus, waveform: Path | None = None, shown: Sequence[str] = (),
             progress: Progress | None = None, expected: int = 0) -> Capture:  # fmt: skip
-        """Simulate; a waveform with `shown` has these signals alone, where it can: their paths in the accelerator."""
+        """`run_all` of one; Broken where it breaks its contract."""
+        [capture] = self.run_all([stimulus], waveform, shown, progress, expected)
+        if capture.broken:
+            raise Broken(capture.broken)
+        return capture
+
+    def run_all(self, stimuli: Sequence[Stimulus], waveform: Path | None = None, shown: Sequence[str] = (),
+                progress: Progress | None = None, expected: int = 0) -> list[Capture]:  # fmt: skip
+        """Simulate one stimulus after the other, each from a reset on, up to the first that ends badly.
+
+        A waveform with `shown` has these signals alone, where it can: their paths in the accelerator.
+        """
         common = {"waveform": waveform, "progress": progress, "expected": expected}
         if self.engine == "amaranth":
-            return pysim.run(self.accelerator, stimulus, **common)
+            return pysim.run(self.accelerator, stimuli, **common)
         verilog, paths = self.verilog, [f"accelerator.{path}" for path in shown]
         if paths and self.engine != "icarus":
             verilog = self.work / "exposed.v"
-            verilog.write_text(taps.expose(self.verilog.read_text(), ["accelerator.clk", *paths]))
+            text = self.verilog.read_text(encoding="utf-8")
+            verilog.write_text(taps.expose(text, ["accelerator.clk", *paths]), encoding="utf-8")
         if self.engine == "verilator":
-            return verilator.run(verilog, stimulus, folder=self.build, **common)
+            return verilator.run(verilog, stimuli, folder=self.cache, **common)
         simulator = "icarus" if self.engine == "icarus" else "verilator"
         paths = [f"{taps.TOP}.{path}" for path in paths]
-        return cosim.run(verilog, stimulus, simulator=simulator, signals=paths, **common)
+        return cosim.run(verilog, stimuli, simulator=simulator, signals=paths, **common)
 
     def result(self, capture: Capture, good: int) -> Run:
-        """Broken when the output is not `good` frames of the right length."""
+        """The `good` frames of a run that has come to its end."""
         beats, f, t = capture.beats, self.formats, self.net.output
-        ends = np.flatnonzero(beats["last"])
-        expected = f.out_beats * np.arange(1, good + 1) - 1
-        if len(beats) != good * f.out_beats or not np.array_equal(ends, expected):
-            lengths = np.diff(ends, prepend=-1)
-            odd = np.flatnonzero(lengths != f.out_beats)
-            wrong = f"frame {odd[0]} has {lengths[odd[0]]} beats" if len(odd) else f"{len(beats)} beats came"
-            raise Broken(f"the output is not {good} frames of {f.out_beats} beats: {wrong}")
-        logits = unpack(beats["data"], f.out_bytes).reshape(good, *t.shape)
-        classes = beats["user"].astype(np.int64).reshape(good, t.height, t.width, -1)[..., -1]
         return Run(
-            logits,
-            classes[:, 0, 0] if t.pixels == 1 else classes,
-            beats["cycle"][ends].astype(np.int64),
+            unpack(beats["data"], f.out_bytes).reshape(good, *t.shape),
+            beats["user"].astype(np.int64).reshape(good, t.height, t.width, f.out_beats // t.pixels),
+            beats["cycle"][f.out_beats - 1 :: f.out_beats].astype(np.int64),
             capture.cycles,
             capture.short_frames,
             capture.long_frames,
@@ -184,11 +222,25 @@ class Machine:
         progress: Progress | None = None,
     ) -> Run:
         """Run once; a deadlock is repeated with a waveform that shows where it is."""
-        stimulus, good = self.stimulus(frames, pauses, seed), self.good(frames)
-        capture = self.run(stimulus, waveform, (), progress, good)
+        good = self.good(frames)
+        capture = self.run(self.stimulus(frames, pauses, seed), waveform, (), progress, good)
+        return self.settle(capture, frames, pauses, seed)
+
+    def settle(self, capture: Capture, frames: Sequence[NDArray[np.integer]], pauses: float, seed: int) -> Run:
+        """The result of a run of frames; Broken or Deadlock where it has none."""
+        if capture.broken:
+            raise Broken(capture.broken)
         if capture.stuck:
             self.raise_deadlock(frames, len(capture.frame_cycles) + 1, pauses, seed)
-        return self.result(capture, good)
+        return self.result(capture, self.good(frames))
+
+    def try_protocol(self, tried: Sequence[Trial], captures: Sequence[Capture]) -> None:
+        """Broken or Deadlock where what the trials gave is not what the interface sheet says."""
+        for trial, capture in zip(tried, captures, strict=False):
+            if capture.stuck:
+                self.raise_protocol_deadlock(tried)
+            if fault := capture.broken or trial.fault(capture, self.formats, self.net):
+                raise Broken(f"{trial.name}: {fault}")
 
     def look(
         self, frames: Sequence[NDArray[np.integer]], pauses: float, seed: int, waveform: Path
@@ -205,26 +257,71 @@ class Machine:
             capture, streams = self.look(window, pauses, seed, self.work / "deadlock.vcd")
             if capture.stuck:
                 break
+        raise self.deadlock(capture, streams, self.stimulus(window, pauses, seed).watchdog)
+
+    def raise_protocol_deadlock(self, tried: Sequence[Trial]) -> None:
+        """Repeat the trials with a waveform."""
+        path, names = self.work / "deadlock.vcd", [tap.name for tap in self.accelerator.taps]
+        captures = self.run_all([trial.stimulus for trial in tried], path, taps.signals(names))
+        streams = taps.read(path, names)
+        last = tried[len(captures) - 1]
+        raise self.deadlock(captures[-1], streams, last.stimulus.watchdog, f"{last.name}: ")
+
+    def deadlock(self, capture: Capture, streams: dict[str, Stream], quiet: int, when: str = "") -> Deadlock:
+        """A deadlock with the state of every stream."""
         states = {"input": capture.input}
         for tap in self.accelerator.taps:
             stream = streams[tap.name]
             states[f"layer {tap.path}"] = (stream.valid, stream.ready, len(stream.words))
-        raise Deadlock(
-            capture.cycles, self.stimulus(window, pauses, seed).watchdog, states | {"output": capture.output}
-        )
+        return Deadlock(capture.cycles, quiet, states | {"output": capture.output}, when)
+
+
+def check_engine(engine: str) -> None:
+    """BadInput where there is no such engine, or where what it runs on is not installed."""
+    if engine not in ENGINES:
+        near = suggest(engine, ENGINES)
+        raise BadInput(f"there is no engine {engine}; {near}there are {', '.join(ENGINES)}")
+    for name in {"icarus": COCOTB, "verilator": VERILATOR, "verilator-cocotb": COCOTB + VERILATOR}.get(engine, ()):
+        module(name)
+    if engine == "icarus":
+        program("iverilog", "iverilog")
+    elif engine != "amaranth":
+        program("g++", "g++")
+        if engine == "verilator-cocotb":
+            program("make", "make")
+
+
+def check_options(engine: str, pauses: float, seed: int, waveform: PathLike | None) -> Path | None:
+    """BadInput where a run with these cannot be, to be asked before any work; the waveform's path."""
+    check_engine(engine)
+    if not isinstance(pauses, int | float | np.number) or not 0 <= pauses <= MAX_PAUSES:
+        raise BadInput(f"pauses is a probability from 0 to {MAX_PAUSES}, not {pauses}")
+    if not isinstance(seed, int | np.integer) or not 0 <= seed < 2**32:
+        raise BadInput(f"the seed must be an integer from 0 to {2**32 - 1:,}, not {seed}")
+    if waveform is None:
+        return None
+    check_place(waveform)
+    return Path(waveform)
+
+
+def _some(images: NDArray[np.integer]) -> NDArray[np.integer]:
+    if not len(images):
+        raise BadInput("there are no images to simulate")
+    return images
 
 
 def simulate(
     net: Net,
     plan: Plan,
-    images: NDArray[np.integer],
+    images: ArrayLike,
     *,
     engine: str = "verilator",
     pauses: float = 0.0,
     seed: int = 0,
-    waveform: Path | None = None,
-    build: Path | None = None,
-    verilog: Path | None = None,
+    waveform: PathLike | None = None,
+    build: PathLike | None = None,
+    cache: PathLike | None = None,
+    verilog: PathLike | None = None,
     progress: Progress | None = None,
 ) -> Run:
     """Send images [N, height, width, channels] through the machine, back to back.
@@ -232,10 +329,11 @@ def simulate(
     Parameters
     ----------
     engine : one of ENGINES
-    pauses : probability in [0, 1) of a pause in each cycle, on the way in and on the way out
-    seed : of the pauses
+    pauses : probability in [0, MAX_PAUSES] of a pause in each cycle, on the way in and on the way out
+    seed : of the pauses, in [0, 2^32)
     waveform : VCD to write, of the whole machine and the whole run
     build : folder for Verilog and compiled models; None is a temporary one and the user's cache
+    cache : folder for compiled models alone, and for what Yosys keeps
     verilog : simulate this file, whose top is `bitfold`, instead of the one written for net and plan
     progress : called with (frames that have come out, N) now and then
 
@@ -245,9 +343,10 @@ def simulate(
     Deadlock : the machine stands still
     Broken : its streams break their contract
     """
-    net.input.check(images)
-    with tempfile.TemporaryDirectory() as work:
-        machine = Machine(net, plan, engine, build, verilog, Path(work))
+    waveform = check_options(engine, pauses, seed, waveform)
+    images = _some(net.input.check(images))
+    with scratch() as work:
+        machine = Machine(net, plan, engine, build, verilog, work, cache)
         return machine.send(as_frames(images), pauses, seed, waveform, progress)
 
 
@@ -259,14 +358,14 @@ def send(
     engine: str = "verilator",
     pauses: float = 0.0,
     seed: int = 0,
-    build: Path | None = None,
+    build: PathLike | None = None,
 ) -> Run:
     """`simulate` for frames [pixels, channels] of any length; those of the right length must come out.
 
     The run goes on for a while after the last of them, and more output is Broken.
     """
-    with tempfile.TemporaryDirectory() as work:
-        return Machine(net, plan, engine, build, None, Path(work)).send(frames, pauses, seed)
+    with scratch() as work:
+        return Machine(net, plan, engine, build, None, work).send(frames, pauses, seed)
 
 
 def as_frames(images: NDArray[np.integer]) -> list[NDArray[np.integer]]:
@@ -278,49 +377,60 @@ def as_frames(images: NDArray[np.integer]) -> list[NDArray[np.integer]]:
 def check(
     net: Net,
     plan: Plan,
-    images: NDArray[np.integer],
+    images: ArrayLike,
     *,
     engine: str = "verilator",
     pauses: float = 0.0,
     seed: int = 0,
-    waveform: Path | None = None,
-    build: Path | None = None,
-    verilog: Path | None = None,
+    waveform: PathLike | None = None,
+    build: PathLike | None = None,
+    cache: PathLike | None = None,
+    verilog: PathLike | None = None,
     progress: Progress | None = None,
 ) -> Report:
-    """`simulate`, then compare every logit and class with net(images), exactly.
+    """`simulate`, then compare every logit and class with net(images), exactly; then try what the interface sheet says.
 
     On a mismatch the run is repeated up to the first bad image with a waveform of the streams between the
     stages (kept as `build`/mismatch.vcd, if given), and the first layer, position and channel that differ
-    are named.
+    are named. Where there is none, frames of wrong lengths, samples out of range, resets and sinks that wait follow in
+    the same simulation (``protocol.trials``); Broken or Deadlock says what is not as the sheet says.
     """
+    waveform = check_options(engine, pauses, seed, waveform)
+    images = _some(net.input.check(images))
     expected = net(images)
-    with tempfile.TemporaryDirectory() as work:
-        machine = Machine(net, plan, engine, build, verilog, Path(work))
-        run = machine.send(as_frames(images), pauses, seed, waveform, progress)
+    with scratch() as work:
+        machine = Machine(net, plan, engine, build, verilog, work, cache)
+        frames = as_frames(images)
+        stimulus, tried = machine.stimulus(frames, pauses, seed), trials(machine, len(frames), seed)
+        stimuli = [stimulus, *(trial.stimulus for trial in tried)]
+        captures = machine.run_all(stimuli, waveform, (), progress, len(frames))
+        run = machine.settle(captures[0], frames, pauses, seed)
         wrong = run.logits != expected
-        classes = expected.argmax(axis=-1).reshape(run.classes.shape)
+        best = running_best(expected, run.best.shape[-1])
         report = Report(
             run,
             machine.accelerator.cycles,
             len(images),
             int(wrong.any(axis=(1, 2, 3)).sum()),
             int(wrong.sum()),
-            int((run.classes != classes).sum()),
+            int((run.best != best).any(axis=-1).sum()),
         )
-        if not wrong.any():
-            return replace(report, first=_wrong_class(run.classes, classes))
-        path = (build or machine.work) / "mismatch.vcd"
-        first = _locate(machine, images, run.logits, expected, pauses, seed, path)
-        return replace(report, first=first, waveform=path if build else waveform)
+        if wrong.any():
+            path = (machine.build or machine.work) / "mismatch.vcd"
+            first = _locate(machine, images, run.logits, expected, pauses, seed, path)
+            return replace(report, first=first, waveform=path if build else waveform)
+        if report.mismatching_classes:
+            return replace(report, first=_wrong_class(run.best, best, net.output.channels))
+        machine.try_protocol(tried, captures[1:])
+        return report
 
 
-def _wrong_class(classes: NDArray[np.int64], expected: NDArray[np.int64]) -> Difference | None:
-    """The first class that differs though no logit does."""
-    for index in map(tuple, np.argwhere(classes != expected)):
-        position = (*map(int, index), 0, 0)[:3]
-        return Difference("class", "", *position, 0, int(expected[index]), int(classes[index]))
-    return None
+def _wrong_class(best: NDArray[np.int64], expected: NDArray[np.int64], channels: int) -> Difference:
+    """The first class that differs though no logit does; the channel is the last of its beat."""
+    image, row, column, beat = map(int, np.argwhere(best != expected)[0])
+    channel = (beat + 1) * channels // best.shape[-1] - 1
+    at = (image, row, column, beat)
+    return Difference("class", "", image, row, column, channel, int(expected[at]), int(best[at]))
 
 
 def _locate(

@@ -12,38 +12,45 @@ from numpy.typing import NDArray
 Progress: TypeAlias = Callable[[int, int], None]
 """progress(frames that have left the machine, frames expected)."""
 
+RESET_CYCLES = 4
+"""Cycles of reset in front of each stimulus."""
+
 
 class Broken(RuntimeError):  # noqa: N818
-    """The machine broke the contract of its streams; the message says how and in which cycle."""
+    """The machine does not do what its interface sheet says; the message says how and in which cycle."""
 
 
 @dataclass(frozen=True)
 class Stimulus:
-    """Beats for the machine and how they are offered.
+    """Beats for the machine and how they are offered, from a reset on.
 
     Parameters
     ----------
     beats : structured array [beats] with the fields ``last`` uint8 and ``data`` uint8 [bytes a beat]
-    outputs : output beats to wait for; the first one beyond ends the run
+    in_beats, out_beats : beats of a whole frame on either side; frames of another length must not come out
     out_bytes : bytes of one output beat
     pauses : probability in [0, 1) of an idle cycle before each input beat, and of a stalled output cycle
     seed : of the pauses
-    watchdog : cycles without a transfer on either side after which the machine counts as stuck
-    drain : cycles to watch for more after the last expected transfer
+    patient : the sink is not ready before it has seen tvalid, for each beat anew
+    watchdog : cycles in which both sides wait for the machine, one after the other without a transfer, after which
+        it counts as stuck
+    drain : such cycles to watch for more after the last expected transfer
+    cut_in, cut_out : transfers in, out after which to end at once, in the middle of whatever it is; 0 is never
+    preset : what the counters of bad frames are set to after the reset, where the engine finds them
     """
 
     beats: NDArray[np.void]
-    outputs: int
+    in_beats: int
+    out_beats: int
     out_bytes: int
     pauses: float = 0.0
     seed: int = 0
+    patient: bool = False
     watchdog: int = 10_000
     drain: int = 0
-
-    @property
-    def frames(self) -> int:
-        """Frames offered, the malformed ones included."""
-        return int(self.beats["last"].sum())
+    cut_in: int = 0
+    cut_out: int = 0
+    preset: int = 0
 
     @property
     def in_bytes(self) -> int:
@@ -57,13 +64,14 @@ class Capture:
 
     Parameters
     ----------
-    beats : structured array [beats]: ``cycle`` uint64, ``user`` uint32, ``last`` uint8, ``data`` uint8
-        [bytes a beat], one for every output transfer
+    beats : structured array [beats]: ``cycle`` uint64, ``user`` uint32, ``data`` uint8 [bytes a beat], one for
+        every output transfer
     frame_cycles : uint64 [frames, 2], the cycles of each input frame's first and last beat
     cycles : simulated cycles
     short_frames, long_frames : the machine's counters at the end
     stuck : no transfer happened for as long as the watchdog allows
     input, output : (valid, ready, transfers) of the machine's two sides at the end
+    broken : how the machine broke its contract, which ends a run; or nothing
     """
 
     beats: NDArray[np.void]
@@ -74,6 +82,7 @@ class Capture:
     stuck: bool
     input: tuple[bool, bool, int]
     output: tuple[bool, bool, int]
+    broken: str = ""
 
 
 def in_dtype(width: int) -> np.dtype[np.void]:
@@ -83,7 +92,7 @@ def in_dtype(width: int) -> np.dtype[np.void]:
 
 def out_dtype(width: int) -> np.dtype[np.void]:
     """One output beat of `width` bytes, as the engines write it."""
-    return np.dtype([("cycle", "<u8"), ("user", "<u4"), ("last", "u1"), ("data", "u1", (width,))])
+    return np.dtype([("cycle", "<u8"), ("user", "<u4"), ("data", "u1", (width,))])
 
 
 def pack(values: NDArray[np.integer], width: int) -> NDArray[np.uint8]:
@@ -94,7 +103,7 @@ def pack(values: NDArray[np.integer], width: int) -> NDArray[np.uint8]:
 
 def unpack(data: NDArray[np.uint8], width: int) -> NDArray[np.int64]:
     """The inverse of `pack` for signed values: bytes [..., n * width] to int64 [..., n]."""
-    narrow = data.reshape(*data.shape[:-1], -1, width)
+    narrow = data.reshape(*data.shape[:-1], data.shape[-1] // width, width)
     wide = np.zeros((*narrow.shape[:-1], 8), np.uint8)
     wide[..., 8 - width :] = narrow
     return wide.view("<i8")[..., 0] >> (64 - 8 * width)

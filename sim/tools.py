@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import importlib.util
-import os
 import shutil
 from pathlib import Path
 
-from ..model.error import BadInput
-
-EXTRA = "pip install 'bitfold[sim]'"
+from ..model.error import BadInput, install
 
 
 def program(name: str, package: str) -> str:
@@ -23,13 +20,10 @@ def program(name: str, package: str) -> str:
 
 def module(name: str) -> Path:
     """Folder of an installed Python package of the `sim` extra; BadInput says how to install it."""
-    spec = importlib.util.find_spec(name)
+    try:
+        spec = importlib.util.find_spec(name)
+    except ModuleNotFoundError:  # the package that a part is looked for in
+        spec = None
     if spec is None or not spec.submodule_search_locations:
-        raise BadInput(f"the Python package {name} is missing; install it with: {EXTRA}")
+        raise BadInput(f"the Python package {name} is missing; {install('sim')}")
     return Path(spec.submodule_search_locations[0])
-
-
-def cache() -> Path:
-    """Folder for compiled models; it may be deleted at any time."""
-    home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(home) / "bitfold"

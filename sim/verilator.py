@@ -2,25 +2,35 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
+import platform
+import re
 import shutil
-import subprocess
-import sys
-import tempfile
 import threading
+import time
+from collections.abc import Iterable, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
 
+from ..model.places import cache, held, scratch, sweep
+from ..model.processes import call, end, start
+from . import models
 from .stimulus import Broken, Capture, Progress, Stimulus, out_dtype
-from .tools import cache, module, program
+from .tools import module, program
 
 DRIVER = Path(__file__).with_name("driver.cpp")
+COUNTERS = Path(__file__).with_name("counters.vlt")
+"""Lets the driver set the counters of bad frames, which nobody would count up to their end."""
+NUMBERS = ("in_beats", "out_beats", "out_bytes", "seed", "patient", "watchdog", "drain", "cut_in", "cut_out", "preset")
+"""The parts of a stimulus that are integers."""
 SILENCE = 300.0
 """Seconds without a sign of life after which the simulation is ended."""
-KEEP = 64
-"""Compiled models that the cache holds; the oldest go first."""
+UNIT = 1_000_000
+"""Bytes of C++ compiled at once: few units share what all include, several keep all cores busy."""
+
+_WORK = re.compile("build-[0-9a-f]{32}")
 
 
 def build(verilog: Path, *, waveform: bool = False, folder: Path | None = None) -> Path:
@@ -31,144 +41,184 @@ def build(verilog: Path, *, waveform: bool = False, folder: Path | None = None) 
     waveform : a model that can write waveforms
     folder : where compiled models are kept; None is the user's cache
 
-    BadInput when Verilator, g++ or make are missing; RuntimeError with their output when they fail.
+    BadInput when Verilator or g++ are missing; RuntimeError with their output when they fail.
     """
-    root = module("verilator")
-    gcc, make = program("g++", "g++ make"), program("make", "g++ make")
+    root, gcc = module("verilator"), program("g++", "g++")
     verilate = [
-        str(root / "bin" / "verilator_bin"), "--cc", "--exe", "-O3", "--no-assert",
-        "--x-assign", "fast", "--x-initial", "fast", "-Wno-lint", "-Wno-style", "-Wno-fatal",
-        "--output-split", "3000", "--prefix", "Vtop", "--top-module", "bitfold",
+        "--cc", "--exe", "-O3", "--no-assert", "--x-assign", "fast", "--x-initial", "fast",
+        "-Wno-lint", "-Wno-style", "-Wno-fatal", "--output-split", "3000",
+        "--prefix", "Vtop", "--top-module", "bitfold", "--make", "json", "-Mdir", ".", COUNTERS.name, "design.v",
     ]  # fmt: skip
     if waveform:
         verilate += ["--trace-vcd", "--trace-max-width", "0"]
-    # A precompiled header that this wheel's makefile would not include breaks larger designs.
-    compile_ = [
-        make, "-s", "-f", "Vtop.mk", f"-j{os.cpu_count() or 1}",
-        f"CXX={gcc}", "AR=ar", f"PYTHON3={sys.executable}",
-        "CFG_CXXFLAGS_PCH_I=-include", "OPT_FAST=-O2", "OPT_SLOW=-O0", "OPT_GLOBAL=-O2",
-    ]  # fmt: skip
-    version = (root / "__init__.py").read_bytes()
-    digest = hashlib.sha256(repr((verilate, compile_, version)).encode())
-    runtime = f"runtime-{digest.hexdigest()[:16]}"
-    digest.update(DRIVER.read_bytes())
-    digest.update(verilog.read_bytes())
-    folder = (folder or cache()).resolve() / "verilator"
-    executable = folder / digest.hexdigest()[:32]
-    if executable.exists():
-        executable.touch()
-        return executable
-
+    # Make would not work in every folder. Paths are relative, to links where need be, for the same reason.
+    compile_ = [gcc, "-pthread", "-DVERILATOR=1", "-I.", "-Iverilator/include", "-Iverilator/include/vltstd"]
+    traces = {"COVERAGE": 0, "SC": 0, "TIMING": 0, "TRACE": waveform, "TRACE_VCD": waveform, "TRACE_FST": 0,
+              "TRACE_SAIF": 0}  # fmt: skip
+    compile_ += [f"-DVM_{name}={value:d}" for name, value in traces.items()]
+    machine = platform.machine(), platform.libc_ver(), call([gcc, "--version"])
+    setting = repr((verilate, compile_, machine)).encode(), (root / "__init__.py").read_bytes()
+    model = models.key(*setting, DRIVER.read_bytes(), COUNTERS.read_bytes(), verilog.read_bytes())
+    folder = (cache() if folder is None else folder).resolve() / "verilator"
     folder.mkdir(parents=True, exist_ok=True)
-    env = {**os.environ, "VERILATOR_ROOT": str(root)}
-    with tempfile.TemporaryDirectory(dir=folder, prefix="build-") as work:
-        sources = [str(verilog.resolve()), str(DRIVER.resolve())]
-        _call([*verilate, "-Mdir", work, *sources], Path(work), env, "Verilator")
-        known = folder / runtime
-        for part in known.glob("*.o"):
-            shutil.copyfile(part, Path(work) / part.name)
-        _call(compile_, Path(work), env, "g++")
-        if not known.exists():
-            _keep_runtime(Path(work), known)
-        (Path(work) / "Vtop").replace(executable)
-    models = [path for path in folder.iterdir() if path.is_file()]
-    for old in sorted(models, key=lambda path: path.stat().st_mtime)[:-KEEP]:
-        old.unlink(missing_ok=True)
-    return executable
+    sweep(folder, _WORK)
+    if found := models.find(folder, model):
+        return found
+    with held(folder / f"build-{model}") as work:
+        if found := models.find(folder, model):  # made by the process that was waited for
+            return found
+        units, parts = _verilate(verilate, root, verilog, work)
+        runtime = models.key(*setting, repr(parts).encode())
+        known = models.find(folder, runtime)
+        made = units if known else units + parts
+        levels = ["-O0" if unit.startswith("slow") else "-O2" for unit in made]
+        _call_all(
+            [[*compile_, level, "-c", f"{unit}.cpp"] for unit, level in zip(made, levels, strict=True)], work, "g++"
+        )
+        if known is None:
+            _call([gcc, "-r", "-nostdlib", "-o", "runtime", *(f"{part}.o" for part in parts)], work, "g++")
+            known = models.keep(folder, runtime, work / "runtime")
+        _call([gcc, "-pthread", "-o", "model", *(f"{unit}.o" for unit in units), known], work, "g++")
+        return models.keep(folder, model, work / "model")
 
 
-def _keep_runtime(work: Path, known: Path) -> None:
-    """Put Verilator's own objects, the same for every design, where the next build finds them."""
-    fresh = work / "runtime"
-    fresh.mkdir()
-    for part in work.glob("verilated*.o"):
-        shutil.copyfile(part, fresh / part.name)
-    try:
-        fresh.rename(known)
-    except OSError:
-        if not known.exists():
-            raise
+def _verilate(options: Sequence[str], root: Path, verilog: Path, work: Path) -> tuple[list[str], list[str]]:
+    """Write C++ to `work`; the names of what the design alone needs, and of what is the same for others."""
+    shutil.copyfile(verilog, work / "design.v")
+    shutil.copyfile(COUNTERS, work / COUNTERS.name)
+    (work / "verilator").symlink_to(root)
+    _call(["verilator/bin/verilator_bin", *options], work, "Verilator", VERILATOR_ROOT="verilator")
+    slow = sorted(work.glob("*__Slow.cpp"))
+    fast = sorted(set(work.glob("*.cpp")) - set(slow))
+    listed = (work / "Vtop.json").read_text(encoding="utf-8", errors="replace")
+    parts = sorted(set(re.findall(r"/include/(verilated\w*)\.cpp\b", listed)))
+    for part in parts:
+        (work / f"{part}.cpp").symlink_to(f"verilator/include/{part}.cpp")
+    shutil.copyfile(DRIVER, work / "driver.cpp")
+    return [*_units(work, "fast", fast), *_units(work, "slow", slow), "driver"], parts
 
 
-def _call(command: list[str], folder: Path, env: dict[str, str], name: str) -> None:
-    done = subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise RuntimeError(f"{name} failed:\n{done.stdout[-4000:]}{done.stderr[-4000:]}")
+def _units(work: Path, name: str, sources: Iterable[Path]) -> list[str]:
+    """Names of C++ files that include the `sources`, UNIT bytes or one file of them each."""
+    groups: list[list[str]] = []
+    room = 0
+    for source in sources:
+        size = source.stat().st_size
+        if not groups or size > room:
+            groups.append([])
+            room = UNIT
+        groups[-1].append(f'#include "{source.name}"\n')
+        room -= size
+    units = {f"{name}{index}": "".join(group) for index, group in enumerate(groups)}
+    for unit, text in units.items():
+        (work / f"{unit}.cpp").write_text(text, encoding="utf-8")
+    return list(units)
+
+
+def _call(command: Sequence[str | Path], work: Path, name: str, **env: str) -> None:
+    status, words = call(command, cwd=work, env=os.environ | env)
+    if status:
+        raise RuntimeError(f"{name} failed:\n{words[-8000:]}")
+
+
+def _call_all(commands: Sequence[Sequence[str | Path]], work: Path, name: str) -> None:
+    """As many of the commands at once as there are cores."""
+    waiting, running = list(commands), []
+    with ExitStack() as stack:
+        log = stack.enter_context((work / "log").open("w+", encoding="utf-8", errors="replace"))
+        while waiting or running:
+            while waiting and len(running) < (os.cpu_count() or 1):
+                running.append(stack.enter_context(start(waiting.pop(0), cwd=work, stdout=log)))
+            time.sleep(0.01)
+            if any(process.poll() for process in running):
+                log.seek(0)
+                raise RuntimeError(f"{name} failed:\n{log.read()[-8000:]}")
+            running = [process for process in running if process.poll() is None]
 
 
 def run(
     verilog: Path,
-    stimulus: Stimulus,
+    stimuli: Sequence[Stimulus],
     *,
     folder: Path | None = None,
     waveform: Path | None = None,
     progress: Progress | None = None,
     expected: int = 0,
-) -> Capture:
-    """Simulate; `waveform` is a VCD to write.
+) -> list[Capture]:
+    """Simulate one stimulus after the other, up to the first that ends badly; `waveform` is a VCD to write.
 
-    `expected` output frames are what `progress` counts towards. Raises Broken when the output stream breaks
-    its contract, and RuntimeError when the model itself fails.
+    `expected` output frames of the first are what `progress` counts towards. Raises Broken when the model is silent,
+    and RuntimeError when it fails.
     """
     model = build(verilog, waveform=waveform is not None, folder=folder)
-    with tempfile.TemporaryDirectory() as name:
-        work = Path(name)
-        stimulus.beats.tofile(work / "in")
-        arguments = {
-            "in": work / "in", "out": work / "out", "frames": work / "frames", "inputs": len(stimulus.beats),
-            "in_bytes": stimulus.in_bytes, "out_bytes": stimulus.out_bytes, "outputs": stimulus.outputs,
-            "pauses": stimulus.pauses, "seed": stimulus.seed, "watchdog": stimulus.watchdog,
-            "drain": stimulus.drain, "vcd": "" if waveform is None else waveform.resolve(),
-        }  # fmt: skip
-        command = [str(model), *(f"{key}={value}" for key, value in arguments.items())]
+    with scratch() as work:
+        with (work / "in").open("wb") as file:
+            for stimulus in stimuli:
+                stimulus.beats.tofile(file)
+        vcd = "" if waveform is None else waveform.resolve()
+        command = [str(model), f"in={work / 'in'}", f"out={work / 'out'}", f"frames={work / 'frames'}", f"vcd={vcd}"]
+        for stimulus in stimuli:
+            command += ["stimulus=", f"inputs={len(stimulus.beats)}", f"in_bytes={stimulus.in_bytes}"]
+            command += [f"{key}={getattr(stimulus, key):d}" for key in NUMBERS] + [f"pauses={stimulus.pauses!r}"]
         results = _watch(command, progress, expected)
-        return Capture(
-            np.fromfile(work / "out", out_dtype(stimulus.out_bytes)),
-            np.fromfile(work / "frames", "<u8").reshape(-1, 2),
-            results["cycles"],
-            results["short_frames"],
-            results["long_frames"],
-            bool(results["stuck"]),
-            (bool(results["s_valid"]), bool(results["s_ready"]), results["sent"]),
-            (bool(results["m_valid"]), bool(results["m_ready"]), results["received"]),
+        beats = np.fromfile(work / "out", out_dtype(stimuli[0].out_bytes))
+        frames = np.fromfile(work / "frames", "<u8").reshape(-1, 2)
+    captures, beat, frame = [], 0, 0
+    for numbers, broken in results:
+        received, in_frames = numbers["received"], numbers["in_frames"]
+        captures.append(
+            Capture(
+                beats[beat : beat + received],
+                frames[frame : frame + in_frames],
+                numbers["cycles"],
+                numbers["short_frames"],
+                numbers["long_frames"],
+                bool(numbers["stuck"]),
+                (bool(numbers["s_valid"]), bool(numbers["s_ready"]), numbers["sent"]),
+                (bool(numbers["m_valid"]), bool(numbers["m_ready"]), received),
+                broken,
+            )
         )
+        beat, frame = beat + received, frame + in_frames
+    return captures
 
 
-def _watch(command: list[str], progress: Progress | None, expected: int) -> dict[str, int]:
-    """Run the driver, pass its progress on, return its results; a silent one is ended."""
-    results: dict[str, int] = {}
+def _watch(command: list[str], progress: Progress | None, expected: int) -> list[tuple[dict[str, int], str]]:
+    """Run the driver, pass its progress on, return each stimulus' results and what it broke; a silent one is ended."""
+    results: list[tuple[dict[str, int], str]] = []
     text = []
     silent = threading.Event()
 
-    def end() -> None:
+    def give_up() -> None:
         silent.set()
-        process.kill()
+        end(process)
 
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
+    with start(command) as process:
         assert process.stdout is not None
-        try:
-            while True:
-                alarm = threading.Timer(SILENCE, end)
-                alarm.start()
+        while True:
+            alarm = threading.Timer(SILENCE, give_up)
+            alarm.start()
+            try:
                 line = process.stdout.readline()
+            finally:
                 alarm.cancel()
-                match line.split():
-                    case []:
-                        break
-                    case ["frames", n]:
-                        if progress is not None:
-                            progress(int(n), expected)
-                    case [key, n] if n.isdigit():
-                        results[key] = int(n)
-                    case _:
-                        text.append(line.strip())
-        except BaseException:
-            process.kill()
-            raise
+            match line.split():
+                case []:
+                    break
+                case ["frames", n]:
+                    if progress is not None and not results:
+                        progress(int(n), expected)
+                case ["stimulus", _]:
+                    results.append(({}, ""))
+                case ["broken", *words] if results:
+                    results[-1] = results[-1][0], " ".join(words)
+                case [key, n] if n.isdigit() and results:
+                    results[-1][0][key] = int(n)
+                case _:
+                    text.append(line.strip())
+        process.wait()
     if silent.is_set():
         raise Broken(f"the simulation gave no sign of life for {SILENCE:.0f} seconds and was ended")
-    if process.returncode:
+    if process.returncode or text:
         raise RuntimeError(f"the simulation failed with status {process.returncode}: {' '.join(text)}")
-    if text:
-        raise Broken(" ".join(text))
     return results

@@ -28,7 +28,7 @@ from bitfold.hw.accelerator import Accelerator
 from bitfold.hw.build import folded_stage
 from bitfold.hw.device.target import FAMILIES, TARGETS, Family
 from bitfold.hw.plan import Folding, Plan, divisors
-from bitfold.hw.planner import foldings
+from bitfold.hw.search import foldings
 from bitfold.hw.stages.conv import ConvStage
 from bitfold.hw.stream.flow import Flow
 from bitfold.hw.stream.stage import Stage

@@ -39,6 +39,7 @@ SIDE = 9
 OPS = 60_000
 
 channels = st.integers(1, 4) | st.sampled_from([5, 8, 16]) | st.integers(1, 64)
+strides = st.integers(1, 4) | st.sampled_from([1, 2, 5, 7, 12])
 seeds = st.integers(0, 2**16)
 pauses = st.sampled_from([0.0, 0.3, 0.6])
 """Of a source or a sink: the probability of one in each cycle."""
@@ -100,14 +101,14 @@ def _window(draw: DrawFn, size: int, kernel: int) -> tuple[int, int]:
 
 @st.composite
 def binary_convs(draw: DrawFn, t: Tensor, ops: int = OPS) -> BinaryConv:
-    """Kernels 1, 3, 5, 7, now and then not square; strides 1 to 4; any padding, even or not."""
+    """Kernels 1, 3, 5, 7, now and then not square; strides 1 to 4 and larger; any padding, even or not."""
     side = draw(st.sampled_from([1, 3, 5, 7]))
     kernel = (side, side)
     if draw(st.integers(0, 4)) == 4:
         kernel = (side, draw(st.sampled_from([1, 2, 3, 4, 5])))
     if kernel[0] * kernel[1] * t.channels > ops // 4:
         kernel = (1, 1)
-    stride = draw(st.integers(1, 4))
+    stride = draw(strides)
     top, bottom = _window(draw, t.height, kernel[0])
     left, right = _window(draw, t.width, kernel[1])
     pad = (top, bottom, left, right)
@@ -195,7 +196,7 @@ def sum_pools(draw: DrawFn, t: Tensor) -> SumPool:
     pad = (0, 0, 0, 0)
     if short or draw(st.booleans()):
         pad = (*_window(draw, t.height, kernel), *_window(draw, t.width, kernel))
-    return SumPool(kernel, draw(st.integers(1, 4)), pad)
+    return SumPool(kernel, draw(strides), pad)
 
 
 @st.composite

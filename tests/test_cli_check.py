@@ -207,6 +207,9 @@ def test_bad_input_gets_one_line_and_status_2(folder):
     (folder / "broken" / "two.float.bitfold").write_bytes(b"no network")
     net_of(1).save(folder / "fashion.bitfold")
     dataclasses.replace(zoo.card("digits"), data="fashion-mnist").save(folder / "fashion.json")
+    net_of(3, side=8).save(folder / "wrong.bitfold")
+    digest = net_of(3, side=8).digest()
+    dataclasses.replace(zoo.card("digits"), data="mnist", digest=digest).save(folder / "wrong.json")
     mnist = ("--data", folder, "--set", "mnist")
     for words, says in [
         ((two, "--data", folder), "two.json is not there to name the data set"),
@@ -216,12 +219,20 @@ def test_bad_input_gets_one_line_and_status_2(folder):
         ((one, "--data", folder / "none"), "none"),
         ((one, "--data", folder, "--set", "nist"), "'nist'"),
         ((folder / "broken" / "one.bitfold", "--data", folder), "not a network's card"),
-        ((folder / "broken" / "two.bitfold", *mnist), "two.float.bitfold is not a usable network"),
+        ((folder / "broken" / "two.bitfold", *mnist), "two.float.bitfold is not a network but a text"),
         ((folder / "none.bitfold", *mnist), "none.bitfold"),
-        ((folder / "seven.bitfold", *mnist), "tells 7 classes apart, mnist has 10"),
+        ((folder / "seven.bitfold", *mnist), "tells 7 classes apart, mnist has 10; --set must name the data set that"),
+        (
+            (folder / "wrong.bitfold", "--data", folder),
+            "are 28x28x1; its card names this data set: fetch network and card",
+        ),
         ((folder / "eight.bitfold", *mnist), "takes images of 8x8x1, those of mnist are 28x28x1"),
-        ((folder / "letters.bitfold", *mnist), "'a' in the place of '0'"),
-        (("digits", *mnist), "digits takes images of 8x8x1"),
+        ((folder / "letters.bitfold", *mnist), "has the class 'a' where mnist has '0'; --set must name"),
+        (
+            ("digits", *mnist),
+            "digits takes images of 8x8x1, those of mnist are 28x28x1; "
+            "leave --set away, for by its card digits belongs to digits",
+        ),
         ((), "NET"),
     ]:
         status, out, err = bitfold("check", *words, "--json")

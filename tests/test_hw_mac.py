@@ -87,7 +87,7 @@ def test_array_sums_signed_codes_and_has_its_latency(simd, pe, top, chain, idle,
     width = int(max(abs(expected).max(), abs(products).max(), 64)).bit_length() + 1
     array = MacArray(simd, pe, top, width, chain)
     half = 1 << width - 1
-    corrected = initial + np.add.reduceat(array.correction(weights), starts)
+    corrected = initial + np.add.reduceat(array.correction(weights[..., None, :]), starts)
     corrected = (corrected + half) % (2 * half) - half
     results, lags = run_array(array, codes, weights, corrected, idle, seed)
     np.testing.assert_array_equal(results, expected)
@@ -108,7 +108,9 @@ def test_correction_takes_back_what_the_terms_are_too_large_by(chain, added):
     """Codes of 2 bits: 7 for an inverted sum, 4 for a difference, 3 for an inverted one and for an inverted code."""
     weights = np.array([[0, 0, 1, 1, 0], [1, 0, 0, 1, 1]], np.bool_)
     array = MacArray(5, 1, 3, 8, chain)
-    np.testing.assert_array_equal(array.correction(weights), [-7 - 3 - added, -4 - 3 - added])
+    each = np.array([-7 - 3 - added, -4 - 3 - added])
+    np.testing.assert_array_equal(array.correction(weights[:, None]), each)
+    assert array.correction(weights) == each.sum()
 
 
 @pytest.mark.parametrize(

@@ -90,21 +90,30 @@ def test_a_hand_edited_plan_may_leave_out_output_lanes_and_carry_comments(tmp_pa
 
 
 ENTRY = 'layer "0" must be { pe = number, simd = number }, and may have pixels = number, wired = true'
-KEYS = "expected bitfold_plan, target, output_lanes, input_pixels, input_lanes and [layers] only"
-SYNTAX = "not a readable plan: Expected ']' at the end of a table declaration (at line 2, column 8)"
+KEYS = "'speed' is unknown; a plan has bitfold_plan, target, output_lanes, input_pixels, input_lanes and [layers]"
+LAYERS = "[layers] is missing, below which each layer has its line"
+READ = "not a readable plan: "
+SYNTAX = READ + "Expected ']' at the end of a table declaration (at line 2, column 8)"
 DEVICES = ", ".join(["generic", *TARGETS])
 BAD_FILES = {
     "bitfold_plan = 1\n[layers\n": SYNTAX,
-    "": "bitfold_plan = None; this bitfold reads version 1",
+    "bitfold_plan = true\n[layers]\n": "bitfold_plan = True; this bitfold reads version 1",
+    "bitfold_plan = 0x" + "f" * 9000: "bitfold_plan = a number of thousands of digits; this bitfold reads version 1",
     "bitfold_plan = 2\n[layers]\n": "bitfold_plan = 2; this bitfold reads version 1",
-    "bitfold_plan = 1\n": KEYS,
+    "bitfold_plan = 1\n": LAYERS,
     "bitfold_plan = 1\nspeed = 3\n[layers]\n": KEYS,
-    "bitfold_plan = 1\nlayers = 3\n": KEYS,
-    'bitfold_plan = 1\noutput_lanes = "2"\n[layers]\n': KEYS,
-    "bitfold_plan = 1\noutput_lanes = true\n[layers]\n": KEYS,
-    "bitfold_plan = 1\ninput_pixels = 1.0\n[layers]\n": KEYS,
-    'bitfold_plan = 1\ntarget = "abacus"\n[layers]\n': f'target = "abacus" is not known; there are {DEVICES}',
-    "bitfold_plan = 1\ntarget = 3\n[layers]\n": f'target = "3" is not known; there are {DEVICES}',
+    "bitfold_plan = 1\nlayers = 3\n": LAYERS,
+    'bitfold_plan = 1\noutput_lanes = "2"\n[layers]\n': "output_lanes must be a number, not '2'",
+    "bitfold_plan = 1\noutput_lanes = true\n[layers]\n": "output_lanes must be a number, not True",
+    "bitfold_plan = 1\ninput_pixels = 1.0\n[layers]\n": "input_pixels must be a number, not 1.0",
+    "bitfold_plan = 1\ninput_pixels = 4294967296\n[layers]\n": "input_pixels must be a number, not 4294967296",
+    "bitfold_plan = 1\nx = " + "9" * 5000: f"{READ}a number in it has thousands of digits",
+    "bitfold_plan = 1\nx = " + "[" * 5000 + "]" * 5000: f"{READ}too many brackets within each other",
+    "bitfold_plan = 1\nbitfold_plan = 1\n": f"{READ}Cannot overwrite a value (at line 2, column 17)",
+    'bitfold_plan = 1\n[layers]\n"0" = { pe = 0x' + "f" * 5000 + ", simd = 1 }\n": ENTRY,
+    'bitfold_plan = 1\n[layers]\n"\\u001b[31m\\n\\u202e" = 3\n': ENTRY.replace("0", "\\x1b[31m\\n\\u202e"),
+    'bitfold_plan = 1\ntarget = "abacus"\n[layers]\n': f"target = 'abacus' is not known; there are {DEVICES}",
+    "bitfold_plan = 1\ntarget = 3\n[layers]\n": f"target = 3 is not known; there are {DEVICES}",
     'bitfold_plan = 1\n[layers]\n"0" = 3\n': ENTRY,
     'bitfold_plan = 1\n[layers]\n"0" = { pe = 1, simd = 1, wired = 1 }\n': ENTRY,
     'bitfold_plan = 1\n[layers]\n"0" = { pe = 1, simd = 1, pixels = true }\n': ENTRY,
@@ -125,34 +134,45 @@ def test_load_says_what_is_wrong(text, tmp_path):
 
 def test_load_says_what_cannot_be_read(tmp_path):
     path = tmp_path / "plan.toml"
-    with pytest.raises(BadInput, match=rf"^{re.escape(str(path))}: not a readable plan: .*No such file"):
-        Plan.load(path)
-    path.write_bytes(b"\xff\xfe")
-    with pytest.raises(BadInput, match=rf"^{re.escape(str(path))}: not a readable plan: 'utf-8' codec"):
-        Plan.load(path)
+    for content, says in (
+        (None, "cannot be read: No such file or directory; check the path"),
+        (b"", "is not a plan, which has a line bitfold_plan = 1; check the path"),
+        (b"\xff\xfe", "is not a plan: no UTF-8 text from byte 0 on; check the path"),
+        (b"\x93NUMPY\x01\x00", "is not a plan but a NumPy array, such as images; check the path"),
+        (bytes(2**24 + 1), "has more than 16,777,216 bytes, which a plan never has; check the path"),
+    ):
+        if content is not None:
+            path.write_bytes(content)
+        with pytest.raises(BadInput) as error:
+            Plan.load(path)
+        assert str(error.value) == f"{path} {says}"
+    for place in (tmp_path, "/dev/zero"):
+        with pytest.raises(BadInput, match=f"^{place} is not a regular file; give the path of a plan$"):
+            Plan.load(place)
 
 
 BAD_PLANS = [
     ({"2": Folding(6), "3": Folding(1, 3)}, 2, 'the plan has no line for layer "0" (BinaryConv)'),
     ({"0": Folding(3, 2), "3": Folding(1, 3)}, 2, 'the plan has no line for layer "2" (SumPool)'),
-    ({**PLAN.foldings, "0": Folding(4, 2)}, 2, 'the plan\'s layer "0": pe = 4 must divide 6'),
-    ({**PLAN.foldings, "0": Folding(0, 2)}, 2, 'the plan\'s layer "0": pe = 0 must divide 6'),
-    ({**PLAN.foldings, "3": Folding(4, 4)}, 2, 'the plan\'s layer "3": simd = 4 must divide 6'),
-    ({**PLAN.foldings, "3": Folding(4, -1)}, 2, 'the plan\'s layer "3": simd = -1 must divide 6'),
+    ({**PLAN.foldings, "0": Folding(4, 2)}, 2, 'the plan\'s layer "0": pe = 4 must divide its 6 output channels'),
+    ({**PLAN.foldings, "0": Folding(0, 2)}, 2, 'the plan\'s layer "0": pe = 0 must divide its 6 output channels'),
+    ({**PLAN.foldings, "3": Folding(4, 4)}, 2, 'the plan\'s layer "3": simd = 4 must divide its 6 input channels'),
+    ({**PLAN.foldings, "3": Folding(4, -1)}, 2, 'the plan\'s layer "3": simd = -1 must divide its 6 input channels'),
     (
         {**PLAN.foldings, "0": Folding(3, 8)},
         2,
-        "the plan's layer \"0\": simd = 8 must divide 2, or be 2 times a divisor of the kernel's area 9",
+        'the plan\'s layer "0": simd = 8 must divide its 2 input channels, or be 2 times a divisor of '
+        "the kernel's area 9",
     ),
     (
         {**PLAN.foldings, "2": Folding(6, 2)},
         2,
-        'the plan\'s layer "2": with simd > 1 or pixels > 1 a pool needs pe = 6 and simd = 4',
+        'the plan\'s layer "2": simd = 2 of a pool must be 1 or its area 4',
     ),
     (
         {**PLAN.foldings, "2": Folding(6, 3)},
         2,
-        "the plan's layer \"2\": simd = 3 must divide 1, or be 1 times a divisor of the kernel's area 4",
+        'the plan\'s layer "2": simd = 3 of a pool must be 1 or its area 4',
     ),
     (
         {**PLAN.foldings, "2": Folding(6, 4, 3)},
@@ -167,9 +187,13 @@ BAD_PLANS = [
         'the plan\'s layer "0": wired = true needs pe = 6 and simd = 18',
     ),
     ({**PLAN.foldings, "0": Folding(6, 18, 0)}, 2, 'the plan\'s layer "0": pixels = 0 must be at least 1'),
-    ({**PLAN.foldings, "1": Folding(1)}, 2, 'the plan names layer "1", which this network does not fold'),
-    (PLAN.foldings, 3, "the plan's output_lanes = 3 must divide 4"),
-    (PLAN.foldings, 0, "the plan's output_lanes = 0 must divide 4"),
+    (
+        {**PLAN.foldings, "1": Folding(1)},
+        2,
+        'the plan names layer "1", which this network does not fold; it folds 0, 2, 3',
+    ),
+    (PLAN.foldings, 3, "the plan's output_lanes = 3 must divide the output's 4 channels"),
+    (PLAN.foldings, 0, "the plan's output_lanes = 0 must divide the output's 4 channels"),
 ]
 
 
@@ -217,7 +241,7 @@ def test_check_says_why_a_window_cannot_slide(t, layer, folding, message):
 
 
 def test_input_pixels_divide_the_width():
-    message = "the plan's input_pixels = 3 must divide the width 4"
+    message = "the plan's input_pixels = 3 must divide the input's width 4"
     with pytest.raises(BadInput, match=f"^{re.escape(message)}$"):
         Plan(PLAN.foldings, 2, 3).check(SMALL)
 

@@ -127,13 +127,10 @@ def test_a_machine_brings_the_module_of_blocks_with_one_port(tmp_path):
     assert "one port" not in (tmp_path / "bitfold.md").read_text()
 
 
-@pytest.mark.parametrize("name", ["", "1st", "a-b", "a.b", "a b", "a__b", "a_", "_a", "_", "ä", "a\n"])
+@pytest.mark.parametrize("name", ["", "1st", "a-b", "a.b", "a b", "a__b", "a_", "_a", "_", "ä", "a\n", "n" * 101])
 def test_bad_names_are_refused(name, tmp_path):
-    message = (
-        f'the module\'s name "{name}" must be letters, digits and single underscores, '
-        "with a letter first and no underscore last"
-    )
-    with pytest.raises(BadInput, match=f"^{re.escape(message)}$"):
+    message = f"the module's name {name[:76]!r}".removesuffix("'")
+    with pytest.raises(BadInput, match=f"^{re.escape(message)}.* must be letters, digits and single underscores"):
         write(CLASSIFIER, PLAN, tmp_path, name)
     assert list(tmp_path.iterdir()) == []
 
@@ -141,7 +138,7 @@ def test_bad_names_are_refused(name, tmp_path):
 @pytest.mark.parametrize("name", ["module", "logic", "final", "nand", "entity", "Signal", "PROCESS", "std", "TOP"])
 def test_reserved_names_are_refused(name, tmp_path):
     """Of Verilog, SystemVerilog, and of VHDL in any case."""
-    message = f'the module\'s name "{name}" is reserved in Verilog, SystemVerilog, VHDL or Verilator'
+    message = f"the module's name '{name}' is reserved in Verilog, SystemVerilog, VHDL or Verilator"
     with pytest.raises(BadInput, match=f"^{re.escape(message)}$"):
         write(CLASSIFIER, PLAN, tmp_path, name)
     assert list(tmp_path.iterdir()) == []
@@ -149,14 +146,14 @@ def test_reserved_names_are_refused(name, tmp_path):
 
 @pytest.mark.parametrize("name", ["clk", "s_axis_tdata", "word"])
 def test_a_name_of_a_signal_is_refused(name, tmp_path):
-    with pytest.raises(BadInput, match=f'^the module\'s name "{name}" is that of a signal in it; take another$'):
+    with pytest.raises(BadInput, match=f"^the module's name '{name}' is that of a signal in it; take another$"):
         write(CLASSIFIER, PLAN, tmp_path, name)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_folder_that_cannot_be_made_is_refused(tmp_path):
     (tmp_path / "file").touch()
-    with pytest.raises(BadInput, match=r"below: cannot be made: Not a directory$"):
+    with pytest.raises(BadInput, match=r"below cannot be written: Not a directory; choose another place$"):
         write(CLASSIFIER, PLAN, tmp_path / "file" / "below")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
 import numpy as np
@@ -149,7 +150,24 @@ def test_folders_that_are_missing_or_empty_are_named(tmp_path):
         open_data("folders", tmp_path).test()
 
 
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [(b"b\xff", r"b\udcff"), (b"b\x1b[31m", r"b\x1b[31m"), ("b\u202e".encode(), r"b\u202e")],
+)
+def test_a_folder_whose_name_no_network_can_hold_is_named_at_once(folder, name, shown):
+    os.mkdir(os.fsencode(folder / "train") + b"/" + name)
+    with pytest.raises(BadInput) as error:
+        open_data("folders", folder)
+    held = shown[1:].removesuffix("[31m")
+    assert str(error.value) == f'the folder in {folder / "train"} named "{shown}" holds {held}; remove that character'
+
+
+def test_folders_of_any_script_are_classes(folder):
+    write(folder / "train/猫\N{IDEOGRAPHIC SPACE}犬/1.png")
+    assert "猫\N{IDEOGRAPHIC SPACE}犬" in open_data("folders", folder).classes
+
+
 def test_without_pillow_the_extra_is_named(folder, monkeypatch):
     monkeypatch.setitem(sys.modules, "PIL", None)
-    with pytest.raises(BadInput, match=r"pip install 'bitfold\[train\]'"):
+    with pytest.raises(BadInput, match=r"in bitfold's folder: pip install '\.\[train\]'"):
         open_data("folders", folder)

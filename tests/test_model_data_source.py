@@ -152,7 +152,8 @@ def test_no_server(home, monkeypatch):
 def test_without_pooch_the_extra_is_named(home, monkeypatch):
     monkeypatch.setitem(sys.modules, "pooch", None)
     with pytest.raises(
-        BadInput, match=r"train_32x32.mat is in none of .*; put it into .* pip install 'bitfold\[train\]'"
+        BadInput,
+        match=r"train_32x32.mat is in none of .*; put it into .* in bitfold's folder: pip install '\.\[train\]'",
     ):
         open_data("svhn", home).train()
 

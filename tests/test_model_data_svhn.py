@@ -85,5 +85,5 @@ def test_a_variable_that_is_missing_is_named(tmp_path):
 def test_without_scipy_the_extra_is_named(tmp_path, monkeypatch):
     write(tmp_path / "test_32x32.mat", [1])
     monkeypatch.setitem(sys.modules, "scipy.io", None)
-    with pytest.raises(BadInput, match=r"pip install 'bitfold\[train\]'"):
+    with pytest.raises(BadInput, match=r"in bitfold's folder: pip install '\.\[train\]'"):
         open_data("svhn", tmp_path).test()

@@ -223,12 +223,12 @@ def test_the_twin_of_fine_codes_stands_for_the_float(activation, norm, scale):
     assert not any(m.quantised for m in network.modules() if isinstance(m, modules.Codes | modules.Norm))
 
 
-def test_the_twin_of_a_wide_network_fits_64_bits():
-    """Sums of 24-bit codes times the weights' factor times the normalisation's."""
+def test_the_twin_of_a_wide_network_is_a_network():
+    """Sums of 22-bit codes times the weights' factor times the normalisation's."""
     t = Tensor(32, 32, 3, 0, 255, 6)
     for scale in ("power-of-two", "exact"):
         form = Network(
-            form="wide", depth=8, channels=64, norm="batch", final_norm="batch", scale=scale, temperature=16
+            form="wide", depth=8, channels=160, norm="batch", final_norm="batch", scale=scale, temperature=16
         )  # fmt: skip
         export(fine(build(form, t, (1, 2, 3), 100)), t)
 

@@ -187,7 +187,7 @@ def nest(described, tensors):
         ),
         (
             lambda d, t: d["network"].update(preprocessing="\x1b[2J"),
-            r'the preprocessing "\x1b[2J" holds \x1b; remove it',
+            r'the preprocessing "\x1b[2J" holds \x1b; remove that character',
         ),
         (
             lambda d, t: d["network"]["input"].update(height=1.5),
@@ -407,7 +407,8 @@ def test_claims_are_not_allocated(path, good):
 
 def test_too_large_a_file_is_not_read_whole(path, monkeypatch, good):
     monkeypatch.setattr(file, "MAX_BYTES", 100)
-    assert refusal(path, good) == "it is larger than 100 bytes"
+    with pytest.raises(BadInput, match=r"has more than 100 bytes, which a \.bitfold file never has"):
+        Net.load(path)
 
 
 @given(st.data())
@@ -465,7 +466,9 @@ def test_a_place_is_refused_before_the_work(tmp_path):
     for place, reason in (
         (tmp_path, "Is a directory"),
         (tmp_path / "absent" / "new", "No such file or directory"),
-        (tmp_path / "file" / "new", "No such file or directory"),
+        (tmp_path / "file" / "new", "Not a directory"),
+        (tmp_path / ("n" * 256), "File name too long"),
+        (Path("/dev/null"), "Not a regular file"),
     ):
         with pytest.raises(BadInput) as error:
             check_place(place)

@@ -5,10 +5,11 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from strategies import LAYERS, binary_convs, images, layers_and_inputs, nets, tensors
 
+from bitfold.model import layers
 from bitfold.model.error import BadInput
 from bitfold.model.layers import (
     BinaryConv,
@@ -70,8 +71,8 @@ def naive(layer, x):
             return x.sum(axis=(1, 2), keepdims=True)
         case PadChannels(channels):
             return np.concatenate([x, np.zeros((*x.shape[:3], channels), object)], axis=3)
-        case Chain(layers):
-            for inner in layers:
+        case Chain(inners):
+            for inner in inners:
                 x = naive(inner, x)
             return x
         case Residual(body, skip, lo, hi):
@@ -93,7 +94,7 @@ def test_layers_widen_when_the_dtype_is_full(dtype):
     info = np.iinfo(dtype)
     low, high = (info.min, info.max) if dtype != np.int64 else (-(2**56), 2**56)
     x = np.array([[low] * 16, [high] * 16, [low, high] * 8], dtype).reshape(3, 4, 4, 1)
-    layers = [
+    every = [
         BinaryConv(np.ones((1, 3, 3, 1), np.bool_)),
         SumPool(2, 1),
         GlobalSum(),
@@ -103,8 +104,161 @@ def test_layers_widen_when_the_dtype_is_full(dtype):
         Residual(Chain(), Chain(), -(2**60), 2**60),
         Residual(Chain(), Chain(), 2**40, 2**41),
     ]
-    for layer in layers:
+    for layer in every:
         np.testing.assert_array_equal(layer(x), naive(layer, x.astype(object)))
+
+
+BORDERS = [0, 2**7, 2**15, 2**24, 2**30, 2**31, 2**32, 2**53, 2**58]
+near = st.tuples(st.sampled_from(BORDERS), st.sampled_from([-1, 1]), st.integers(-2, 2)).map(
+    lambda t: t[0] * t[1] + t[2]
+)
+"""Integers around those at which a dtype ends, or a float's exactness, or half of it."""
+
+DTYPES = [np.int8, np.int16, np.int32, np.int64]
+
+
+def in_any_dtype(data, values):
+    """The values [1, height, width, 1] in any dtype that holds them."""
+    fitting = [each for each in DTYPES if np.iinfo(each).min <= min(values) and max(values) <= np.iinfo(each).max]
+    return np.array(values, data.draw(st.sampled_from(fitting))).reshape(1, 1, -1, 1)
+
+
+def same(layer, x):
+    """The layer computes what Python's integers give, as a map of the type that it infers."""
+    y = layer(x)
+    np.testing.assert_array_equal(y, naive(layer, x.astype(object)))
+    layer.infer(Tensor(*x.shape[1:], int(x.min()), int(x.max()))).check(y)
+
+
+@given(data=st.data())
+def test_requantise_at_the_borders(data):
+    total = data.draw(near)
+    offset = data.draw(st.none() | near | st.sampled_from([2**61, -(2**61)]))
+    shift = data.draw(st.sampled_from([0, 1, 2, -1, -2, -7, 30, 31, 33]))
+    left = max(0, -shift)
+    rounding = 1 << shift - 1 if shift > 0 else 0
+    q = (total >> left) - (offset or 0) - rounding  # so that the sum comes near a border after the left shift
+    lo, hi = sorted([data.draw(near), data.draw(near)])
+    assume(abs(q) < 2**60)
+    layer = Requantise(shift, lo, hi, None if offset is None else np.array([offset]))
+    x = in_any_dtype(data, [q, q + data.draw(st.integers(0, 1))])
+    try:
+        layer.infer(Tensor(1, 1, 1, int(x.min()), int(x.max())))
+    except BadInput:
+        assume(False)
+    same(layer, x)
+
+
+@pytest.mark.parametrize("total", [2**31 - 1, 2**31, -(2**31), -(2**31) - 1])
+@pytest.mark.parametrize("addend", [0, 1, -1, 2**30, -(2**30), 2**31 - 1, 2**31, -(2**31), 2**40])
+@pytest.mark.parametrize("left", [0, 1, 8])
+def test_requantise_where_32_bits_end(total, addend, left):
+    """The sum of value and addend, shifted left, is the last that 32 bits hold or the first that they do not."""
+    q = (total >> left) - addend
+    same(Requantise(-left, -(2**50), 2**50, np.array([addend])), np.array([q], np.int64).reshape(1, 1, 1, 1))
+
+
+@pytest.mark.parametrize("left", [3, 4, 30])
+@pytest.mark.parametrize("end", [2**63 - 1, -(2**63)])
+def test_requantise_where_64_bits_end(left, end):
+    """A sum that 64 bits hold once it is shifted is accepted, and one more is refused."""
+    offset = end >> left + 1
+    q = (end >> left) - offset
+    layer = Requantise(-left, -(2**50), 2**50, np.array([offset]))
+    same(layer, np.array([q]).reshape(1, 1, 1, 1))
+    beyond = q + (1 if end > 0 else -1)
+    with pytest.raises(BadInput, match=r"does not fit 64 bits$"):
+        layer.infer(Tensor(1, 1, 1, beyond, beyond))
+
+
+@given(data=st.data())
+def test_residual_at_the_borders(data):
+    """Two branches of the same values and of other ones, clipped to intervals that begin and end at borders."""
+    x = in_any_dtype(data, data.draw(st.lists(near, min_size=1, max_size=3)))
+    lo, hi = sorted([data.draw(near), data.draw(near)])
+    other = Chain((Requantise(0, *sorted([data.draw(near), data.draw(near)])),))
+    branches = [Chain(), data.draw(st.sampled_from([Chain(), other]))]
+    same(Residual(*(branches if data.draw(st.booleans()) else branches[::-1]), lo, hi), x)
+
+
+@pytest.mark.parametrize("body", [2**30 - 1, 2**30, -(2**30), -(2**30) - 1, 2**31 - 1])
+@pytest.mark.parametrize("skip", [0, 2**30 - 1, 2**30, 2**30 + 1, -(2**30) - 1, -(2**31)])
+@pytest.mark.parametrize("clip", [(-(2**40), 2**40), (-(2**40), 5), (-5, 2**40), (-(2**31) - 1, 0), (2**40, 2**41)])
+def test_residual_where_32_bits_end(body, skip, clip):
+    for a, b in ((body, skip), (skip, body)):
+        total = Residual(Chain(), Chain(), *clip).add(*(np.array([v]).reshape(1, 1, 1, 1) for v in (a, b)))
+        assert total.item() == min(max(a + b, clip[0]), clip[1])
+
+
+@given(data=st.data())
+def test_sums_at_the_borders(data):
+    """A pool and a global sum whose total comes near a border, by equal and by different values."""
+    count = data.draw(st.integers(1, 6))
+    total = data.draw(near)
+    values = [total // count] * count
+    values[0] += total - sum(values)
+    assume(count**2 * max(map(abs, values)) < 2**60)
+    column = in_any_dtype(data, values).reshape(1, count, 1, 1)
+    same(GlobalSum(), column)
+    padding = count - 1
+    same(SumPool(count, 1, (0, 0, padding, 0)), column)
+    same(SumPool(count, count, (padding, 0, 0, padding)), np.repeat(column, count, axis=2))
+
+
+@pytest.mark.parametrize("end", [2**31 - 1, 2**31, -(2**31), -(2**31) - 1])
+@pytest.mark.parametrize("dtype", [np.int32, np.int64])
+def test_sums_where_32_bits_end(end, dtype):
+    for side in (2, 3):
+        x = np.full((1, side, side, 1), end // side**2, dtype)
+        x[0, 0, 0, 0] += end - int(x.sum(dtype=np.int64))
+        for layer in (SumPool(side, 1), GlobalSum()):
+            assert layer(x).item() == end
+
+
+@given(data=st.data())
+def test_scales_at_the_borders(data):
+    factor = data.draw(st.sampled_from([1, -1, 2, -2, 3, 2**24, -(2**24), 2**24 - 1]))
+    q = data.draw(near) // factor
+    assume(abs(q * factor) < 2**59)
+    same(Scale(np.array([factor])), in_any_dtype(data, [q, q + 1]))
+
+
+@given(data=st.data())
+def test_convolutions_at_the_borders(data):
+    count = data.draw(st.integers(1, 6))
+    total = data.draw(near)
+    weights = np.array(data.draw(st.lists(st.booleans(), min_size=count, max_size=count)))
+    signs = np.where(weights, 1, -1).tolist()
+    values = [sign * (total // count) for sign in signs]
+    values[0] += signs[0] * (total - sum(sign * value for sign, value in zip(signs, values, strict=True)))
+    assume(count * max(map(abs, values)) < 2**60)
+    x = in_any_dtype(data, values).reshape(1, 1, 1, count)
+    both = np.stack([weights, ~weights])[:, None, None]
+    assert BinaryConv(both)(x).ravel().tolist() == [total, -total]
+
+
+@pytest.mark.parametrize("stride", [1, 2, 4, 5, 6, 9, 40])
+@pytest.mark.parametrize("kernel", [(1, 1), (3, 2), (5, 5)])
+def test_any_stride(stride, kernel):
+    x = np.arange(2 * 13 * 11 * 2).reshape(2, 13, 11, 2)
+    weights = np.random.default_rng(stride).random((3, *kernel, 2)) < 0.5
+    for pad in ((0, 0, 0, 0), (kernel[0] - 1, 0, 0, kernel[1] - 1)):
+        same(BinaryConv(weights, stride, pad), x)
+        same(SumPool(kernel[0], stride, (*pad[:2], *pad[:2])), x)
+
+
+@given(data=st.data())
+def test_a_convolution_in_parts_is_the_whole(data):
+    """Few windows at a time, rows and columns of them, give what all at once give."""
+    t = data.draw(tensors(side=6))
+    conv = data.draw(binary_convs(t))
+    x = images(Net(t, Chain()), 2, 1)
+    whole = conv(x)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(layers, "BLOCK", data.draw(st.integers(1, 4 * conv.fan_in * len(x) * whole.shape[2])))
+        parts = conv(x)
+    np.testing.assert_array_equal(parts, whole)
+    assert parts.dtype == whole.dtype
 
 
 def test_rounding_is_half_up_also_below_zero():
@@ -398,7 +552,7 @@ def test_numbers_and_sequences_of_any_kind_become_python_s():
     step, add = Requantise(np.int8(1), np.int8(-100), np.int8(100)), Residual(Chain(), lo=np.int8(-1), hi=np.int8(1))
     numbers += [step.shift, step.lo, step.hi, add.lo, add.hi, Scale(np.ones(1, np.int64), np.int8(2)).scale]
     assert {type(number) for number in [*numbers, PadChannels(np.int8(1)).channels]} == {int}
-    layers = [GlobalSum()]
-    chain = Chain(layers)
-    layers.clear()
+    given_layers = [GlobalSum()]
+    chain = Chain(given_layers)
+    given_layers.clear()
     assert chain == Chain((GlobalSum(),))

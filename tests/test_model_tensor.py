@@ -42,8 +42,8 @@ def test_widths_come_from_the_interval(lo, hi, bits, dtype):
         ((2**11, 2**10 + 1, 1, 0, 1), "a map of 2048x1025x1 has more than 2,097,152 pixels"),
         ((1, 1, 2**15 + 1, 0, 1), "a map of 1x1x32769 has more than 32,768 channels"),
         ((2**10, 2**10, 33, 0, 1), "a map of 1024x1024x33 has more than 33,554,432 values"),
-        ((1, 1, 1, 0, 1, 1025), "a tensor's fraction bits must lie in [-1024, 1024], not 1025"),
-        ((1, 1, 1, 0, 1, -1025), "a tensor's fraction bits must lie in [-1024, 1024], not -1025"),
+        ((1, 1, 1, 0, 1, 513), "a tensor's fraction bits must lie in [-512, 512], not 513"),
+        ((1, 1, 1, 0, 1, -513), "a tensor's fraction bits must lie in [-512, 512], not -513"),
         ((1, 1.0, 1, 0, 1), "width must be an integer, not 1.0"),
         ((1, 1, True, 0, 1), "channels must be an integer, not True"),
         ((1, 1, 1, 0, "9"), "hi must be an integer, not '9'"),
@@ -64,7 +64,7 @@ def test_narrow_integers_are_taken_as_python_s():
 
 def test_the_largest_maps_are_accepted():
     assert Tensor(1080, 1920, 16, 0, 1).pixels == 2_073_600
-    assert Tensor(1, 1, 2**15, 0, 1, -1024).channels == 32_768
+    assert Tensor(1, 1, 2**15, 0, 1, -512).channels == 32_768
 
 
 @pytest.mark.parametrize(

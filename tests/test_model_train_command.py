@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ pytest.importorskip("matplotlib")
 import train_tiny  # noqa: E402
 from rich.console import Console  # noqa: E402
 
+from bitfold.model import net as net_module  # noqa: E402
 from bitfold.model.card import Card  # noqa: E402
 from bitfold.model.error import BadInput  # noqa: E402
 from bitfold.model.net import Net  # noqa: E402
@@ -130,7 +132,7 @@ def test_without_codes_the_float_network_itself_is_exported(train):
     (found,), _ = train(bits=0)
     assert names(train.folder) == ["net.bitfold", "net.json", "net.run"]
     card = Card.load(train.folder / "net.json")
-    assert (card.bits, card.epochs, card.float_test_error) == (24, 3, None)
+    assert (card.bits, card.epochs, card.float_test_error) == (22, 3, None)
     assert found["float_test_error"] is None
     net = Net.load(train.folder / "net.bitfold")
     assert card.test_error == pytest.approx(wrong(net))
@@ -174,6 +176,65 @@ def test_places_that_are_none(train):
             train(output)
         assert str(caught.value) == message
     assert names(folder) == []
+    for name in ("net.bitfold", "net.json", "net.float.bitfold", "net.run/log.csv"):
+        (folder / name).mkdir(parents=True)
+        with pytest.raises(BadInput) as caught:
+            train()
+        assert str(caught.value) == f"{folder / name} cannot be written: Is a directory; choose another place"
+        (folder / name).rmdir()
+    (folder / "net.run").rmdir()
+    (folder / "net.run").touch()
+    with pytest.raises(BadInput, match=r"net\.run cannot be written: Not a directory; choose another place$"):
+        train()
+    assert names(folder) == ["net.run"]
+
+
+@pytest.mark.parametrize(
+    ("seeds", "name"),
+    [(1, "net.bitfold"), (1, "net.float.bitfold"), (1, "net.json"), (2, "net-6.json"), (2, "net.seeds.png")],
+)
+def test_a_place_that_is_taken_is_refused_before_the_first_step(train, seeds, name):
+    (train.folder / name).mkdir()
+    with pytest.raises(BadInput) as caught:
+        train(seeds=seeds)
+    assert str(caught.value) == f"{train.folder / name} cannot be written: Is a directory; choose another place"
+    assert names(train.folder) == [name]
+
+
+def test_a_name_too_long_for_the_files_beside_is_refused_before_the_first_step(train):
+    output = "x" * 244 + ".bitfold"
+    with pytest.raises(BadInput, match=r"cannot be written: File name too long; choose another place$"):
+        train(output)
+    assert names(train.folder) == []
+
+
+@pytest.mark.parametrize("changes", [{}, {"bits": 0}, {"norm": "none", "final_norm": "none"}, {"scale": "exact"}])
+def test_what_no_net_may_be_is_refused_before_the_first_step(train, monkeypatch, changes):
+    monkeypatch.setattr(net_module, "MAX_WEIGHTS", 100)
+    with pytest.raises(BadInput, match=r"with it the network has \d+ weights, more than 100$"):
+        train(**changes)
+    assert names(train.folder) == []
+
+
+def test_class_names_of_any_script_come_out(train, monkeypatch):
+    classes = ("猫\N{IDEOGRAPHIC SPACE}犬", "می\N{ZERO WIDTH NON-JOINER}خواهم", "e\N{COMBINING ACUTE ACCENT}", "x")
+    data = replace(train_tiny.quarters(), classes=classes)
+    monkeypatch.setattr(command, "open_data", lambda name, folder: data)
+    train(bits=0, epochs=1)
+    assert Net.load(train.folder / "net.bitfold").classes == classes
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"classes": ("a", "b", "c", "d\udcff")}, r'the class name "d\udcff" holds \udcff; remove that character'),
+        ({"preprocessing": "a\nb"}, r'the preprocessing "a\nb" holds \n; remove that character'),
+    ],
+)
+def test_a_data_set_has_no_texts_that_a_network_cannot_hold(changes, message):
+    with pytest.raises(BadInput) as caught:
+        replace(train_tiny.quarters(), **changes)
+    assert str(caught.value) == message
 
 
 def test_another_recipe_at_the_same_place_is_refused(train):

@@ -38,7 +38,7 @@ def test_the_digits():
 
 def test_without_scikit_learn_the_extra_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "sklearn.datasets", None)
-    with pytest.raises(BadInput, match=r"pip install 'bitfold\[train\]'"):
+    with pytest.raises(BadInput, match=r"in bitfold's folder: pip install '\.\[sim\]'$"):
         open_data("digits", None).train()
 
 
@@ -53,7 +53,9 @@ def test_images_are_taken_and_batched():
 
 
 def test_an_unknown_name_lists_the_names(tmp_path):
-    with pytest.raises(BadInput, match=f"^no data set is called 'mnits'; there are {', '.join(DATA)}$"):
+    with pytest.raises(
+        BadInput, match=rf"^no data set is called 'mnits'; did you mean mnist\? there are {', '.join(DATA)}$"
+    ):
         open_data("mnits", tmp_path)
 
 

@@ -135,11 +135,11 @@ def test_files_that_are_no_recipes(tmp_path):
         return str(caught.value)
 
     shipped = ", ".join(recipe.names())
-    assert message("digts") == f"there is no recipe digts; give a file or one of {shipped}"
-    assert message(tmp_path) == f"{tmp_path} cannot be read: Is a directory; give a file or one of {shipped}"
+    assert message("digts") == f"there is no recipe digts; did you mean digits? give a file or one of {shipped}"
+    assert message(tmp_path) == f"{tmp_path} is not a regular file; give the path of a recipe"
     bad = tmp_path / "bad.toml"
     bad.write_bytes(b"data = \xff")
-    assert message(bad) == f"{bad} is no recipe: not UTF-8 from byte 7 on"
+    assert message(bad) == f"{bad} is not a recipe: no UTF-8 text from byte 7 on; check the path"
     bad.write_text(RIGHT.replace("epochs = 3", "epoch = 3"))
     assert message(bad) == f"{bad}: train: unknown key `epoch`; is it `epochs`?"
 

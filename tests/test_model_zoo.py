@@ -20,7 +20,7 @@ from bitfold.model.zoo import tables
 
 def test_an_unknown_name_lists_the_known():
     assert "digits" in zoo.names()
-    with pytest.raises(BadInput, match=r"the zoo has no network 'digit'; it has .*digits"):
+    with pytest.raises(BadInput, match=r"the zoo has no network 'digit'; did you mean digits\? it has .*digits"):
         zoo.path("digit")
 
 

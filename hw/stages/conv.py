@@ -111,7 +111,7 @@ class ConvStage(WindowedStage):
         """
         channels = self.scaler.source.channels
         words = self.layer.weights.reshape(channels, -1, self.simd)
-        correction = self.arrays[0].correction(words).sum(axis=-1)
+        correction = self.arrays[0].correction(words)
         return (self.scaler.addend + correction + self._surplus()).reshape(self.groups, self.pe)
 
     def _surplus(self) -> NDArray[np.int64]:

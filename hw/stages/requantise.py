@@ -14,8 +14,7 @@ from numpy.typing import NDArray
 
 from ...model.layers import Requantise
 from ...model.tensor import Tensor, signed_bits
-from ..array.constants import ConstantTable
-from ..device.memory import varying
+from ..array.constants import ConstantTable, table_resources
 from ..device.resources import Resources, add_constant, adder, clip
 from ..device.target import Family
 from ..stream.flow import Flow
@@ -99,24 +98,26 @@ class RequantiseStage(Stage):
         super().__init__(source, Flow(layer.infer(source.tensor), source.lanes))
         self.results = ResultQueue(self.sink, self.latency)
         self.storage = source.held(self.results.credits)
-        addend = self.scaler.addend + source.tensor.lo
-        self.constants = ConstantTable(source.rows(addend), self.scaler.width, family)
+        self.rows = source.rows(self.scaler.addend + source.tensor.lo)
 
     def resources(self, family: Family) -> Resources:
-        constants = self.constants.resources(family)
         width, lanes = self.scaler.width, self.source.lanes
-        # Bits below the lowest of any constant are not added.
-        low = min((word & -word).bit_length() - 1 if word else width for word in self.constants.fields)
+        constants = table_resources(self.rows, width, family)
+        # Bits below the lowest of any constant are not added; on iCE40 those that are shifted out are carries alone.
+        low = min((int(word) & -int(word)).bit_length() - 1 if word else width for word in self.rows.flat)
+        if family.name == "ice40":
+            low = max(low, self.layer.shift)
         added = adder(width - low, family) if constants.ffs else add_constant(width - low, family)
         if family.name == "xc7":
-            added = -(-varying(self.constants.words) // lanes)
+            changing = np.bitwise_or.reduce(self.rows ^ self.rows[0], axis=0)
+            added = -(-sum((int(bits) & (1 << width) - 1).bit_count() for bits in changing) // lanes)
         each = Resources(added + self.scaler.clip_luts(family), width - max(0, self.layer.shift))
         return constants + self.results.resources(family) + each * lanes + Resources(2, 1)
 
     def elaborate(self, platform):
         m = Module()
         width = self.scaler.width
-        m.submodules.constants = constants = self.constants
+        m.submodules.constants = constants = ConstantTable(self.rows, width, self.family)
         m.submodules.results = results = self.results
         take = Signal()
         m.d.comb += [

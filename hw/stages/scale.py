@@ -7,15 +7,18 @@ that leaves over joins the other constants of the channel, f * lo of the input -
 tree as one more term. All sums are taken modulo the width of the output's codes, in which the result lies.
 """
 
+from collections import Counter
+
 import numpy as np
 from amaranth import Cat, Const, Module, Mux, Signal
 from amaranth.lib import wiring
 from numpy.typing import NDArray
 
 from ...model.layers import Scale
-from ..array.constants import ConstantTable
+from ..array.constants import ConstantTable, table_resources
 from ..device.arithmetic import later, tree
-from ..device.resources import Resources, adder
+from ..device.memory import alike
+from ..device.resources import Resources, add_constant, adder
 from ..device.target import Family
 from ..stream.flow import Flow
 from ..stream.results import ResultQueue
@@ -43,10 +46,7 @@ class ScaleStage(Stage):
         self.factors = source.rows(layer.factors)
         self.size_bits = max(map(abs, layer.extremes)).bit_length()
         self.constants = self.constant_rows()
-        self.tables = (
-            ConstantTable(self.factor_rows(), self.size_bits + 1, family),
-            ConstantTable(self.constants, self.sink.tensor.bits, family),
-        )
+        self.tables = (self.factor_rows(), self.size_bits + 1), (self.constants, self.sink.tensor.bits)
         sizes = np.abs(self.factors)
         self.shifts = [[k for k in range(self.size_bits) if (column >> k & 1).any()] for column in sizes.T]
         added = (self.constants != 0).any(axis=0)  # `any` alone gives objects in numpy 1
@@ -57,33 +57,53 @@ class ScaleStage(Stage):
         self.storage = source.held(self.results.credits)
 
     def resources(self, family: Family) -> Resources:
-        width = self.sink.tensor.bits
         found = self.results.resources(family) + Resources(3, self.levels)
-        for table in self.tables:
-            found += table.resources(family)
-        sizes = np.abs(self.factors)
-        for lane, shifts in enumerate(self.shifts):
-            bits = self.source.tensor.bits
-            negated = (self.factors[:, lane] < 0).any() and not (self.factors[:, lane] < 0).all()
-            luts = bits if negated else 0
-            if family.inputs == 4:
-                luts += bits * sum(1 for k in shifts if not (sizes[:, lane] >> k & 1).all())
-            terms = [k + bits for k in shifts] + [width] * bool((self.constants[:, lane] != 0).any())
-            least = [*shifts, 0]
-            ffs = 0
-            for _ in range(self.levels):
-                joined = [terms[k : k + 2] for k in range(0, len(terms), 2)]
-                starts = [least[k : k + 2] for k in range(0, len(terms), 2)]
-                luts += sum(
-                    adder(min(width, max(pair)) - max(low), family)
-                    for pair, low in zip(joined, starts, strict=True)
-                    if len(pair) == 2
-                )
-                terms = [min(width, max(pair) + len(pair) - 1) for pair in joined]
-                least = [min(low) for low in starts]
-                ffs += sum(bits - low for bits, low in zip(terms, least, strict=True))
-            found += Resources(luts, ffs)
-        return found
+        for rows, width in self.tables:
+            found += table_resources(rows, width, family)
+        lanes = Counter(map(self._like, range(self.source.lanes)))
+        return sum((self._lane_resources(*like, family) * count for like, count in lanes.items()), found)
+
+    def _like(self, lane: int) -> tuple[tuple[int, ...], tuple[int, ...], bool, int, int]:
+        """What a lane takes hangs on.
+
+        The bits that all its factors have, those that some have, whether signs differ, its constant if it has one,
+        and how many bits of its constants differ.
+        """
+        factors, constants = self.factors[:, lane], self.constants[:, lane]
+        wires = tuple(k for k in self.shifts[lane] if (np.abs(factors) >> k & 1).all())
+        chosen = tuple(k for k in self.shifts[lane] if k not in wires)
+        signs = bool((factors < 0).any() and not (factors < 0).all())
+        return wires, chosen, signs, int(constants[0]), int(np.bitwise_or.reduce(constants ^ constants[0])).bit_count()
+
+    def _lane_resources(
+        self, wires: tuple[int, ...], chosen: tuple[int, ...], signs: bool, constant: int, differ: int, family: Family
+    ) -> Resources:
+        """Of one lane's tree."""
+        bits, top = self.source.tensor.bits, (1 << self.sink.tensor.bits) - 1
+        # Where a term is chosen by a bit of the factor, the same look-up table inverts it; on xc7 it is the adder's
+        # own for the right term of two.
+        luts, ffs = bits if signs and wires else 0, 0.0
+        terms = [(k, (1 << k + bits) - 1, k in chosen) for k in sorted((*wires, *chosen))]
+        # Of lanes with few words many registers of constants are alike.
+        every = differ * self.source.lanes
+        waiting = differ * alike(every, len(self.constants)) / every if differ else 0
+        if differ:
+            terms.append((0, top, False))
+        for _ in range(self.levels):
+            joined = []
+            for k in range(0, len(terms), 2):
+                pair = terms[k : k + 2]
+                masked = sum(mask for _, _, mask in (pair[:1] if family.inputs == 6 else pair))
+                most, low = min(top, sum(most for _, most, _ in pair)), min(low for low, _, _ in pair)
+                if len(pair) == 2:
+                    luts += adder(most.bit_length() - 1 - max(low for low, _, _ in pair), family)
+                luts += masked * bits
+                ffs += waiting if pair == [(0, top, False)] else most.bit_length() - low
+                joined.append((low, most, False))
+            terms = joined
+        if constant and not differ:
+            luts += add_constant(self.sink.tensor.bits - ((constant & -constant).bit_length() - 1), family)
+        return Resources(luts, round(ffs))
 
     def constant_rows(self) -> NDArray[np.object_]:
         """[words, lanes]: what is added to each product, modulo the width of the output's codes."""
@@ -99,8 +119,9 @@ class ScaleStage(Stage):
     def elaborate(self, platform):
         m = Module()
         width = self.sink.tensor.bits
-        m.submodules.factors = factors = self.tables[0]
-        m.submodules.constants = constants = self.tables[1]
+        factors, constants = (ConstantTable(rows, bits, self.family) for rows, bits in self.tables)
+        m.submodules.factors = factors
+        m.submodules.constants = constants
         m.submodules.results = results = self.results
         take = Signal()
         m.d.comb += [

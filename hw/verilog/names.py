@@ -6,7 +6,7 @@ end: so what stands before a module's first pair of underscores is its machine's
 
 import re
 
-from ...model.error import BadInput
+from ...model.error import BadInput, short
 
 RESERVED = frozenset(
     """
@@ -37,6 +37,9 @@ RESERVED = frozenset(
 """The reserved words of Verilog, SystemVerilog (IEEE 1800-2017) and VHDL (IEEE 1076-2019), and its two libraries."""
 
 
+MOST = 100
+"""Characters of a machine's name: files and modules have longer names that begin with it."""
+
 LONGEST = 20_000
 """Characters of a line of Verilog."""
 
@@ -51,18 +54,18 @@ def unit_module(name: str, unit: str) -> str:
     return inner(name, f"accelerator__{unit}")
 
 
-def check(name: str) -> None:
+def check_name(name: str) -> None:
     """BadInput where a machine cannot be called so.
 
     Verilog and VHDL both have to take its name, VHDL whatever the case of its letters.
     """
-    if not re.fullmatch(r"[A-Za-z](_?[A-Za-z0-9])*", name):
+    if not re.fullmatch(r"[A-Za-z](_?[A-Za-z0-9])*", name) or len(name) > MOST:
         raise BadInput(
-            f'the module\'s name "{name}" must be letters, digits and single underscores, '
+            f"the module's name {short(name)} must be letters, digits and single underscores, at most {MOST}, "
             "with a letter first and no underscore last"
         )
     if name.lower() in RESERVED or name == "TOP":
-        raise BadInput(f'the module\'s name "{name}" is reserved in Verilog, SystemVerilog, VHDL or Verilator')
+        raise BadInput(f"the module's name {short(name)} is reserved in Verilog, SystemVerilog, VHDL or Verilator")
 
 
 def plain(text: str, name: str) -> str:
@@ -72,7 +75,7 @@ def plain(text: str, name: str) -> str:
     name gets the same one everywhere, so ports still fit. BadInput where a signal has the machine's own name.
     """
     if re.search(rf"^ *(?:input|output|wire|reg) (?:\[\d+:0\] )?{name}(?: \[\d+:0\])?;$", text, re.MULTILINE):
-        raise BadInput(f'the module\'s name "{name}" is that of a signal in it; take another')
+        raise BadInput(f"the module's name {short(name)} is that of a signal in it; take another")
     taken = set(re.findall(r"\w+", text)) | RESERVED
     names: dict[str, str] = {}
     for escaped in dict.fromkeys(re.findall(r"\\(\S+) ", text)):

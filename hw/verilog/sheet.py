@@ -31,7 +31,8 @@ def interface_sheet(accelerator: Accelerator, name: str) -> str:
         "| port | direction | bits | meaning |",
         "|---|---|---|---|",
         "| `clk` | in | 1 | everything happens at its rising edge |",
-        "| `rst` | in | 1 | synchronous, active high; in mid-frame too: the rest of that frame counts as short |",
+        "| `rst` | in | 1 | synchronous, active high: empties the machine, clears the counters; in mid-frame too: the rest "
+        "of that frame counts as short |",
         f"| `s_axis_tdata` | in | {in_width} | {beat}: {f.in_lanes} x {in_bits}-bit sample |",
         f"| `s_axis_tvalid`, `s_axis_tready` | in, out | 1 | {beat} transferred when both are high |",
         "| `s_axis_tlast` | in | 1 | the frame's last beat |",
@@ -40,8 +41,8 @@ def interface_sheet(accelerator: Accelerator, name: str) -> str:
         "| `m_axis_tlast` | out | 1 | the frame's last values |",
         f"| `m_axis_tuser` | out | {f.best_bits} | index of the pixel's largest value up to this beat; with the "
         "pixel's last beat its class |",
-        f"| `short_frames`, `long_frames` | out | {COUNTER_BITS} | frames dropped because they ended early, late; "
-        f"they stop at {2**COUNTER_BITS - 1} |",
+        f"| `short_frames`, `long_frames` | out | {COUNTER_BITS} | frames dropped because they ended early, late, "
+        f"counted with the beat that shows it; they stop at {2**COUNTER_BITS - 1} |",
         "",
         "## Pixels in",
         "",

@@ -1,5 +1,7 @@
+# amaranth: UnusedElaboratable=no
 """Verilog of a network with AXI4-Stream on both sides, and the sheet that describes its interface."""
 
+import os
 from importlib.metadata import version
 from pathlib import Path
 
@@ -8,14 +10,14 @@ from amaranth.back import verilog
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from ...model.error import BadInput
+from ...model import places
 from ...model.net import Net
-from ...model.write import write_beside
+from ...model.write import check_folder, make_folder, write_beside
 from ..accelerator import Accelerator
 from ..plan import Plan
 from ..stages.frames import COUNTER_BITS
 from .formats import formats
-from .names import broken, check, inner, plain
+from .names import broken, check_name, inner, plain
 from .sheet import interface_sheet
 
 
@@ -71,6 +73,10 @@ WAIVERS = {
 """Verilator's warnings about the style of generated code that the file switches off, with the reason."""
 
 
+ENDINGS = (".toml", ".md", ".v")
+"""Of the files that are written."""
+
+
 class _Files:
     """The platform for which Verilog is written: it collects the modules that stand beside a machine's own.
 
@@ -85,36 +91,40 @@ class _Files:
         self.texts[name] = text
 
 
-def convert(accelerator: Accelerator, name: str) -> str:
-    """The Verilog of a machine behind AxiStreamTop as module `name`, whole and with nothing else."""
+def convert(accelerator: Accelerator, name: str, cache: Path | None = None) -> str:
+    """The Verilog of a machine behind AxiStreamTop as module `name`, whole, nothing else; `cache` as in ``write``."""
     files = _Files(inner(name, ""))
     top = AxiStreamTop(accelerator)
-    text = verilog.convert(top, name=name, platform=files, emit_src=False, strip_internal_attrs=True)
+    with places.environment(XDG_CACHE_HOME=str(places.cache(cache))):  # where Yosys looks for its own
+        text = verilog.convert(top, name=name, platform=files, emit_src=False, strip_internal_attrs=True)
     return broken(plain(text + "".join(files.texts.values()), name))
 
 
-def write(net: Net, plan: Plan, directory: Path, name: str = "bitfold") -> Path:
+def write(
+    net: Net, plan: Plan, directory: str | os.PathLike[str], name: str = "bitfold", *, cache: Path | None = None
+) -> Path:
     """Write NAME.v, the interface sheet NAME.md and the plan NAME.toml; returns the Verilog's path.
 
-    The same network, plan and name give the same bytes. BadInput where the plan does not suit the network,
-    the name is none for a module or the folder cannot be written.
+    The same network, plan and name give the same bytes. `cache` is a folder for what Yosys keeps between runs, None
+    the user's. BadInput where the plan does not suit the network, the name is none for a module or the folder cannot
+    be written.
     """
-    check(name)
-    return write_machine(Accelerator(net, plan), directory, name)
+    check_name(name)
+    return write_machine(Accelerator(net, plan), directory, name, cache=cache)
 
 
-def write_machine(accelerator: Accelerator, directory: Path, name: str = "bitfold") -> Path:
+def write_machine(
+    accelerator: Accelerator, directory: str | os.PathLike[str], name: str = "bitfold", *, cache: Path | None = None
+) -> Path:
     """The same of a machine that is there already."""
-    check(name)
+    check_name(name)
+    check_folder(directory, *(f"{name}{ending}" for ending in ENDINGS))
     net, plan = accelerator.net, accelerator.plan
-    text = convert(accelerator, name)
+    text = convert(accelerator, name, cache)
     made_by = f"bitfold {version('bitfold')}, network {net.digest()}, cycles a frame {accelerator.cycles}"
     header = [f"// {made_by}", "// Interface: see the sheet beside this file."]
     header += [f"/* verilator lint_off {code} */ // {reason}" for code, reason in WAIVERS.items()]
-    try:
-        directory.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise BadInput(f"{directory}: cannot be made: {error.strerror}") from None
+    directory = make_folder(directory)
     write_beside(directory / f"{name}.toml", plan.dumps().encode())
     write_beside(directory / f"{name}.md", interface_sheet(accelerator, name).encode())
     path = directory / f"{name}.v"

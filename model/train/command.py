@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import datetime
 import io
@@ -18,15 +19,16 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 from ..card import SUFFIX, Card, card_path, twin_path
-from ..error import BadInput
-from ..export import export, fine
+from ..error import BadInput, printable
+from ..export import NoIntegerForm, export, fine, rehearsed
 from ..judge import judge
 from ..net import Net
-from ..write import write_beside
+from ..write import check_folder, check_place, write_beside
 from .data import DataSet, open_data
 from .device import Device, open_device
 from .log import Epoch, spread
 from .modules import ReLU, ShiftedReLU
+from .networks import build
 from .recipe import Recipe, load
 from .run import Run, Step, Trained
 
@@ -57,16 +59,13 @@ def train(job: Job, console: Console) -> list[dict[str, Any]]:
     What is already there of a run is gone on with. BadInput in one line for all that cannot work.
     """
     recipe = load(job.recipe)
+    outputs = _outputs(job)
     data = open_data(recipe.data, job.data)
     data = replace(data, train=cache(data.train), test=cache(data.test))  # read once for all seeds
-    if job.output.suffix != SUFFIX:
-        raise BadInput(f"the network's file must end in {SUFFIX}, which {job.output} does not")
-    if not job.output.parent.is_dir():
-        raise BadInput(f"the folder {job.output.parent} does not exist; create it or choose another place")
+    _rehearse(recipe, data)
     found, curves = [], []
     with open_device(job.device, job.threads, job.bf16) as device:
-        for seed in range(job.seed, job.seed + job.seeds):
-            output = job.output if job.seeds == 1 else job.output.with_name(f"{job.output.stem}-{seed}{SUFFIX}")
+        for seed, output in outputs.items():
             with _progress(console, device.rank == 0) as progress:
                 tell = _teller(progress, recipe)
                 trained = Run(recipe, data, output.with_suffix(".run"), seed, device, tell).train()
@@ -76,6 +75,32 @@ def train(job: Job, console: Console) -> list[dict[str, Any]]:
     if len(found) > 1:
         _compare(found, curves, job.output)
     return found
+
+
+def _rehearse(recipe: Recipe, data: DataSet) -> None:
+    """BadInput, before the first step, for a network that would be refused after the last."""
+    network = build(recipe.network, data.input, data.mean, len(data.classes))
+    with contextlib.suppress(NoIntegerForm):  # such a recipe is trained for its error in floating point
+        export(rehearsed(network, recipe.network.bits), data.input, data.classes, data.preprocessing)
+
+
+def _outputs(job: Job) -> dict[int, Path]:
+    """The network's file of each seed; BadInput where what belongs to one cannot be written."""
+    place = job.output
+    if place.suffix != SUFFIX:
+        raise BadInput(f"the network's file must end in {SUFFIX}, which {place} does not")
+    if not place.parent.is_dir():
+        raise BadInput(f"the folder {place.parent} does not exist; create it or choose another place")
+    seeds = range(job.seed, job.seed + job.seeds)
+    outputs = {seed: place if job.seeds == 1 else place.with_name(f"{place.stem}-{seed}{SUFFIX}") for seed in seeds}
+    for output in outputs.values():
+        check_folder(output.with_suffix(".run"), "checkpoint.pt", "log.csv", "curves.png")
+        for file in (output, twin_path(output), card_path(output)):
+            check_place(file)
+    if job.seeds > 1:
+        for file in _curves(place):
+            check_place(file)
+    return outputs
 
 
 def _finish(
@@ -145,16 +170,22 @@ def _finish(
     }
 
 
+def _curves(output: Path) -> tuple[Path, Path]:
+    """Where several seeds are compared, in numbers and as a picture."""
+    return output.with_suffix(".seeds.csv"), output.with_suffix(".seeds.png")
+
+
 def _compare(found: list[dict[str, Any]], curves: list[tuple[Epoch, ...]], output: Path) -> None:
-    """NAME.seeds.csv and NAME.seeds.png: mean, minimum and maximum over the seeds, epoch by epoch."""
+    """The mean, minimum and maximum over the seeds, epoch by epoch."""
+    numbers, picture = _curves(output)
     text = io.StringIO()
     table = csv.writer(text, lineterminator="\n")
     table.writerow(["epoch", "mean", "minimum", "maximum"])
     for number, rows in enumerate(zip(*curves, strict=True), 1):
         errors = [row.test_error for row in rows]
         table.writerow([number, statistics.fmean(errors), min(errors), max(errors)])
-    write_beside(output.with_suffix(".seeds.csv"), text.getvalue().encode())
-    write_beside(output.with_suffix(".seeds.png"), spread(curves, f"{output.stem}, {len(found)} seeds"))
+    write_beside(numbers, text.getvalue().encode())
+    write_beside(picture, spread(curves, f"{printable(output.stem)}, {len(found)} seeds"))
 
 
 def _progress(console: Console, shown: bool) -> Progress:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import hashlib
 import math
+import os
 import re
 from importlib import resources
 from pathlib import Path
@@ -14,7 +15,8 @@ import msgspec
 import msgspec.structs
 from msgspec import Meta, Struct
 
-from ..error import BadInput
+from ..error import BadInput, suggest
+from ..read import read_text
 
 Positive = Annotated[int, Meta(ge=1)]
 Side = Annotated[int, Meta(ge=0, le=1 << 14)]
@@ -144,14 +146,10 @@ def load(name: str) -> Recipe:
     """The recipe in the file `name`, or the shipped one of that name; BadInput in one line."""
     if name in names():
         return parse((_SHIPPED / f"{name}.toml").read_text("utf-8"), name)
-    try:
-        return parse(Path(name).read_text("utf-8"), name)
-    except FileNotFoundError:
-        raise BadInput(f"there is no recipe {name}; give a file or one of {', '.join(names())}") from None
-    except OSError as error:
-        raise BadInput(f"{name} cannot be read: {error.strerror}; give a file or one of {', '.join(names())}") from None
-    except UnicodeDecodeError as error:
-        raise BadInput(f"{name} is no recipe: not UTF-8 from byte {error.start} on") from None
+    if not os.path.exists(name):
+        near = suggest(Path(name).name.removesuffix(".toml"), names())
+        raise BadInput(f"there is no recipe {name}; {near}give a file or one of {', '.join(names())}")
+    return parse(read_text(name, "a recipe"), name)
 
 
 def parse(text: str, name: str) -> Recipe:

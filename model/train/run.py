@@ -140,7 +140,7 @@ class Run:
                 raise BadInput(
                     f"the run's folder {self.folder} cannot be made: {error.strerror}; choose another output"
                 ) from None
-            for unfinished in self.folder.glob(".*.????????"):
+            for unfinished in self.folder.glob(".bitfold-????????"):
                 unfinished.unlink()  # what a kill left of a file half written
         found = self.device.agree(checkpoint.load(self.folder / "checkpoint.pt", self.identity) if first else None)
         optimiser_state = self._restore(found) if found else None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from ..card import SUFFIX, TWIN_SUFFIX, Card, card_path
-from ..error import BadInput
+from ..error import BadInput, suggest
 from ..net import Net
 
 _HERE = Path(__file__).parent
@@ -20,7 +20,7 @@ def names() -> list[str]:
 def path(name: str) -> Path:
     """The file of the network `name`; BadInput lists the names there are."""
     if name not in names():
-        raise BadInput(f"the zoo has no network {name!r}; it has {', '.join(names())}")
+        raise BadInput(f"the zoo has no network {name!r}; {suggest(name, names())}it has {', '.join(names())}")
     return _HERE / f"{name}{SUFFIX}"
 
 

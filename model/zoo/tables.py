@@ -62,7 +62,7 @@ def rewrite() -> None:
     cards = [card(name) for name in names()]
     for path, columns in TABLES.items():
         try:
-            text = renewed(path.read_text(), columns, cards)
+            text = renewed(path.read_text(encoding="utf-8"), columns, cards)
         except FileNotFoundError:
             raise BadInput(f"{path} does not exist: the tables are written in a copy of the repository") from None
         except BadInput as error:

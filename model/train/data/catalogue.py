@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from ...error import BadInput
+from ...error import BadInput, suggest
 from .cifar import cifar10, cifar100
 from .dataset import DataSet
 from .digits import digits
@@ -34,7 +34,7 @@ def open_data(name: str, folder: Path | None) -> DataSet:
     if name == "digits":
         return digits()
     if name not in _IN_FOLDERS:
-        raise BadInput(f"no data set is called {name!r}; there are {', '.join(DATA)}")
+        raise BadInput(f"no data set is called {name[:80]!r}; {suggest(name, DATA)}there are {', '.join(DATA)}")
     if folder is None:
         raise BadInput(f"{name} is read from a folder: name it with --data DIR")
     if not folder.is_dir():

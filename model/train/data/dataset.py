@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from ...net import check_text
 from ...tensor import Tensor
 from .image_files import ImageFiles
 from .images import Images
@@ -13,6 +14,8 @@ from .images import Images
 @dataclass(frozen=True)
 class DataSet:
     """A data set in two parts; nothing is ever fitted to the test images.
+
+    BadInput where a network could not hold its texts.
 
     Parameters
     ----------
@@ -31,3 +34,8 @@ class DataSet:
     preprocessing: str
     train: Callable[[], Images | ImageFiles] = field(repr=False, compare=False)
     test: Callable[[], Images | ImageFiles] = field(repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        for name in self.classes:
+            check_text(name, "class name")
+        check_text(self.preprocessing, "preprocessing")

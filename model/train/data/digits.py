@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ...error import BadInput
+from ...error import BadInput, install
 from ...tensor import Tensor
 from .dataset import DataSet
 from .images import Images, hold_out
@@ -30,9 +30,7 @@ def _part(held_out: bool) -> Images:
     try:
         from sklearn.datasets import load_digits
     except ImportError:
-        raise BadInput(
-            "the digits come with scikit-learn, which is not installed: pip install 'bitfold[train]'"
-        ) from None
+        raise BadInput(f"the digits come with scikit-learn, which is not installed; {install('sim')}") from None
     pixels, labels = load_digits(return_X_y=True)
     everything = Images(pixels.astype(np.uint8).reshape(-1, 8, 8, 1), labels.astype(np.int64))
     return everything.take(np.flatnonzero(hold_out(everything.labels, parts=5, seed=0) == held_out))

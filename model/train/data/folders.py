@@ -7,7 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from ...error import BadInput
+from ...error import BadInput, install
+from ...net import check_text
 from ...tensor import Tensor
 from .dataset import DataSet
 from .image_files import SHORTER, SIDE, ImageFiles
@@ -25,7 +26,7 @@ def folders(folder: Path) -> DataSet:
     try:
         import PIL  # noqa: F401
     except ImportError:
-        raise BadInput("image files are read by Pillow, which is not installed: pip install 'bitfold[train]'") from None
+        raise BadInput(f"image files are read by Pillow, which is not installed; {install('train')}") from None
     classes = _classes(folder / "train")
     return DataSet(
         name="folders",
@@ -53,6 +54,8 @@ def _classes(part: Path) -> tuple[str, ...]:
     names = sorted(entry.name for entry in os.scandir(part) if entry.is_dir() and not entry.name.startswith("."))
     if not names:
         raise BadInput(f"{part} holds no folders: put the images there, a folder a class")
+    for name in names:
+        check_text(name, f"folder in {part} named")
     return tuple(names)
 
 

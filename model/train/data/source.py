@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ...error import BadInput
+from ...error import BadInput, install
 
 MEND = "delete it, and it is downloaded again"
 """How a broken file is mended, at the end of an error's line."""
@@ -60,7 +60,7 @@ class Source:
         try:
             import pooch
         except ImportError:
-            raise BadInput(f"{missing}; {mend}; downloading it takes pooch: pip install 'bitfold[train]'") from None
+            raise BadInput(f"{missing}; {mend}; downloading it takes pooch; {install('train')}") from None
         unpack = pooch.Untar(extract_dir="unpacked") if remote.endswith(".tar.gz") else None
         try:
             with tempfile.TemporaryDirectory(dir=folder, prefix=".download-") as arriving:

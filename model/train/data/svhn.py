@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ...error import BadInput
+from ...error import BadInput, install
 from ...tensor import Tensor
 from .dataset import DataSet
 from .images import Images, joined
@@ -48,7 +48,7 @@ def _images(path: Path) -> Images:
     try:
         from scipy.io import loadmat
     except ImportError:
-        raise BadInput("SVHN is read by scipy, which is not installed: pip install 'bitfold[train]'") from None
+        raise BadInput(f"SVHN is read by scipy, which is not installed; {install('train')}") from None
     try:
         variables = loadmat(path, variable_names=("X", "y"))
         pixels, labels = np.asarray(variables["X"]), np.asarray(variables["y"]).ravel()

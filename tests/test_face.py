@@ -1,0 +1,93 @@
+"""The names a user imports: every path as text or PathLike, every array as an array."""
+
+import os
+
+import numpy as np
+import pytest
+from numpy.testing import assert_array_equal
+from sim_nets import images, residual_net
+
+import bitfold
+from bitfold.model import zoo
+from bitfold.model.card import Card
+
+NET = residual_net()
+PLAN = bitfold.fit(NET, 16)
+IMAGES = images(NET, 2)
+
+
+class Somewhere(os.PathLike):
+    """A path that is neither text nor a Path."""
+
+    def __init__(self, path):
+        self.path = str(path)
+
+    def __fspath__(self):
+        return self.path
+
+
+@pytest.mark.parametrize("kind", [str, Somewhere])
+def test_paths_are_text_or_pathlike(kind, tmp_path):
+    NET.save(kind(tmp_path / "net.bitfold"))
+    assert bitfold.Net.load(kind(tmp_path / "net.bitfold")).digest() == NET.digest()
+    PLAN.save(kind(tmp_path / "plan.toml"))
+    assert bitfold.Plan.load(kind(tmp_path / "plan.toml")) == PLAN
+    verilog = bitfold.write_verilog(NET, PLAN, kind(tmp_path / "v"))
+    assert verilog == tmp_path / "v" / "bitfold.v"
+    card = zoo.card("digits")
+    card.save(kind(tmp_path / "card.json"))
+    assert Card.load(kind(tmp_path / "card.json")) == card
+
+
+def test_a_simulation_takes_them_too(tmp_path):
+    places = {"build": Somewhere(tmp_path / "b"), "waveform": Somewhere(tmp_path / "w.vcd")}
+    assert bitfold.check(NET, PLAN, IMAGES, engine="amaranth", **places).exact
+    assert (tmp_path / "w.vcd").stat().st_size > 0
+    bitfold.write_verilog(NET, PLAN, tmp_path)
+    places = {
+        name: str(tmp_path / file) for name, file in (("verilog", "bitfold.v"), ("build", "b"), ("waveform", "v"))
+    }
+    assert_array_equal(bitfold.simulate(NET, PLAN, IMAGES, **places).logits, NET(IMAGES))
+    assert (tmp_path / "v").stat().st_size > 0
+
+
+LAYOUTS = {
+    "list": IMAGES.tolist(),
+    "tuple": tuple(IMAGES),
+    "Fortran": np.asfortranarray(IMAGES),
+    "big-endian": IMAGES.astype(">i4"),
+    "backwards": IMAGES[:, ::-1].copy()[:, ::-1],
+}
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_images_of_every_layout_are_the_same(layout):
+    expected = NET(IMAGES)
+    assert_array_equal(NET(LAYOUTS[layout]), expected)
+    assert_array_equal(NET.classify(LAYOUTS[layout]), NET.classify(IMAGES))
+    assert_array_equal(bitfold.simulate(NET, PLAN, LAYOUTS[layout], engine="amaranth").logits, expected)
+    assert bitfold.check(NET, PLAN, LAYOUTS[layout], engine="amaranth").exact
+
+
+REFUSED = {
+    "the values must be integers, not float64": [IMAGES.astype(float), IMAGES.astype(float).tolist()],
+    "the values must be integers, not bool": [IMAGES > 0],
+    "the values must be integers, not object": [None, object()],
+    "the values must be integers, not <U": ["images.npy"],
+    "the values must be integers, not timedelta64": [IMAGES.astype("m8[s]")],
+    "the values are no array": [[[1, 2], [3]]],
+    "the array has the shape": [IMAGES[0], IMAGES[0].tolist(), 7],
+}
+
+
+@pytest.mark.parametrize("message", REFUSED)
+def test_other_images_are_refused_in_a_sentence(message):
+    for given in REFUSED[message]:
+        for take in (
+            NET,
+            NET.classify,
+            lambda given: bitfold.check(NET, PLAN, given, engine="amaranth"),
+            lambda given: bitfold.simulate(NET, PLAN, given, engine="amaranth"),
+        ):
+            with pytest.raises(bitfold.BadInput, match=f"^{message}"):
+                take(given)
