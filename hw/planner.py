@@ -140,13 +140,17 @@ class Planner:
 
     @cached_property
     def inputs(self) -> list[Plan]:
-        """Plans of the beats of input that tools take, the slowest first, without foldings: whole pixels, or parts."""
+        """Plans of the beats of input that tools take, the slowest first, without foldings.
+
+        Of whole pixels, or of parts where a whole one is too wide.
+        """
         t = self.net.input
         bits = sample_shape(t).width
-        pixels = [n for n in divisors(t.width) if n * t.channels * bits <= WIDEST]
-        if pixels:
+        if t.channels * bits <= WIDEST:
+            pixels = [n for n in divisors(t.width) if n * t.channels * bits <= WIDEST]
             return [Plan({}, input_pixels=n, target=self.target) for n in pixels]
-        return [Plan({}, input_lanes=most_lanes(t.channels, bits), target=self.target)]
+        lanes = [n for n in divisors(t.channels) if n * bits <= WIDEST]
+        return [Plan({}, input_lanes=n, target=self.target) for n in lanes]
 
     @cached_property
     def outputs(self) -> list[int]:

@@ -11,6 +11,7 @@ from strategies import nets, random_weights
 
 from bitfold.hw.device.target import TARGETS
 from bitfold.hw.plan import Folding, Plan, divisors
+from bitfold.hw.stream.flow import Flow
 from bitfold.model.error import BadInput
 from bitfold.model.layers import BinaryConv, Chain, Requantise, SumPool
 from bitfold.model.net import Net
@@ -243,6 +244,44 @@ def test_input_pixels_divide_the_width():
     message = "the plan's input_pixels = 3 must divide the input's width 4"
     with pytest.raises(BadInput, match=f"^{re.escape(message)}$"):
         Plan(PLAN.foldings, 2, 3).check(SMALL)
+
+
+def test_parts_of_a_pixel_come_back(tmp_path):
+    plan = Plan(PLAN.foldings, 2, input_lanes=1)
+    assert plan.dumps().splitlines()[2:5] == ["output_lanes = 2", "input_pixels = 1", "input_lanes = 1"]
+    plan.save(tmp_path / "plan.toml")
+    assert Plan.load(tmp_path / "plan.toml") == plan
+    plan.check(SMALL)
+    assert plan.source(SMALL.input) == Flow(SMALL.input, 1)
+    assert PLAN.source(SMALL.input) == Flow(SMALL.input, 2)
+
+
+def wide(lo, hi):
+    """A network of one layer on vectors of 4,500 channels."""
+    return Net(Tensor(1, 2, 4500, lo, hi), Chain((Requantise(0, -8, 7),)))
+
+
+BAD_BEATS = {
+    "the plan's input_lanes = 3 must divide 2": (SMALL, Plan(PLAN.foldings, 2, input_lanes=3)),
+    "the plan's input_lanes = 0 must divide 2": (SMALL, Plan(PLAN.foldings, 2, input_lanes=0)),
+    "the plan has input_lanes = 2 and input_pixels = 2; a beat is a part of a pixel or whole pixels: leave one of them "
+    "out": (SMALL, Plan(PLAN.foldings, 2, 2, input_lanes=2)),
+    "the plan's beat of 4,500 input values has 36,000 bits; AXI4-Stream tools take at most 4,096: ask for "
+    "input_lanes = 500": (wide(0, 255), Plan({})),
+    "the plan's beat of 9,000 input values has 144,000 bits; AXI4-Stream tools take at most 4,096: ask for "
+    "input_lanes = 250": (wide(-300, 255), Plan({}, input_pixels=2)),
+    "the plan's beat of 750 output values has 6,000 bits; AXI4-Stream tools take at most 4,096: ask for "
+    "output_lanes = 500": (wide(0, 255), Plan({}, 750, input_lanes=500)),
+    "the plan's beat of 1,000 input values has 8,000 bits; AXI4-Stream tools take at most 4,096: ask for fewer "
+    "input_pixels": (Net(Tensor(1, 1000, 1, 0, 255), Chain()), Plan({}, input_pixels=1000)),
+}
+
+
+@pytest.mark.parametrize("message", BAD_BEATS)
+def test_check_says_what_is_wrong_with_a_beat(message):
+    net, plan = BAD_BEATS[message]
+    with pytest.raises(BadInput, match=f"^{re.escape(message)}$"):
+        plan.check(net)
 
 
 def test_divisors_ascend():

@@ -260,3 +260,21 @@ def test_the_smallest_plan_is_tried_where_no_folded_layer_is_as_slow():
     huge = Net(Tensor(128, 128, 12, -8, 7), Chain(()))
     with pytest.raises(BadInput, match=r"takes 192 EBR of 30, most of them in output_frame; \S+ holds it$"):
         fit_device(huge, "ice40-up5k")
+
+
+def test_wide_pixels_come_in_parts_as_the_first_layer_takes_them():
+    """Whole pixels wherever tools take them."""
+    net = Net(Tensor(1, 1, 4500, 0, 255), Chain((BinaryConv(random_weights((300, 1, 1, 4500), 1)),)))
+    for cycles in (10, 45, 100, 4500, 10**6):
+        machine = Planner(net).machine(cycles)
+        plan, simd = machine.plan, machine.plan.foldings["0"].simd
+        assert machine.cycles <= cycles
+        assert 8 * plan.input_lanes <= 4096
+        assert max(simd, plan.input_lanes) % min(simd, plan.input_lanes) == 0
+    with pytest.raises(BadInput, match=r"^the frame takes at least 9 cycles to come and to go; 8 were asked$"):
+        balance(net, 8)
+    just = Net(Tensor(2, 2, 512, 0, 255), Chain((BinaryConv(random_weights((3, 1, 1, 512), 1)),)))
+    assert balance(just, 10**6).input_lanes is None
+    assert balance(just, 4).input_pixels == 1
+    with pytest.raises(BadInput, match=r"^the frame takes at least 4 cycles to come and to go; 3 were asked$"):
+        balance(just, 3)

@@ -21,6 +21,7 @@ from strategies import bare_nets, images, nets, random_weights
 from bitfold.hw.accelerator import Accelerator
 from bitfold.hw.plan import Folding, Plan
 from bitfold.hw.planner import balance
+from bitfold.hw.verilog.names import LONGEST, broken
 from bitfold.hw.verilog.write import WAIVERS, write
 from bitfold.model.error import BadInput
 from bitfold.model.layers import BinaryConv, Chain, GlobalSum, PadChannels, Requantise, Residual, SumPool, shifted_relu
@@ -236,6 +237,32 @@ def test_nothing_is_without_bits(case):
     machine = Accelerator(net, plan)
     batch = images(net, 3, 1)
     np.testing.assert_array_equal(run_accelerator(machine, batch).logits, net(batch))
+
+
+@pytest.mark.parametrize("cycles", [100, 10**6])
+def test_a_vector_of_4500_channels_comes_in_beats_that_tools_take(cycles):
+    layers = (Requantise(0, -128, 127, -np.full(4500, 100)), BinaryConv(random_weights((10, 1, 1, 4500), 1)))
+    net = Net(Tensor(1, 1, 4500, 0, 255), Chain(layers))
+    plan = balance(net, cycles)
+    text = check_clean(net, plan)
+    bits = int(re.search(r"input \[(\d+):0\] s_axis_tdata;", text)[1]) + 1
+    assert bits == 8 * plan.input_lanes <= 4096
+    if cycles == 100:
+        machine, batch = Accelerator(net, plan), images(net, 4)
+        run = run_accelerator(machine, batch)
+        np.testing.assert_array_equal(run.logits, net(batch))
+        assert set(np.diff(run.cycles[9::10])) == {machine.cycles} == {100}
+
+
+def test_lines_are_short_enough_for_verilator(tmp_path):
+    """Also where a word is as wide as a vector of many channels."""
+    text = (
+        "module bitfold(input a, output [15000:0] b);\n  assign b = { " + ", ".join(["a"] * 15001) + " };\nendmodule\n"
+    )
+    (tmp_path / "bitfold.v").write_text(broken(text))
+    assert lint(tmp_path / "bitfold.v") == ""
+    assert max(map(len, broken(text).splitlines())) <= LONGEST
+    assert broken(text).replace("\n", " ").split() == text.split()
 
 
 @given(st.data())
