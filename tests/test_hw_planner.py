@@ -17,6 +17,7 @@ from bitfold.hw.device.target import TARGETS
 from bitfold.hw.plan import Plan
 from bitfold.hw.planner import Limits, Planner, balance, fit, fit_device, meet
 from bitfold.hw.search import foldings
+from bitfold.model import zoo
 from bitfold.model.error import BadInput
 from bitfold.model.layers import BinaryConv, Chain, PadChannels, Requantise, Residual, Scale, SumPool
 from bitfold.model.net import Net
@@ -171,6 +172,7 @@ def test_fit_gives_the_smallest_plan_where_none_is_as_small():
     assert fit(LARGE, 1) == Planner(LARGE).smallest.plan
 
 
+DIGITS = zoo.load("digits")
 NETWORK = wide_resnet(8, 1, Tensor(16, 16, 3, 0, 255, 6))
 
 
@@ -236,9 +238,53 @@ def test_the_frontier_falls_and_rises():
     machines = Planner(NETWORK, "ecp5-85").frontier(points=12)
     luts = [machine.resources.luts for machine in machines]
     cycles = [machine.cycles for machine in machines]
-    assert len(machines) > 4
+    assert 4 < len(machines) <= 12
     assert luts == sorted(set(luts))
     assert cycles == sorted(set(cycles), reverse=True)
+
+
+@pytest.mark.parametrize("target", ["ecp5-25", "gw1nr-9"])
+def test_the_frontier_holds_what_the_planner_finds(target):
+    """No plan for a rate or a device undercuts a point, but one that does not fit a point that does."""
+    planner = Planner(DIGITS, target)
+    limits = Limits.of(planner.device, 0.8) if planner.device else Limits()
+
+    def figures(machine):
+        return machine.cells, machine.cycles, not limits.lacking(machine)
+
+    curve = list(map(figures, planner.frontier(limits)))
+    machines = [planner.within(cycles, bounds) for cycles in planner.paces()[::4] for bounds in (limits, Limits())]
+    for cells, cycles, fits in {figures(machine) for machine in machines if machine}:
+        undercut = [point for point in curve if point[0] >= cells and point[1] >= cycles and point[2] <= fits]
+        assert set(undercut) <= {(cells, cycles, fits)}
+    if planner.device:
+        cells, cycles, _ = figures(planner.fastest(limits))
+        assert min(point[1] for point in curve if point[2]) == cycles
+        assert any(point[0] <= cells for point in curve if point[1] == cycles and point[2])
+
+
+def test_of_a_device_that_holds_no_plan_the_least_of_everything_is_told():
+    """Blocks are what lacks: a plan with few look-up tables is there, and nothing is said of those."""
+    net = Net(
+        Tensor(4, 4, 64, 0, 15), Chain((BinaryConv(random_weights((512, 3, 3, 64), 1)), Scale(np.arange(1, 513))))
+    )
+    planner = Planner(net, "ice40-up5k")
+    fewest = planner.machine(2**62, planner.area(2.0**-12))
+    assert fewest.cells < 0.8 * planner.device.luts
+    with pytest.raises(
+        BadInput, match=r"^ice40-up5k does not hold even the smallest plan, which takes [\d,]+ EBR of 30,"
+    ):
+        fit_device(net, "ice40-up5k")
+
+
+def test_layers_that_cost_the_same_are_priced_once():
+    """Where the binary point lies costs nothing, nor do the weights themselves."""
+    convs = [BinaryConv(random_weights((4, 3, 3, 4), seed), 1, (1, 1, 1, 1), seed) for seed in range(3)]
+    clips = [Requantise(2 + seed, -8, 7) for seed in (0, 0, 1)]
+    layers = [layer for both in zip(convs, clips, strict=True) for layer in both]
+    (_, first), (_, second), (_, third) = Planner(Net(Tensor(8, 8, 4, -8, 7), Chain(tuple(layers)))).costs.folded
+    assert first is second
+    assert first is not third
 
 
 def test_a_device_nobody_knows():

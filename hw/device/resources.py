@@ -74,9 +74,8 @@ def clip(lo: int, hi: int, top: int, family: Family) -> int:
     bits, wide = max(1, top.bit_length()), signed_bits(lo, hi)
     if hi <= top:
         return bits if lo < 0 else 0
-    return bits + (
-        adder(wide - 1, family) if family.name in ("ecp5", "gowin") and wide > 6 else equals(wide - bits, family)
-    )
+    carried = family.name == "gowin" or (family.name == "ecp5" and wide > 6)
+    return bits + (adder(wide - 1, family) if carried else equals(wide - bits, family))
 
 
 def counter(values: int, family: Family) -> Resources:
