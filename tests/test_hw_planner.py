@@ -303,8 +303,8 @@ def test_the_smallest_plan_is_tried_where_no_folded_layer_is_as_slow():
     assert Planner(waiting, "ice40-up5k").fastest(Limits()) is not None
     plan = fit_device(waiting, "ecp5-25")
     assert not Limits.of(TARGETS["ecp5-25"], 0.8).lacking(Accelerator(waiting, plan))
-    huge = Net(Tensor(128, 128, 12, -8, 7), Chain(()))
-    with pytest.raises(BadInput, match=r"takes 192 EBR of 30, most of them in output_frame; \S+ holds it$"):
+    huge = Net(Tensor(256, 128, 12, -8, 7), Chain(()))
+    with pytest.raises(BadInput, match=r"takes 384 EBR of 30, most of them in output_frame; \S+ holds it$"):
         fit_device(huge, "ice40-up5k")
 
 
