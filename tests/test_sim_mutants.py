@@ -20,6 +20,7 @@ from bitfold.model.tensor import Tensor
 from bitfold.sim.simulate import Broken, Deadlock, check
 
 HAS_ICARUS = shutil.which("iverilog") is not None
+FAST = "icarus" if HAS_ICARUS else "verilator"
 COCOTB = pytest.param("icarus", marks=pytest.mark.skipif(not HAS_ICARUS, reason="iverilog is not on PATH"), id="icarus")
 
 INPUT = Tensor(2, 2, 1, -3, 4)
@@ -190,9 +191,18 @@ def test_the_right_machine_is_not_caught(engine, machine):
 @pytest.mark.parametrize("name", [name for name, mutant in MUTANTS.items() if mutant.quick])
 def test_the_bench_catches(name, machine):
     folder, text = machine
-    assert re.search(
-        MUTANTS[name].message, caught(MUTANTS[name].mutate(text), "icarus" if HAS_ICARUS else "verilator", folder)
-    )
+    assert re.search(MUTANTS[name].message, caught(MUTANTS[name].mutate(text), FAST, folder))
+
+
+LEAST = ["tvalid follows tready", "long_frames is stuck", "bad frames come out", "no reset of the guard"]
+
+
+@pytest.mark.parametrize("name", [LEAST[0], *(pytest.param(name, marks=pytest.mark.slow) for name in LEAST[1:])])
+def test_the_least_trials_of_large_machines_catch_too(name, machine, monkeypatch):
+    monkeypatch.setattr("bitfold.sim.protocol.BUDGET", 0)
+    folder, text = machine
+    assert caught(text, FAST, folder) == ""
+    assert caught(MUTANTS[name].mutate(text), FAST, folder)
 
 
 @pytest.mark.parametrize("name", ["tvalid follows tready", "tuser before a pixel's last beat", "short_frames is stuck"])
