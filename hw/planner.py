@@ -283,11 +283,11 @@ class Planner:
         return self.machine(2**62)
 
     def lacking(self, limits: Limits) -> list[str]:
-        """What even the plan with the least of it takes more of, a line each; else what the smallest does."""
+        """What even the plan with the least of it takes more of, a line each; else what the smallest plan does."""
         fewest_cells, fewest_blocks = (self.machine(2**62, self.area(scarcity)) for scarcity in (2.0**-12, 2.0**12))
         cells = replace(limits, blocks=None).lacking(fewest_cells)
         blocks = Limits(blocks=limits.blocks).lacking(fewest_blocks)
-        return cells + blocks or limits.lacking(self.smallest)
+        return [f"at least {line}" for line in cells + blocks] or limits.lacking(self.smallest)
 
     def frontier(self, limits: Limits | None = None, points: int = 32) -> list[Accelerator]:
         """Machines from the smallest to the fastest, none of which another undercuts in both cells and cycles.

@@ -272,7 +272,7 @@ def test_of_a_device_that_holds_no_plan_the_least_of_everything_is_told():
     fewest = planner.machine(2**62, planner.area(2.0**-12))
     assert fewest.cells < 0.8 * planner.device.luts
     with pytest.raises(
-        BadInput, match=r"^ice40-up5k does not hold even the smallest plan, which takes [\d,]+ EBR of 30,"
+        BadInput, match=r"^ice40-up5k does not hold even the smallest plan, which takes at least [\d,]+ EBR of 30,"
     ):
         fit_device(net, "ice40-up5k")
 
@@ -304,7 +304,7 @@ def test_the_smallest_plan_is_tried_where_no_folded_layer_is_as_slow():
     plan = fit_device(waiting, "ecp5-25")
     assert not Limits.of(TARGETS["ecp5-25"], 0.8).lacking(Accelerator(waiting, plan))
     huge = Net(Tensor(256, 128, 12, -8, 7), Chain(()))
-    with pytest.raises(BadInput, match=r"takes 384 EBR of 30, most of them in output_frame; \S+ holds it$"):
+    with pytest.raises(BadInput, match=r"takes at least 384 EBR of 30, most of them in output_frame; \S+ holds it$"):
         fit_device(huge, "ice40-up5k")
 
 
