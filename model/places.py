@@ -17,7 +17,7 @@ import secrets
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from .error import BadInput
@@ -109,7 +109,8 @@ def scratch(*, plain: bool = False) -> Iterator[Path]:
 def held(folder: Path) -> Iterator[Path]:
     """The folder, empty and nobody else's until it is removed at the end; waits while another process holds it."""
     while True:
-        folder.mkdir(mode=0o700, exist_ok=True)
+        with suppress(FileExistsError):  # perhaps gone already, which pathlib takes for a file in its place
+            folder.mkdir(mode=0o700)
         if (lock := _lock(folder, wait=True)) is not None:
             break
     try:

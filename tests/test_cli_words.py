@@ -187,7 +187,7 @@ def test_outputs_are_looked_at_before_the_work(small, tmp_path, monkeypatch):
     (tmp_path / "long").mkdir()
     for words, place in [
         (("plan", net, "--fps", 1, "-o", "file/x"), "file/x"),
-        (("plan", net, "--fps", 1, "-o", "n" * 250), "n" * 250),
+        (("plan", net, "--fps", 1, "-o", "n" * 256), "n" * 256),
         (("plan", net, "--pareto", "file/x.svg"), "file/x.svg"),
         (("plan", net, "--pareto", "curve.svg"), "curve.csv"),
         (("verilog", net, "-o", "file"), "file"),
@@ -288,7 +288,7 @@ def test_ctrl_c_is_quiet(small, monkeypatch):
     def stop(*_, **__):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("bitfold.cli.verilog.write", stop)
+    monkeypatch.setattr("bitfold.cli.verilog.write_machine", stop)
     assert run("verilog", small / "small.bitfold", "-o", small / "x") == (130, "", "")
 
 

@@ -70,8 +70,8 @@ def test_the_largest_maps_are_accepted():
 @pytest.mark.parametrize(
     ("array", "message"),
     [
-        (np.zeros((1, 2, 2, 1)), "the values must be integers, not float64"),
-        (np.zeros((1, 2, 2, 1), np.bool_), "the values must be integers, not bool"),
+        (np.zeros((1, 2, 2, 1)), "the values must be integers, not float64; convert them, as with astype"),
+        (np.zeros((1, 2, 2, 1), np.bool_), "the values must be integers, not bool; convert them, as with astype"),
         (np.zeros((2, 2, 1), int), "the array has the shape [2, 2, 1]; expected [N, 2, 2, 1]"),
         (np.zeros((1, 2, 3, 1), int), "the array has the shape [1, 2, 3, 1]; expected [N, 2, 2, 1]"),
         (np.full((1, 2, 2, 1), 4), "the values span [4, 4]; expected [-1, 3]"),
