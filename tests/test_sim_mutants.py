@@ -141,10 +141,10 @@ MUTANTS = {
         f"{STILL}|the value of output frame",
     ),
     "samples above are not clipped": Mutant(
-        change("input_guard", r"\\\$4  \? 3'h7", "1'h0 ? 3'h7"), "the value of output frame"
+        change("input_guard", r"[\\$_]\w+ *\? 3'h7", "1'h0 ? 3'h7"), "the value of output frame"
     ),
     "samples below are not clipped": Mutant(
-        change("input_guard", r"\\\$2  \? 3'h0", "1'h0 ? 3'h0"), "the value of output frame"
+        change("input_guard", r"[\\$_]\w+ *\? 3'h0", "1'h0 ? 3'h0"), "the value of output frame"
     ),
     "tready is always high": Mutant(port("s_axis_tready", "1'h1 | was"), f"{STILL}|{COUNT}|{BETWEEN}|the output is"),
     "tready falls with clk": Mutant(port("s_axis_tready", "was & clk"), BETWEEN),
