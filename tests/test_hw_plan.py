@@ -262,8 +262,8 @@ def wide(lo, hi):
 
 
 BAD_BEATS = {
-    "the plan's input_lanes = 3 must divide 2": (SMALL, Plan(PLAN.foldings, 2, input_lanes=3)),
-    "the plan's input_lanes = 0 must divide 2": (SMALL, Plan(PLAN.foldings, 2, input_lanes=0)),
+    "the plan's input_lanes = 3 must divide the input's 2 channels": (SMALL, Plan(PLAN.foldings, 2, input_lanes=3)),
+    "the plan's input_lanes = 0 must divide the input's 2 channels": (SMALL, Plan(PLAN.foldings, 2, input_lanes=0)),
     "the plan has input_lanes = 2 and input_pixels = 2; a beat is a part of a pixel or whole pixels: leave one of them "
     "out": (SMALL, Plan(PLAN.foldings, 2, 2, input_lanes=2)),
     "the plan's beat of 4,500 input values has 36,000 bits; AXI4-Stream tools take at most 4,096: ask for "
