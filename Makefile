@@ -22,7 +22,7 @@ EVERY_KIND := from test_hw_build import *; from bitfold import *; from pathlib i
   write_verilog(EVERYTHING, EVERYWHERE, Path("build/verilog"))
 
 lowest: .venv/all build/lowest/installed
-	build/lowest/bin/python -m pytest -n 2 -m "not slow" $(LOWEST)
+	PYTEST_ADDOPTS= build/lowest/bin/python -m pytest -n 2 -m "not slow" $(LOWEST)
 	PYTHONPATH=tests $(BIN)/python -c '$(EVERY_KIND)' && mv build/verilog/bitfold.v build/verilog/locked.v
 	PYTHONPATH=tests build/lowest/bin/python -c '$(EVERY_KIND)' && cmp build/verilog/bitfold.v build/verilog/locked.v
 
