@@ -74,7 +74,8 @@ def clip(lo: int, hi: int, top: int, family: Family) -> int:
     bits, wide = max(1, top.bit_length()), signed_bits(lo, hi)
     if hi <= top:
         return bits if lo < 0 else 0
-    carried = family.name == "gowin" or (family.name == "ecp5" and wide > 6)
+    # Without a sign Yosys compares by the upper bits alone.
+    carried = lo < 0 and (family.name == "gowin" or (family.name == "ecp5" and wide > 6))
     return bits + (adder(wide - 1, family) if carried else equals(wide - bits, family))
 
 
