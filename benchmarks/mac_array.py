@@ -25,7 +25,7 @@ from cycles import layer
 
 from bitfold.boards.place import place
 from bitfold.boards.synth import Netlist, synthesise
-from bitfold.hw.array.mac import MacArray, numbers
+from bitfold.hw.array.mac import MacArray, numbers, ones
 from bitfold.hw.device.target import FAMILIES
 from bitfold.hw.stages.conv import ConvStage
 from bitfold.hw.stream.flow import Flow
@@ -108,7 +108,7 @@ def prove(array: MacArray) -> None:
     words, starts = int(lengths.sum()), np.cumsum([0, *lengths[:-1]])
     codes = rng.integers(0, 2**array.bits, (words, SIMD))
     weights = rng.random((words, PE, SIMD)) < 0.5
-    initial = np.add.reduceat(array.correction(weights[..., None, :]), starts)
+    initial = np.add.reduceat(array.correction(ones(weights[..., None, :]), 1), starts)
     expected = np.add.reduceat((np.where(weights, 1, -1) * codes[:, None]).sum(axis=-1), starts)
     steering = array.steering(weights)
     results = []

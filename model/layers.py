@@ -181,7 +181,7 @@ class BinaryConv:
         for top in range(0, height, rows):
             for left in range(0, width, columns):
                 part = np.s_[:, top : top + rows, left : left + columns]
-                # All values are whole and fit: a flag is of what a kernel reads beyond them and drops (numpy issue 24067).
+                # All values are whole and fit: flags are of what kernels read beyond them and drop (numpy issue 24067).
                 with np.errstate(all="ignore"):
                     sums = windows[part].reshape(-1, self.fan_in) @ signs
                 y[part] = sums.reshape(y[part].shape)

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from machines import examples
 
-from bitfold.hw.array.mac import MacArray, numbers
+from bitfold.hw.array.mac import MacArray, numbers, ones
 
 LENGTHS = [1, 3, 1, 1, 2, 5]
 """Words of the dot products of a run."""
@@ -87,7 +87,7 @@ def test_array_sums_signed_codes_and_has_its_latency(simd, pe, top, chain, idle,
     width = int(max(abs(expected).max(), abs(products).max(), 64)).bit_length() + 1
     array = MacArray(simd, pe, top, width, chain)
     half = 1 << width - 1
-    corrected = initial + np.add.reduceat(array.correction(weights[..., None, :]), starts)
+    corrected = initial + np.add.reduceat(array.correction(ones(weights[..., None, :]), 1), starts)
     corrected = (corrected + half) % (2 * half) - half
     results, lags = run_array(array, codes, weights, corrected, idle, seed)
     np.testing.assert_array_equal(results, expected)
@@ -109,8 +109,8 @@ def test_correction_takes_back_what_the_terms_are_too_large_by(chain, added):
     weights = np.array([[0, 0, 1, 1, 0], [1, 0, 0, 1, 1]], np.bool_)
     array = MacArray(5, 1, 3, 8, chain)
     each = np.array([-7 - 3 - added, -4 - 3 - added])
-    np.testing.assert_array_equal(array.correction(weights[:, None]), each)
-    assert array.correction(weights) == each.sum()
+    np.testing.assert_array_equal(array.correction(ones(weights[:, None]), 1), each)
+    assert array.correction(ones(weights), 2) == each.sum()
 
 
 @pytest.mark.parametrize(

@@ -30,8 +30,15 @@ def numbers(value: Value, count: int) -> list[Value]:
     return [value[k * width : (k + 1) * width].as_signed() for k in range(count)]
 
 
-_ONES = np.unpackbits(np.arange(256, dtype=np.uint8)[:, None], axis=1).sum(axis=1, dtype=np.uint8)
-"""How many bits of a byte are 1."""
+def ones(weights: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """How many weights of a dot product are +1: of the first of pairs, of the second, of those without another.
+
+    weights : bool [..., words, SIMD], in the words in which the array sees them
+    Returns int64 [3, ...].
+    """
+    paired = weights.shape[-1] // 2 * 2
+    places = weights[..., 0:paired:2], weights[..., 1:paired:2], weights[..., paired:]
+    return np.array([some.sum(axis=(-2, -1), dtype=np.int64) for some in places])
 
 
 class MacArray(wiring.Component):
@@ -101,20 +108,16 @@ class MacArray(wiring.Component):
         bits[..., 1::2] ^= bits[..., 0 : self.simd - 1 : 2]
         return [bits[..., inputs.start : inputs.stop].reshape(len(bits), -1) for inputs in self.positions]
 
-    def correction(self, weights: NDArray[np.bool_]) -> NDArray[np.int64]:
+    def correction(self, ones: NDArray[np.int64], words: int) -> NDArray[np.int64]:
         """What must be added to the sum of a dot product's terms to make it the dot product.
 
-        weights : bool [..., words, SIMD], in the words in which the array sees them
+        ones : int64 [3, ...], of each dot product's weights the `ones`
+        words : of a dot product
         Returns int64 [...].
         """
-        words, half = weights.shape[-2], 2**self.bits
+        first, second, single = ones
+        half = 2**self.bits
         pairs, odd = divmod(self.simd, 2)
-        # Layers are large: bits are counted by the byte.
-        packed = np.packbits(weights.reshape(*weights.shape[:-2], -1), axis=-1)
-        first, second, single = (
-            _ONES[packed & np.packbits(np.tile(chosen, words))].sum(axis=-1, dtype=np.int64) if chosen.any() else 0
-            for chosen in np.eye(3, dtype=np.bool_)[[0, 1] * pairs + [2] * odd].T
-        )
         # Where a weight is +1 its bit is 1. An inverted sum or difference is too large by 2 half - 1, a difference by
         # half the more, an inverted single code by half - 1.
         surplus = (2 * half - 1) * (pairs * words - first) + half * (first - second)

@@ -2,6 +2,7 @@
 """A binary convolution as a stage: window, weight memory, MAC array, requantise, result queue."""
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 import numpy as np
 from amaranth import Array, Cat, Const, Module, Signal, Value
@@ -9,7 +10,7 @@ from numpy.typing import NDArray
 
 from ...model.layers import BinaryConv, Requantise
 from ..array.constants import ConstantTable, table_resources
-from ..array.mac import MacArray, numbers
+from ..array.mac import MacArray, numbers, ones
 from ..array.wired import WiredArray
 from ..device.memory import alike, memory, mux_luts, place
 from ..device.resources import Resources, stored
@@ -20,6 +21,17 @@ from ..window.slide import Sweep
 from ..window.window import Geometry
 from .requantise import Scaler
 from .windowed import WindowedStage
+
+
+def _ones(layer: BinaryConv, simd: int) -> NDArray[np.int64]:
+    """int64 [3, C_out]: the `ones` of a layer's weights."""
+    # Any even number of weights a word has them at the same places.
+    return _ones_of(layer, simd if simd % 2 else 2)
+
+
+@lru_cache(16)
+def _ones_of(layer: BinaryConv, simd: int) -> NDArray[np.int64]:
+    return ones(layer.weights.reshape(len(layer.weights), -1, simd))
 
 
 class ConvStage(WindowedStage):
@@ -109,14 +121,12 @@ class ConvStage(WindowedStage):
         The rounding constant, the offset and the clip's floor; what the array's terms are too large by; and
         lo * sum(w), because sum(w * q) = sum(w * code) + lo * sum(w).
         """
-        channels = self.scaler.source.channels
-        words = self.layer.weights.reshape(channels, -1, self.simd)
-        correction = self.arrays[0].correction(words)
+        correction = self.arrays[0].correction(_ones(self.layer, self.simd), self.dot_cycles)
         return (self.scaler.addend + correction + self._surplus()).reshape(self.groups, self.pe)
 
     def _surplus(self) -> NDArray[np.int64]:
         """int64 [C_out]: lo * sum(w)."""
-        return self.taken.lo * (2 * self.layer.weights.sum(axis=(1, 2, 3), dtype=np.int64) - self.layer.fan_in)
+        return self.taken.lo * (2 * _ones(self.layer, self.simd).sum(axis=0) - self.layer.fan_in)
 
     def elaborate(self, platform):
         m = Module()
