@@ -13,6 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import chain
+from math import inf
 
 import numpy as np
 
@@ -43,6 +44,8 @@ class Limits:
     @classmethod
     def of(cls, device: Target, lut_share: float) -> Limits:
         """A device's, of its look-up tables and flip-flops the part `lut_share`."""
+        if not 0 < lut_share <= 1:
+            raise BadInput(f"lut_share is the part of a device to use, above 0 and at most 1, not {lut_share}")
         ram, single = device.family.blocks[0], device.single_port
         most = device.blocks[ram.kind] + (device.blocks[single.kind] * (single.bits // ram.bits) if single else 0)
         return cls(None, int(lut_share * device.luts), int(lut_share * device.ffs), device.blocks, most)
@@ -367,8 +370,11 @@ def meet(net: Net, fps: float, clock: float, target: str = "generic", lut_share:
 
     BadInput says which stage or memory is the limit, and what can be had instead.
     """
+    for name, value in {"fps": fps, "clock": clock}.items():
+        if not 0 < value < inf:
+            raise BadInput(f"{name} is a number above 0, not {value}")
     planner = Planner(net, target)
-    cycles = int(clock * 1e6 / fps)
+    cycles = int(min(clock * 1e6 / fps, 2**62))
     try:
         machine = planner.machine(cycles)
     except BadInput as error:

@@ -216,6 +216,26 @@ def test_a_rate_is_met_by_the_smallest_plan():
     assert Accelerator(NETWORK, faster).resources.luts > Accelerator(NETWORK, plan).resources.luts
 
 
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ({"fps": np.nan}, "fps is a number above 0, not nan"),
+        ({"fps": 0}, "fps is a number above 0, not 0"),
+        ({"clock": -1.5}, "clock is a number above 0, not -1.5"),
+        ({"clock": np.inf}, "clock is a number above 0, not inf"),
+        ({"lut_share": np.nan}, "lut_share is the part of a device to use, above 0 and at most 1, not nan"),
+        ({"lut_share": 80}, "lut_share is the part of a device to use, above 0 and at most 1, not 80"),
+    ],
+)
+def test_a_rate_that_is_no_number_is_refused(wrong, said):
+    with pytest.raises(BadInput, match=f"^{re.escape(said)}$"):
+        meet(NETWORK, **{"fps": 10, "clock": 50, "target": "ecp5-85"} | wrong)
+
+
+def test_the_slowest_rate_is_met():
+    assert meet(NETWORK, 1e-300, 50).foldings
+
+
 def test_an_impossible_rate_names_the_layer_and_the_rate_to_be_had():
     with pytest.raises(BadInput, match=r"^the frame takes at least|^layer ") as error:
         meet(NETWORK, 40_000_000, 50)
