@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import math
+import time
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated
@@ -11,7 +13,7 @@ import typer
 
 from ..model.error import BadInput, install
 from ..model.zoo.tables import percent
-from .arguments import DataOption, JsonOption
+from .arguments import DataOption, JsonOption, check_range
 from .tell import err, tell
 
 
@@ -31,15 +33,26 @@ def train(
     bf16: Annotated[
         bool | None, typer.Option("--bf16/--fp32", help="Precision of training.", show_default="what is faster")
     ] = None,
+    epochs: Annotated[
+        int | None,
+        typer.Option(min=1, max=100_000, help="In all, shared out as in the recipe.", show_default="the recipe's"),
+    ] = None,
+    minutes: Annotated[
+        float | None, typer.Option(help="Stop in time, at a checkpoint, and say what is left.", show_default="no limit")
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Train a recipe's network to its integers; stopped at any moment, the same command goes on."""
+    began = time.monotonic()
+    if minutes is not None:
+        check_range("--minutes", minutes, 0.1, 1e6)
     missing = [name for name in ("torch", "msgspec", "matplotlib", "tensorboard") if not find_spec(name)]
     if missing:
         raise BadInput(f"training needs {missing[0]}, which is not installed; {install('train')}")
     from ..model.train import command
 
-    job = command.Job(recipe, data, output, seed, seeds, device, threads, bf16)
+    until = math.inf if minutes is None else began + 60 * minutes
+    job = command.Job(recipe, data, output, seed, seeds, device, threads, bf16, epochs, until)
     found = command.train(job, err())
     if as_json and found:
         print(json.dumps(found if seeds > 1 else found[0]))

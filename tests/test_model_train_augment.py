@@ -5,14 +5,20 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+torch = pytest.importorskip("torch")
 pytest.importorskip("msgspec")
 
-from bitfold.model.train.augment import augment
-from bitfold.model.train.recipe import Augment
+from bitfold.model.train.augment import augment, draw  # noqa: E402
+from bitfold.model.train.recipe import Augment  # noqa: E402
 
 
-def augmented(images, seed=0, highest=255, **how):
-    return augment(images, Augment(**how), np.random.default_rng(seed), highest)
+def augmented(images, seed=0, highest=255, mirrored=None, chosen=None, **how):
+    """The images, or the chosen ones, each changed by its own draw."""
+    how = Augment(**how)
+    chosen = torch.arange(len(images)) if chosen is None else torch.as_tensor(chosen)
+    draws = draw(how, *images.shape[1:3], mirrored, np.random.default_rng(seed), len(chosen))
+    noise = torch.Generator().manual_seed(seed)
+    return augment(torch.from_numpy(np.array(images)), chosen, how, draws, noise, highest).numpy()
 
 
 def noise(n=300, height=6, width=5, channels=2):
@@ -43,22 +49,32 @@ def test_a_shift_repeats_the_edge():
     assert variants(augmented(one(), shift=2)) == expected
 
 
-def test_half_of_the_images_are_mirrored():
-    images = noise(1000)
-    flipped = augmented(images, flip=True)
-    mirrored = (flipped == images[:, :, ::-1]).all((1, 2, 3))
-    stayed = (flipped == images).all((1, 2, 3))
-    assert (mirrored ^ stayed).all()
-    assert 400 < mirrored.sum() < 600
+def test_those_that_are_drawn_are_mirrored():
+    images = noise(50)
+    mirrored = np.random.default_rng(2).random(50) < 0.5
+    expected = np.where(mirrored[:, None, None, None], images[:, :, ::-1], images)
+    np.testing.assert_array_equal(augmented(images, mirrored=mirrored), expected)
 
 
-def test_shift_and_flip_together():
-    image = one(1)[0]
-    expected = set()
-    for source in (image, image[:, ::-1]):
-        padded = np.pad(source, ((1, 1), (1, 1), (0, 0)), "edge")
-        expected |= {padded[top : top + 6, left : left + 5].tobytes() for top in range(3) for left in range(3)}
-    assert variants(augmented(one(), shift=1, flip=True)) == expected
+@pytest.mark.parametrize("how", [{}, {"shift": 1}, {"cutout": 2}])
+def test_each_draw_is_of_the_image_that_was_chosen_for_it(how):
+    images = noise(20)
+    chosen = np.array([7, 3, 7, 19, 0])
+    np.testing.assert_array_equal(augmented(images, chosen=chosen, **how), augmented(images[chosen], **how))
+
+
+def test_what_is_seen_lies_further_down_and_to_the_right_in_the_mirrored_image():
+    images, how = noise(60), Augment(shift=2)
+    mirrored = np.arange(60) % 2 == 0
+    draws = draw(how, 6, 5, mirrored, np.random.default_rng(4), 60)
+    found = augment(torch.from_numpy(images), torch.arange(60), how, draws, torch.Generator()).numpy()
+    assert set(draws.moved.flatten().tolist()) == set(range(-2, 3))
+    for image, changed, flip, (down, right) in zip(images, found, mirrored, draws.moved.T.tolist(), strict=True):
+        source = image[:, ::-1] if flip else image
+        for y in range(6):
+            for x in range(5):
+                expected = source[min(max(y + down, 0), 5), min(max(x + right, 0), 4)]
+                np.testing.assert_array_equal(changed[y, x], expected)
 
 
 @pytest.mark.parametrize("side", [1, 3, 4])
@@ -98,7 +114,7 @@ def test_the_rest_of_a_cut_image_stays():
 
 
 def test_every_image_has_its_own_draw_and_the_seed_decides():
-    how = {"shift": 2, "flip": True, "cutout": 3}
+    how = {"shift": 2, "cutout": 3}
     first = augmented(one(), **how)
     assert len(variants(first)) > 390
     np.testing.assert_array_equal(first, augmented(one(), **how))

@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+import threading
+
 import numpy as np
 import pytest
 
+torch = pytest.importorskip("torch")
 pytest.importorskip("msgspec")
 
-from bitfold.model.train.batches import AHEAD, Batches
-from bitfold.model.train.data import Images
-from bitfold.model.train.recipe import Augment
+from bitfold.model.train.batches import AHEAD, Batches, Pool  # noqa: E402
+from bitfold.model.train.data import Images  # noqa: E402
+from bitfold.model.train.data.image_files import SIDE  # noqa: E402
+from bitfold.model.train.recipe import Augment  # noqa: E402
+
+CPU = torch.device("cpu")
+
+
+def pool(pixels, labels):
+    return Pool(Images(pixels, labels), CPU)
 
 
 def batches(count=53, size=10, how=None, **others):
@@ -17,11 +27,11 @@ def batches(count=53, size=10, how=None, **others):
     numbers = np.arange(count)
     pixels = np.broadcast_to(numbers.astype(np.uint8)[:, None, None, None], (count, 4, 4, 1))
     values = {"seed": 3, "phase": 0} | others
-    return Batches(Images(pixels, numbers), size, how or Augment(), **values)
+    return Batches(pool(pixels, numbers), size, how or Augment(), **values)
 
 
 def drawn(found, epoch=0, start=0):
-    return [(batch.labels.tolist(), batch.images.tobytes()) for batch in found.epoch(epoch, start)]
+    return [(batch.labels.tolist(), batch.images.numpy().tobytes()) for batch in found.epoch(epoch, start)]
 
 
 def test_an_epoch_has_every_image_once_in_another_order():
@@ -44,7 +54,7 @@ def test_images_and_labels_belong_together():
 
 @pytest.mark.parametrize("start", [1, 3, AHEAD + 1, 5, 6])
 def test_an_epoch_can_be_started_anywhere(start):
-    found = batches(how=Augment(shift=1, flip=True, cutout=2))
+    found = batches(how=Augment(shift=1, flip="random", cutout=2))
     assert drawn(found, 2, start) == drawn(found, 2)[start:]
 
 
@@ -56,7 +66,7 @@ def test_seed_phase_and_epoch_decide():
     assert first != drawn(batches(how=how, phase=1))
     assert first != drawn(batches(how=how), epoch=1)
     # Two batches of an epoch are not cut alike.
-    black = Images(np.zeros((20, 4, 4, 1), np.uint8), np.zeros(20, np.int64))
+    black = pool(np.zeros((20, 4, 4, 1), np.uint8), np.zeros(20, np.int64))
     one, two = (batch.images for batch in Batches(black, 10, how, 3, 0).epoch(0))
     assert (one != two).any()
     # Nor are the shares of one.
@@ -90,11 +100,82 @@ def test_cutout_knows_the_brightest_pixel():
     assert max(batch.images.max() for batch in found.epoch(0)) <= 16
 
 
-def test_an_epoch_that_is_left_early_ends_its_thread():
-    import threading
+def test_an_image_is_mirrored_in_every_second_epoch():
+    """Which half is first is drawn once, by seed and phase."""
 
+    def mirrored(epoch, **others):
+        edge = np.zeros((40, 2, 3, 1), np.uint8)
+        edge[:, :, 0] = 1
+        found = Batches(pool(edge, np.arange(40)), 7, Augment(flip="alternating"), **{"seed": 3, "phase": 0} | others)
+        seen = np.zeros(40, bool)
+        for batch in found.epoch(epoch):
+            assert (batch.images.sum((1, 2, 3)) == 2).all()
+            seen[batch.labels] = batch.images[:, 0, 2, 0] == 1
+        return seen
+
+    first = mirrored(0)
+    assert 10 < first.sum() < 30
+    for epoch in range(1, 4):
+        np.testing.assert_array_equal(mirrored(epoch), first ^ bool(epoch % 2))
+    assert (mirrored(0, seed=4) != first).any()
+    assert (mirrored(0, phase=1) != first).any()
+
+
+def test_half_of_the_images_are_mirrored_in_an_epoch_at_random():
+    edge = np.zeros((1000, 1, 2, 1), np.uint8)
+    edge[:, :, 0] = 1
+    found = Batches(pool(edge, np.arange(1000)), 1000, Augment(flip="random"), 0, 0)
+    one, two = (
+        batch.images[:, 0, 1, 0][batch.labels.argsort()].numpy() for epoch in (0, 1) for batch in found.epoch(epoch)
+    )
+    for seen in (one, two, one ^ two):
+        assert 400 < seen.sum() < 600
+
+
+def test_read_only_images_are_taken_without_a_word():
+    pixels = np.zeros((3, 2, 2, 1), np.uint8)
+    pixels.flags.writeable = False
+    assert pool(pixels, np.arange(3)).batch(np.array([2])).shape == (1, 2, 2, 1)
+
+
+class Files:
+    """What stays on disk: image i is a picture of the number i; `drawn` collects what each batch was drawn by."""
+
+    def __init__(self, count=30):
+        self.labels = np.arange(count)
+        self.drawn = []
+
+    def __len__(self):
+        return len(self.labels)
+
+    def batch(self, indices, random=None):
+        if random is not None:
+            self.drawn.append(random.integers(1 << 60))
+        return np.broadcast_to(indices.astype(np.uint8)[:, None, None, None], (len(indices), SIDE, SIDE, 3)).copy()
+
+
+def test_images_in_files_are_read_ahead_and_drawn_by_their_batch():
+    files = Files()
+    found = Batches(Pool(files, CPU), 4, Augment(shift=1, cutout=3), 3, 0)
+    whole = drawn(found)
+    assert len(whole) == len(set(files.drawn)) == 8
+    for batch in found.epoch(0):
+        assert (batch.images[:, 100, 100, 0] == batch.labels).float().mean() > 0.9
+    files.drawn.clear()
+    epoch = found.epoch(0)
+    next(epoch)
+    epoch.close()
+    assert len(files.drawn) <= 2 + AHEAD
+    assert drawn(found, 0, 5) == whole[5:]
+    first, second = (next(Batches(Pool(files, CPU), 4, Augment(), 3, 0, part, 2).epoch(0)) for part in range(2))
+    assert [whole[0][0][0], whole[0][0][2]] == first.labels.tolist()
+    assert (first.images[:, 0, 0, 0] == first.labels).all()
+    assert not set(first.labels.tolist()) & set(second.labels.tolist())
+
+
+def test_an_epoch_that_is_left_early_ends_its_thread():
     before = threading.active_count()
-    epoch = batches().epoch(0)
+    epoch = Batches(Pool(Files(), CPU), 4, Augment(), 3, 0).epoch(0)
     next(epoch)
     assert threading.active_count() == before + 1
     epoch.close()
@@ -102,10 +183,9 @@ def test_an_epoch_that_is_left_early_ends_its_thread():
 
 
 def test_what_goes_wrong_in_the_background_is_raised():
-    class Broken(Images):
+    class Broken(Files):
         def batch(self, indices, random=None):
             raise OSError("no such file")
 
-    found = Batches(Broken(np.zeros((9, 2, 2, 1), np.uint8), np.zeros(9, np.int64)), 3, Augment(), 0, 0)
     with pytest.raises(OSError, match="no such file"):
-        next(found.epoch(0))
+        next(Batches(Pool(Broken(), CPU), 3, Augment(), 0, 0).epoch(0))

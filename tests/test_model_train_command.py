@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import io
 import json
+import math
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -44,11 +46,13 @@ def train(tmp_path):
     tmp_path = tmp_path / "out"
     tmp_path.mkdir()
 
-    def train(output="net.bitfold", seed=5, seeds=1, **changes):
+    def train(output="net.bitfold", seed=5, seeds=1, epochs=None, until=math.inf, **changes):
         file = tmp_path.parent / "tiny.toml"
         file.write_text(train_tiny.recipe(**changes))
         console = Console(file=io.StringIO(), width=200)
-        found = command.train(Job(str(file), None, tmp_path / output, seed, seeds, "cpu", 1, False), console)
+        found = command.train(
+            Job(str(file), None, tmp_path / output, seed, seeds, "cpu", 1, False, epochs, until), console
+        )
         return found, console.file.getvalue()
 
     train.folder = tmp_path
@@ -88,6 +92,52 @@ def test_the_files_and_the_figures(train):
     lines = [line for line in printed.splitlines() if " 1: loss " in line or " 2: loss " in line]
     assert [line.split(":")[0] for line in lines] == ["train 1", "train 2", "tune 1", "tune 2"]
     assert "\x1b" not in printed
+
+
+def test_after_its_first_epoch_a_run_says_how_fast_it_was_and_when_it_ends(train):
+    _, printed = train()
+    [speed] = [line for line in printed.splitlines() if "images/s" in line]
+    assert re.fullmatch(r"[\d,]+ images/s: ends in about \d+ s, at \d\d:\d\d:\d\d", speed)
+    assert printed.splitlines().index(speed) == 1
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"), [(0.4, "0 s"), (59.4, "59 s"), (61, "1 min 1 s"), (3599.9, "1 h 0 min"), (9000, "2 h 30 min")]
+)
+def test_times_are_said_as_people_do(seconds, said):
+    assert command._span(seconds) == said
+
+
+def test_epochs_in_place_of_the_recipes(train):
+    (found,), _ = train(epochs=3)
+    card = Card.load(train.folder / "net.json")
+    assert found["epochs"] == card.epochs == 3
+    assert (card.settings["train"]["epochs"], card.settings["tune"]["epochs"]) == (2, 1)
+    assert " --seed 5 --epochs 3 --device cpu " in card.command
+    with pytest.raises(BadInput, match=r"^--epochs: 1 epochs are too few for train and tune$"):
+        train(epochs=1)
+
+
+def test_a_run_that_is_out_of_time_says_what_is_left_and_goes_on(train, monkeypatch):
+    found, _ = train(until=0.0, seeds=2)
+    assert found == [
+        {
+            "seed": 5,
+            "epochs": 0,
+            "network": None,
+            "checkpoint": str(train.folder / "net-5.run" / "checkpoint.pt"),
+            "note": "the time was over in epoch 1 of 5: the same command goes on from there",
+        }
+    ]
+    assert names(train.folder) == ["net-5.run"]
+    left = iter(range(8))
+    with monkeypatch.context() as patch:
+        patch.setattr(command.Run, "_over", lambda self: next(left, None) is None)
+        (figures,), _ = train()
+    assert re.match(r"the time was over in epoch 2 of 5, about \d+ s are left: the same ", figures["note"])
+    (whole,), _ = train()
+    assert whole["epochs"] == 5
+    assert Net.load(train.folder / "net.bitfold").digest() == whole["digest"]
 
 
 def test_again_the_same_and_nothing_is_trained(train):
@@ -258,7 +308,7 @@ def test_only_the_first_of_several_processes_speaks():
     row = command.Epoch("train", 1, 0.1, 2.0, 0.5, 0.4, 1.0)
     for shown, said in ((False, ""), (True, "train 1: loss 2.0000, error 50.00% training, 40.00% test, 1 s")):
         with command._progress(console, shown) as progress:
-            tell = command._teller(progress, parse(train_tiny.recipe(), "x"))
+            tell = command._teller(progress, parse(train_tiny.recipe(), "x"), 130)
             tell(command.Step("train", 1, 3, 2, 6))
             tell(row)
         assert said in console.file.getvalue()

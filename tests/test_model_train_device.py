@@ -55,7 +55,7 @@ def test_autocast_only_with_bfloat16():
 
 def test_pixels_move_their_channels_and_stay_as_they_are():
     images = np.random.default_rng(0).integers(0, 256, (2, 3, 4, 5), np.uint8)
-    pixels = Device(torch.device("cpu"), True).pixels(images)
+    pixels = Device(torch.device("cpu"), True).pixels(torch.from_numpy(images))
     assert pixels.dtype == torch.float32
     np.testing.assert_array_equal(pixels.numpy(), images.transpose(0, 3, 1, 2))
     assert pixels.is_contiguous(memory_format=torch.channels_last)

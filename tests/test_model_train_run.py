@@ -23,6 +23,7 @@ import train_tiny  # noqa: E402
 from bitfold.model.error import BadInput  # noqa: E402
 from bitfold.model.export import export  # noqa: E402
 from bitfold.model.train import modules, run  # noqa: E402
+from bitfold.model.train.descent import make_optimiser  # noqa: E402
 from bitfold.model.train.device import Device  # noqa: E402
 from bitfold.model.train.log import Epoch, Log  # noqa: E402
 from bitfold.model.train.recipe import Augment, Recipe, parse  # noqa: E402
@@ -160,6 +161,31 @@ def test_a_run_that_is_killed_again_and_again(tmp_path, monkeypatch, changes):
     assert summary(found) == expected
 
 
+@pytest.mark.parametrize("looks", [1, 3, 6, 7, 8, 21, 22, 27])
+def test_a_run_whose_time_is_over_stops_at_a_checkpoint(tmp_path, monkeypatch, uninterrupted, looks):
+    """Asked after every step, and after every epoch that is not a phase's last."""
+    left = iter(range(looks - 1))
+    with monkeypatch.context() as patch:
+        patch.setattr(Run, "_over", lambda self: next(left, None) is None)
+        told: list[Step | Epoch] = []
+        assert train(tmp_path, told.append) is None
+    before = sum(isinstance(item, Step) for item in told)
+    told.clear()
+    assert summary(train(tmp_path, told.append)) == uninterrupted
+    assert sum(isinstance(item, Step) for item in told) == sum(STEPS) - before
+
+
+def test_the_time_is_over_when_two_more_of_the_longest_steps_may_not_fit(tmp_path, monkeypatch):
+    now = 1000.0
+    monkeypatch.setattr(run.time, "monotonic", lambda: now)
+    found = Run(parse(train_tiny.recipe(), "tiny"), DATA, tmp_path, 5, CPU, ignore, until=1040)
+    over = []
+    for step in (5, 10, 1, 1, 1, 1):  # until 1040 - 2 * 10 - 3
+        now += step
+        over.append(found._over())
+    assert over == [False, False, False, False, True, True]
+
+
 def test_a_finished_run_is_not_run_again(tmp_path, uninterrupted):
     train(tmp_path)
     told: list[Step | Epoch] = []
@@ -204,7 +230,7 @@ def together(folder: Path, recipe: str, last: int = 0):
 def test_two_processes_train_one_network(tmp_path):
     """The same batches and no statistics of halves of them: as one process does, but for rounding."""
     changes = {"norm": "none", "final_norm": "none", "rate": 0.02}
-    text = train_tiny.recipe(**changes).replace("shift = 1\nflip = true\ncutout = 2\n", "")
+    text = train_tiny.recipe(**changes).replace('shift = 1\nflip = "random"\ncutout = 2\n', "")
     recipe = parse(text, "tiny")
     assert recipe.augment == Augment()
     status, state, rows = together(tmp_path / "two", text)
@@ -375,7 +401,7 @@ def test_the_statistics_are_taken_again_after_training(tmp_path, monkeypatch):
     order = np.random.default_rng([5, 0]).permutation(130)
     with torch.no_grad():
         for part in np.array_split(order, 6):
-            retaken(CPU.pixels(DATA.train().batch(part)))
+            retaken(CPU.pixels(torch.from_numpy(DATA.train().batch(part))))
     for norm, mean in zip(norms, before, strict=True):
         torch.testing.assert_close(norm.mean, mean)
     for name, value in left.network.state_dict().items():
@@ -398,7 +424,7 @@ def test_distillation_is_a_share_of_the_loss(tmp_path):
 def test_only_weights_decay(tmp_path):
     network = Run(parse(train_tiny.recipe(), "tiny"), DATA, tmp_path, 5, CPU, ignore).network
     schedule = parse(train_tiny.recipe(), "tiny").train
-    groups = run.make_optimiser(network, schedule).param_groups
+    groups = make_optimiser(network, schedule, CPU).param_groups
     assert [group["weight_decay"] for group in groups] == [5e-4, 0.0]
     assert {parameter.ndim for parameter in groups[0]["params"]} == {4}
     assert {parameter.ndim for parameter in groups[1]["params"]} == {1}

@@ -50,7 +50,7 @@ bits = {bits}
 
 [augment]
 shift = 1
-flip = true
+flip = "random"
 cutout = 2
 
 [train]

@@ -1,29 +1,71 @@
-"""Training images in batches, prepared in the background while the network works on those before."""
+"""Training images in batches, on the device that trains."""
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
-from .augment import augment
+from .augment import augment, draw
 from .data import ImageFiles, Images
+from .data.image_files import SIDE
 from .recipe import Augment
 
 AHEAD = 4
-"""Batches prepared while one is worked on."""
+"""Batches read from files while one is worked on."""
+
+
+class Pool:
+    """Labelled images for a device: whole on it, or read from their files batch by batch.
+
+    Parameters
+    ----------
+    images : of the data set
+    device : torch's
+
+    Attributes
+    ----------
+    labels : int64 [N], on the device
+    whole : uint8 [N, H, W, C] on the device; None where the images lie in files
+    sides : (H, W)
+    """
+
+    def __init__(self, images: Images | ImageFiles, device: torch.device) -> None:
+        self.source = images
+        self.device = device
+        self.labels = _tensor(images.labels).to(device)
+        self.whole = _tensor(images.images).to(device) if isinstance(images, Images) else None
+        self.sides = (SIDE, SIDE) if self.whole is None else (self.whole.shape[1], self.whole.shape[2])
+
+    def __len__(self) -> int:
+        return len(self.source)
+
+    def batch(self, indices: NDArray[np.int64]) -> Tensor:
+        """The images at these indices as they are: uint8 [n, H, W, C] on the device."""
+        if self.whole is not None:
+            return self.whole[torch.from_numpy(indices).to(self.device)]
+        return torch.from_numpy(self.source.batch(indices)).to(self.device)
+
+
+def _tensor(values: NDArray[Any]) -> Tensor:
+    """The same in torch, which takes no array that is read-only or not in order."""
+    return torch.from_numpy(np.require(values, requirements=["C", "W"]))
 
 
 @dataclass(frozen=True)
 class Batch:
-    """uint8 [n, H, W, C] and int64 [n]; `size` images in all parts of it together."""
+    """uint8 [n, H, W, C] and int64 [n] on the device; `size` images in all parts of it together."""
 
-    images: NDArray[np.uint8]
-    labels: NDArray[np.int64]
+    images: Tensor
+    labels: Tensor
     size: int
 
 
@@ -38,7 +80,7 @@ class Batches:
     highest : of a pixel
     """
 
-    images: Images | ImageFiles
+    pool: Pool
     size: int
     augment: Augment
     seed: int
@@ -49,29 +91,61 @@ class Batches:
 
     def __len__(self) -> int:
         """Batches in an epoch; a last one too small to share out is left away."""
-        full, rest = divmod(len(self.images), self.size)
+        full, rest = divmod(len(self.pool), self.size)
         return full + (rest >= self.parts)
 
     def epoch(self, number: int, start: int = 0) -> Iterator[Batch]:
         """The batches of epoch `number` from batch `start` on."""
-        order = np.random.default_rng([self.seed, self.phase, number]).permutation(len(self.images))
+        pool, device, how = self.pool, self.pool.device, self.augment
+        n = len(pool)
+        random = np.random.default_rng([self.seed, self.phase, number])
+        order = random.permutation(n)
+        draws = draw(how, *pool.sides, self._mirrored(number, order, random), random, n).to(device)
+        chosen = torch.from_numpy(order).to(device)
+        noise = torch.Generator(device)
+        with self._read(number, order, start) as read:
+            for step in range(start, len(self)):
+                mine = slice(step * self.size + self.part, (step + 1) * self.size, self.parts)
+                noise.manual_seed(int(self._drawn(number, step).integers(2**63)))
+                images, places = (pool.whole, chosen[mine]) if pool.whole is not None else next(read)
+                pixels = augment(images, places, how, draws[mine], noise, self.highest)
+                yield Batch(pixels, pool.labels[chosen[mine]], min(self.size, n - step * self.size))
 
-        def prepare(step: int) -> Batch:
-            chosen = order[step * self.size : (step + 1) * self.size]
-            mine = chosen[self.part :: self.parts]
-            random = np.random.default_rng([self.seed, self.phase, number, step, self.part])
-            pixels = augment(self.images.batch(mine, random), self.augment, random, self.highest)
-            return Batch(pixels, self.images.labels[mine], len(chosen))
+    def _drawn(self, number: int, step: int) -> np.random.Generator:
+        """What draws for this process's share of a batch."""
+        return np.random.default_rng([self.seed, self.phase, number, step, self.part])
 
+    def _mirrored(self, number: int, order: NDArray[np.int64], random: np.random.Generator) -> NDArray[np.bool_] | None:
+        """Which images are mirrored in an epoch, in its order: bool [N]; None for none."""
+        match self.augment.flip:
+            case "random":
+                return random.random(len(order)) < 0.5
+            case "alternating":
+                # Of each image every second epoch is the same.
+                at_first = np.random.default_rng([self.seed, self.phase]).random(len(order)) < 0.5
+                mirrored: NDArray[np.bool_] = at_first[order] ^ bool(number % 2)
+                return mirrored
+        return None
+
+    @contextmanager
+    def _read(self, number: int, order: NDArray[np.int64], start: int) -> Iterator[Iterator[tuple[Tensor, Tensor]]]:
+        """The images of each batch, read ahead in a thread, and their places, which are all."""
+
+        def prepare(step: int) -> NDArray[np.uint8]:
+            mine = order[step * self.size : (step + 1) * self.size][self.part :: self.parts]
+            return self.pool.source.batch(mine, self._drawn(number, step))
+
+        def read() -> Iterator[tuple[Tensor, Tensor]]:
+            for step in range(start, len(self)):
+                while len(ready) <= AHEAD and step + len(ready) < len(self):
+                    ready.append(pool.submit(prepare, step + len(ready)))
+                images = torch.from_numpy(ready.popleft().result()).to(self.pool.device)
+                yield images, torch.arange(len(images), device=self.pool.device)
+
+        ready: deque[Future[NDArray[np.uint8]]] = deque()
         with ThreadPoolExecutor(1) as pool:
-            ready: deque[Future[Batch]] = deque()
             try:
-                for step in range(start, len(self)):
-                    ready.append(pool.submit(prepare, step))
-                    if len(ready) > AHEAD:
-                        yield ready.popleft().result()
-                while ready:
-                    yield ready.popleft().result()
+                yield read()
             finally:
                 for future in ready:
                     future.cancel()

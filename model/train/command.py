@@ -6,6 +6,7 @@ import contextlib
 import csv
 import datetime
 import io
+import math
 import statistics
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -42,6 +43,8 @@ class Job:
     output : the network's file; several seeds add their number to its name
     seed, seeds : the first seed and how many
     device, threads, bf16 : as in open_device
+    epochs : in all, in place of the recipe's
+    until : time.monotonic when the run must have stopped, if at a checkpoint; the last judgement is not counted
     """
 
     recipe: str
@@ -52,6 +55,8 @@ class Job:
     device: str
     threads: int | None
     bf16: bool | None
+    epochs: int | None = None
+    until: float = math.inf
 
 
 def train(job: Job, console: Console) -> list[dict[str, Any]]:
@@ -60,6 +65,11 @@ def train(job: Job, console: Console) -> list[dict[str, Any]]:
     What is already there of a run is gone on with. BadInput in one line for all that cannot work.
     """
     recipe = load(job.recipe)
+    if job.epochs is not None:
+        try:
+            recipe = recipe.lasting(job.epochs)
+        except ValueError as error:
+            raise BadInput(f"--epochs: {error}") from None
     outputs = _outputs(job)
     data = open_data(recipe.data, job.data)
     data = replace(data, train=cache(data.train), test=cache(data.test))  # read once for all seeds
@@ -68,12 +78,18 @@ def train(job: Job, console: Console) -> list[dict[str, Any]]:
     with open_device(job.device, job.threads, job.bf16) as device:
         for seed, output in outputs.items():
             with _progress(console, device.rank == 0) as progress:
-                tell = _teller(progress, recipe)
-                trained = Run(recipe, data, output.with_suffix(".run"), seed, device, tell).train()
+                tell = _teller(progress, recipe, len(data.train()))
+                folder = output.with_suffix(".run")
+                run = Run(recipe, data, folder, seed, device, tell, job.until)
+                trained = run.train()
+            if trained is None:
+                if device.rank == 0:
+                    found.append(_unfinished(run, job))
+                break
             if device.rank == 0:
                 found.append(_finish(trained, recipe, data, job, seed, output, device, console))
                 curves.append(trained.rows)
-    if len(found) > 1:
+    if len(curves) > 1:
         _compare(found, curves, job.output)
     return found
 
@@ -113,6 +129,19 @@ def _outputs(job: Job) -> dict[int, Path]:
     return outputs
 
 
+def _unfinished(run: Run, job: Job) -> dict[str, Any]:
+    """What there is of a run that stopped in time."""
+    total = sum(schedule.epochs for schedule in run.recipe.schedules.values())
+    left = f", about {_span(run.rows[-1].seconds * (total - len(run.rows)))} are left" if run.rows else ""
+    return {
+        "seed": run.seed,
+        "epochs": len(run.rows),
+        "network": None,
+        "checkpoint": str(run.folder / "checkpoint.pt"),
+        "note": f"the time was over in epoch {len(run.rows) + 1} of {total}{left}: the same command goes on from there",
+    }
+
+
 def _finish(
     trained: Trained, recipe: Recipe, data: DataSet, job: Job, seed: int, output: Path, device: Device, console: Console
 ) -> dict[str, Any]:
@@ -148,6 +177,7 @@ def _finish(
     for twin in twins:
         twin.save(twin_path(output))
     net.save(output)
+    options = ("" if job.epochs is None else f"--epochs {job.epochs} ") + device.options
     several = f"torchrun --nproc-per-node {device.world} -m " if device.world > 1 else ""
     card = Card(
         name=output.stem,
@@ -157,7 +187,7 @@ def _finish(
         hardware=device.name,
         torch=str(torch.__version__),
         date=datetime.date.today().isoformat(),
-        command=f"{several}bitfold train {job.recipe} --data DIR -o {output.name} --seed {seed} {device.options}",
+        command=f"{several}bitfold train {job.recipe} --data DIR -o {output.name} --seed {seed} {options}",
         bits=next(each.bits for each in network.modules() if isinstance(each, ShiftedReLU | ReLU)),
         weights=net.weights,
         bytes=output.stat().st_size,
@@ -209,21 +239,43 @@ def _progress(console: Console, shown: bool) -> Progress:
     return Progress(*columns, console=console, disable=not shown)
 
 
-def _teller(progress: Progress, recipe: Recipe) -> Callable[[Step | Epoch], None]:
-    """What to call with what happens: it moves a bar for each phase and one for the epoch."""
+def _teller(progress: Progress, recipe: Recipe, images: int) -> Callable[[Step | Epoch], None]:
+    """What to call with what happens: it moves a bar for each phase and one for the epoch, of so many images.
+
+    After the first epoch it says how fast that was and when all will have ended.
+    """
     phases: dict[str, TaskID] = {
         name: progress.add_task(name, total=schedule.epochs, state="") for name, schedule in recipe.schedules.items()
     }
     batches = progress.add_task("epoch", total=None, state="")
+    names = list(phases)
+    forecast = True
 
     def tell(news: Step | Epoch) -> None:
+        nonlocal forecast
         if isinstance(news, Step):
             progress.update(phases[news.phase], completed=news.epoch - 1 + news.done / news.total)
             progress.update(batches, completed=news.done, total=news.total)
             return
         state = f"loss {news.loss:.4f}, error {news.error:.2%} training, {news.test_error:.2%} test"
         progress.update(phases[news.phase], completed=news.number, state=state)
-        if not (progress.disable or progress.console.is_terminal):
+        if progress.disable:
+            return
+        if not progress.console.is_terminal:
             progress.console.print(f"{news.phase} {news.number}: {state}, {news.seconds:.0f} s", highlight=False)
+        if forecast:
+            forecast = False
+            later = sum(recipe.schedules[name].epochs for name in names[names.index(news.phase) :]) - news.number
+            seconds = later * news.seconds
+            end = datetime.datetime.now() + datetime.timedelta(seconds=seconds)
+            speed = f"{images / max(news.seconds, 1e-3):,.0f} images/s"
+            progress.console.print(f"{speed}: ends in about {_span(seconds)}, at {end:%H:%M:%S}", highlight=False)
 
     return tell
+
+
+def _span(seconds: float) -> str:
+    """A time as people say it."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s" if minutes else f"{rest} s"

@@ -10,9 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, distributed
 
 from ..error import BadInput
@@ -46,18 +44,19 @@ class Device:
         threads = f" --threads {torch.get_num_threads()}" if self.torch.type == "cpu" else ""
         return f"--device {self.torch.type}{threads} {'--bf16' if self.bf16 else '--fp32'}"
 
+    @property
+    def captures(self) -> bool:
+        """Whether a step is captured once and replayed: a GPU waits for every kernel that is launched by itself."""
+        return self.torch.type == "cuda" and self.world == 1
+
     def autocast(self) -> AbstractContextManager[Any]:
         """Convolutions in bfloat16, where the device is faster with it."""
-        return torch.autocast(self.torch.type, torch.bfloat16, enabled=self.bf16)
+        # Each weight is used once a step: there is nothing to keep.
+        return torch.autocast(self.torch.type, torch.bfloat16, enabled=self.bf16, cache_enabled=False)
 
-    def pixels(self, images: NDArray[np.uint8]) -> Tensor:
+    def pixels(self, images: Tensor) -> Tensor:
         """uint8 [N, H, W, C] to float32 [N, C, H, W], channels last in memory, the pixels as they are."""
-        moved = torch.from_numpy(images).to(self.torch, non_blocking=True)
-        return moved.permute(0, 3, 1, 2).to(torch.float32)
-
-    def labels(self, labels: NDArray[np.int64]) -> Tensor:
-        """int64 [N] on the device."""
-        return torch.from_numpy(labels).to(self.torch, non_blocking=True)
+        return images.permute(0, 3, 1, 2).to(torch.float32)
 
     def total(self, values: Tensor) -> Tensor:
         """The sum of the values of all processes."""

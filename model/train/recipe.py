@@ -56,12 +56,12 @@ class Augment(Struct, frozen=True, forbid_unknown_fields=True, rename="kebab"):
     """What happens to a training image.
 
     shift : moved by up to so many pixels either way, the edge repeated
-    flip : mirrored left to right, half of the time
+    flip : mirrored left to right: half of the images at random, or each in every second epoch, which half is drawn once
     cutout : side of a square, anywhere, filled with random pixels; 0 for none
     """
 
     shift: Side = 0
-    flip: bool = False
+    flip: Literal["none", "random", "alternating"] = "none"
     cutout: Side = 0
 
 
@@ -69,8 +69,12 @@ class Schedule(Struct, frozen=True, forbid_unknown_fields=True, rename="kebab"):
     """Gradient descent; the learning rate falls from `rate` to `end` along half a cosine.
 
     optimiser : sgd as in the papers; adam gets further in few epochs
+    warmup : epochs in which the rate rises to `rate`, in a line, before it falls
     restarts : epochs after which the rate starts again from `rate` (arXiv 1802.08530)
+    momentum : adam's first beta
+    nesterov : sgd's momentum looks ahead (Sutskever et al., 2013)
     decay : of the latent weights, each step by rate * decay of themselves
+    smoothing : share of each label that goes to all classes alike (arXiv 1512.00567, section 7)
     distil : while tuning, the share of the loss that compares the logits with those of the network before its
         activations were coded
     """
@@ -79,17 +83,30 @@ class Schedule(Struct, frozen=True, forbid_unknown_fields=True, rename="kebab"):
     rate: Above
     optimiser: Literal["sgd", "adam"] = "sgd"
     end: NotNegative = 1e-5
+    warmup: NotNegative = 0
     restarts: tuple[Positive, ...] = ()
     batch: Positive = 125
     momentum: Annotated[float, Meta(ge=0, lt=1)] = 0.9
+    nesterov: bool = False
     decay: NotNegative = 5e-4
+    smoothing: Annotated[float, Meta(ge=0, lt=1)] = 0.0
     distil: Share = 0.0
+
+    def lasting(self, epochs: int) -> Schedule:
+        """The same in so many epochs: rises and restarts come as much earlier or later."""
+        ratio = epochs / self.epochs
+        restarts = {round(restart * ratio) for restart in self.restarts} - {0, epochs}
+        return msgspec.structs.replace(
+            self, epochs=epochs, warmup=self.warmup * ratio, restarts=tuple(sorted(restarts))
+        )
 
     def rate_at(self, epoch: float) -> float:
         """The learning rate `epoch` epochs after the start, a fraction within an epoch."""
+        if epoch < self.warmup:
+            return self.rate * epoch / self.warmup
         ends = [*sorted(self.restarts), self.epochs]
         end = next(end for end in ends if epoch < end or end == self.epochs)
-        start = max((restart for restart in self.restarts if restart <= epoch), default=0)
+        start = max((restart for restart in self.restarts if restart <= epoch), default=self.warmup)
         return self.end + (self.rate - self.end) * (1 + math.cos(math.pi * (epoch - start) / (end - start))) / 2
 
 
@@ -123,11 +140,25 @@ class Recipe(Struct, frozen=True, forbid_unknown_fields=True, rename="kebab"):
                 raise ValueError(
                     f"{name}.restarts: a restart after epoch {late[0]} never comes, since `epochs` is {schedule.epochs}"
                 )
+            if schedule.warmup >= min(schedule.restarts, default=schedule.epochs):
+                raise ValueError(f"{name}.warmup: the rate rises for {schedule.warmup:g} epochs and never falls")
+            if schedule.nesterov and (schedule.optimiser != "sgd" or not schedule.momentum):
+                raise ValueError(f"{name}.nesterov: only sgd with a momentum can look ahead")
 
     @property
     def schedules(self) -> dict[str, Schedule]:
         """The phases of training in their order."""
         return {"train": self.train} | ({"tune": self.tune} if self.tune else {})
+
+    def lasting(self, epochs: int) -> Recipe:
+        """The same in so many epochs in all, shared out as here; ValueError where a phase would have none."""
+        before = sum(schedule.epochs for schedule in self.schedules.values())
+        if epochs < len(self.schedules):
+            raise ValueError(f"{epochs} epochs are too few for {' and '.join(self.schedules)}")
+        tune = max(1, round(epochs * self.tune.epochs / before)) if self.tune else 0
+        return msgspec.structs.replace(
+            self, train=self.train.lasting(epochs - tune), tune=self.tune and self.tune.lasting(tune)
+        )
 
     def digest(self) -> str:
         """sha256 in hex of what the recipe says, however it is written."""

@@ -15,14 +15,14 @@ from typing import Any
 import numpy as np
 import torch
 from torch import nn
-from torch.nn import functional
 from torch.nn.parallel import DistributedDataParallel
 
 from ..error import BadInput
 from . import checkpoint
-from .batches import Batch, Batches
+from .batches import Batches, Pool
 from .calibrate import calibrate, refit_stream
-from .data import DataSet, ImageFiles, Images
+from .data import DataSet
+from .descent import Descent, make_optimiser
 from .device import Device
 from .log import Epoch, Log
 from .modules import Norm
@@ -33,8 +33,11 @@ CALIBRATION_BATCHES = 4
 STATISTICS_BATCHES = 100
 """Over which a normalisation's statistics are taken once its network is trained."""
 
-SAVE_SECONDS = 60.0
+SAVE_SECONDS = 45.0
 """Between two checkpoints within an epoch."""
+
+STOPPING_SECONDS = 3.0
+"""For the last checkpoint and for leaving."""
 
 STEPS_BETWEEN_WORDS = 16
 """Between two questions of several processes whether to save."""
@@ -62,6 +65,10 @@ class Trained:
     rows: tuple[Epoch, ...]
 
 
+class _TimeOver(Exception):  # noqa: N818  what ends a run in time is no error
+    pass
+
+
 @dataclass
 class _State:
     """All that changes while a run goes on, besides the network and the optimiser."""
@@ -75,7 +82,7 @@ class _State:
 
 
 class Run:
-    """One seed of a recipe on a device, its files in `folder`.
+    """One seed of a recipe on a device, its files in `folder`; it stops before time.monotonic is `until`.
 
     The same recipe, data and seed give the same network on the same device with as many threads and processes,
     however often the run is stopped, at any moment, and started again. (Of three processes and more the order of a
@@ -90,6 +97,7 @@ class Run:
         seed: int,
         device: Device,
         tell: Callable[[Step | Epoch], None],
+        until: float = math.inf,
     ) -> None:
         self.recipe = recipe
         self.data = data
@@ -97,7 +105,7 @@ class Run:
         self.device = device
         self.seed = seed
         self.tell = tell
-        self.train_images, self.test_images = data.train(), data.test()
+        self.train_images, self.test_images = Pool(data.train(), device.torch), Pool(data.test(), device.torch)
         for name, schedule in recipe.schedules.items():
             if min(schedule.batch, len(self.train_images)) < device.world:
                 raise BadInput(
@@ -110,14 +118,16 @@ class Run:
         self.teacher: nn.Sequential | None = None
         self.state = _State()
         self.rows: list[Epoch] = []
-        self.saved = time.monotonic()
+        self.until = until
+        self.saved = self.looked = time.monotonic()
+        self.longest = 0.0
 
     @cached_property
     def identity(self) -> dict[str, Any]:
         """What a checkpoint must share with this run."""
         device = self.device
         # The labels tell one set of images from another, and are cheap to read.
-        labels = hashlib.sha256(self.train_images.labels.tobytes()).hexdigest()
+        labels = hashlib.sha256(self.train_images.source.labels.tobytes()).hexdigest()
         return {
             "recipe": self.recipe.digest(),
             "data": f"{self.data.name} of labels {labels[:16]}",
@@ -127,8 +137,8 @@ class Run:
             "torch": str(torch.__version__),
         }
 
-    def train(self) -> Trained:
-        """Go on from where the folder's checkpoint is, to the end.
+    def train(self) -> Trained | None:
+        """Go on from where the folder's checkpoint is, to the end; None where the time was over before.
 
         BadInput when the training diverges or the folder belongs to another run.
         """
@@ -154,6 +164,8 @@ class Run:
                 self._phase(name, schedule, optimiser_state, log)
                 optimiser_state = None
             return Trained(self.network.eval(), self.teacher, tuple(self.rows))
+        except _TimeOver:
+            return None
         finally:
             if log:
                 log.draw()
@@ -184,31 +196,33 @@ class Run:
             device.world,
             self.data.input.hi,
         )
-        optimiser = make_optimiser(network, schedule)
+        optimiser = make_optimiser(network, schedule, device)
         if optimiser_state is not None:
             optimiser.load_state_dict(optimiser_state)
-        model: nn.Module = network
-        if device.world > 1:
-            model = DistributedDataParallel(network)
+            for group in optimiser.param_groups:
+                group["lr"] = group["lr"].to(device.torch)
+        model = DistributedDataParallel(network) if device.world > 1 else network
+        descent = Descent(model, optimiser, schedule, self.teacher, device)
         while state.epoch < schedule.epochs:
             began = time.monotonic() - state.seconds
             # A checkpoint holds the sums of all processes; one of them goes on from there.
             before = [0.0, 0.0] if device.rank else [state.loss, state.wrong]
-            sums = torch.tensor(before, dtype=torch.float64, device=device.torch)
+            descent.sums.copy_(torch.tensor(before, dtype=torch.float64))
             network.train()
             for batch in batches.epoch(state.epoch, state.step):
                 rate = schedule.rate_at(state.epoch + state.step / len(batches))
-                for group in optimiser.param_groups:
-                    group["lr"] = rate
-                sums += self.learn(model, optimiser, batch, schedule)
+                descent.step(batch, rate)
                 state.step += 1
                 self.tell(Step(name, state.epoch + 1, schedule.epochs, state.step, len(batches)))
-                if state.step < len(batches) and self._due():
-                    self._check_numbers(float(sums[0]))
-                    state.loss, state.wrong = device.total(sums.clone()).tolist()
+                due, over = self._due()
+                if state.step < len(batches) and (due or over):
+                    self._check_numbers(float(descent.sums[0]))
+                    state.loss, state.wrong = device.total(descent.sums.clone()).tolist()
                     state.seconds = time.monotonic() - began
                     self._save(optimiser)
-            loss, wrong = (device.total(sums) / len(self.train_images)).tolist()
+                    if over:
+                        raise _TimeOver
+            loss, wrong = (device.total(descent.sums.clone()) / len(self.train_images)).tolist()
             self._check_numbers(loss)
             self._check_progress(loss)
             if state.epoch + 1 == schedule.epochs:
@@ -226,31 +240,21 @@ class Run:
                     log.draw()
             self._save(optimiser)
             self.tell(row)
+            if state.epoch < schedule.epochs and device.agree(self._over()):
+                raise _TimeOver
 
-    def learn(
-        self, model: nn.Module, optimiser: torch.optim.Optimizer, batch: Batch, schedule: Schedule
-    ) -> torch.Tensor:
-        """One step; float64 [2]: the summed loss and the number of wrong classes."""
-        x, y = self.device.pixels(batch.images), self.device.labels(batch.labels)
-        with self.device.autocast():
-            logits = model(x).flatten(1).float()
-        loss = functional.cross_entropy(logits, y, reduction="sum")
-        if schedule.distil and self.teacher is not None:
-            with torch.no_grad(), self.device.autocast():
-                target = self.teacher(x).flatten(1).float().log_softmax(1)
-            apart = functional.kl_div(logits.log_softmax(1), target, reduction="sum", log_target=True)
-            loss = torch.lerp(loss, apart, schedule.distil)
-        optimiser.zero_grad()
-        # Processes average their gradients; the sum over all images, divided by their number, is what is meant.
-        (loss * (self.device.world / batch.size)).backward()  # type: ignore[no-untyped-call]
-        optimiser.step()
-        return torch.stack([loss.detach().double(), (logits.argmax(1) != y).sum().double()])
-
-    def _due(self) -> bool:
-        """Whether to save within the epoch; of several processes the first decides, once in a while."""
+    def _due(self) -> tuple[bool, bool]:
+        """Whether to save within the epoch, and to stop; of several processes the first decides, once in a while."""
         if self.device.world > 1 and self.state.step % STEPS_BETWEEN_WORDS:
-            return False
-        return bool(self.device.agree(time.monotonic() - self.saved > SAVE_SECONDS))
+            return False, False
+        found: tuple[bool, bool] = self.device.agree((time.monotonic() - self.saved > SAVE_SECONDS, self._over()))
+        return found
+
+    def _over(self) -> bool:
+        """Whether the time may be over before this is asked again and what was learnt by then is saved."""
+        now = time.monotonic()
+        self.longest, self.looked = max(self.longest, now - self.looked), now
+        return now + 2 * self.longest + STOPPING_SECONDS > self.until
 
     def _check_numbers(self, loss: float) -> None:
         """BadInput when the network is lost: sign would hide a weight that is no longer a number."""
@@ -308,26 +312,15 @@ class Run:
         return state
 
 
-def error(network: nn.Module, images: Images | ImageFiles, device: Device) -> float:
-    """The share of images that `network`, in eval mode, takes for another class."""
+def error(network: nn.Module, images: Pool, device: Device) -> float:
+    """The share of images that `network`, in eval mode and in the precision of training, takes for another class."""
     was_training = network.training
     network.eval()
-    wrong = 0
-    with torch.no_grad():
+    wrong = torch.zeros((), dtype=torch.int64, device=device.torch)
+    with torch.no_grad(), device.autocast():
         for start in range(0, len(images), EVALUATION_BATCH):
             chosen = np.arange(start, min(start + EVALUATION_BATCH, len(images)))
             logits = network(device.pixels(images.batch(chosen))).flatten(1)
-            wrong += int((logits.argmax(1) != device.labels(images.labels[chosen])).sum())
+            wrong += (logits.argmax(1) != images.labels[start : start + EVALUATION_BATCH]).sum()
     network.train(was_training)
-    return wrong / len(images)
-
-
-def make_optimiser(network: nn.Module, schedule: Schedule) -> torch.optim.Optimizer:
-    """Only weights decay, no normalisation's scale and shift; 1-bit weights need it, to stay ready to turn."""
-    weights = [parameter for parameter in network.parameters() if parameter.ndim > 1]
-    others = [parameter for parameter in network.parameters() if parameter.ndim == 1]
-    groups = [{"params": weights, "weight_decay": schedule.decay}, {"params": others, "weight_decay": 0.0}]
-    if schedule.optimiser == "adam":
-        # Decay apart from the gradient, as sgd's is in effect.
-        return torch.optim.AdamW(groups, lr=schedule.rate, betas=(schedule.momentum, 0.999))
-    return torch.optim.SGD(groups, lr=schedule.rate, momentum=schedule.momentum)
+    return int(wrong) / len(images)
