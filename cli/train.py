@@ -5,16 +5,24 @@ from __future__ import annotations
 import json
 import math
 import time
+from collections.abc import Callable
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ..hw.device.target import TARGETS
 from ..model.error import BadInput, install
+from ..model.net import Net
 from ..model.zoo.tables import percent
 from .arguments import DataOption, JsonOption, check_range
+from .size import sized
 from .tell import err, tell
+
+if TYPE_CHECKING:
+    from ..model.train.recipe import Recipe
 
 
 def train(
@@ -40,20 +48,49 @@ def train(
     minutes: Annotated[
         float | None, typer.Option(help="Stop in time, at a checkpoint, and say what is left.", show_default="no limit")
     ] = None,
+    luts: Annotated[
+        int | None,
+        typer.Option(min=1, max=10**9, metavar="N", help="As many channels as so many LUTs hold at --fps and --clock."),
+    ] = None,
+    target: Annotated[
+        str, typer.Option(metavar="DEVICE", help=f"Of --luts: generic, {', '.join(TARGETS)}.")
+    ] = "generic",
+    fps: Annotated[float | None, typer.Option(metavar="N", help="Of --luts: frames a second.")] = None,
+    clock: Annotated[float, typer.Option(metavar="MHz", help="Of --luts.")] = 100.0,
     as_json: JsonOption = False,
 ) -> None:
     """Train a recipe's network to its integers; stopped at any moment, the same command goes on."""
     began = time.monotonic()
     if minutes is not None:
         check_range("--minutes", minutes, 0.1, 1e6)
+    if (luts is None) != (fps is None):
+        raise BadInput("--luts and --fps belong together: how many LUTs, at how many frames a second")
+    if fps is not None:
+        check_range("--fps", fps, 1e-6, 1e12)
+    check_range("--clock", clock, 1e-3, 1e6)
     missing = [name for name in ("torch", "msgspec", "matplotlib", "tensorboard") if not find_spec(name)]
     if missing:
         raise BadInput(f"training needs {missing[0]}, which is not installed; {install('train')}")
     from ..model.train import command
 
+    console = err()
+
+    def choose(recipe: Recipe, untrained: Callable[[Recipe], Net]) -> Recipe:
+        assert luts is not None
+        assert fps is not None
+        with console.status("planning"):
+            narrowed, machine = sized(recipe, untrained, luts, target, int(min(clock * 1e6 / fps, 2**62)))
+        rate = f"{clock * 1e6 / machine.cycles:,.0f} frames a second at {clock:g} MHz"
+        channels = f"{narrowed.network.channels} of the recipe's {recipe.network.channels} channels"
+        console.print(f"{channels}: {machine.cells:,} of {luts:,} LUTs, {rate}", highlight=False)
+        return narrowed
+
     until = math.inf if minutes is None else began + 60 * minutes
     job = command.Job(recipe, data, output, seed, seeds, device, threads, bf16, epochs, until)
-    found = command.train(job, err())
+    if luts is not None:
+        chosen = f"--luts {luts} --target {target} --fps {fps:g} --clock {clock:g} "
+        job = replace(job, choose=choose, chosen=chosen)
+    found = command.train(job, console)
     if as_json and found:
         print(json.dumps(found if seeds > 1 else found[0]))
         return

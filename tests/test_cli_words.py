@@ -122,7 +122,15 @@ def test_numbers_that_are_none(small):
         says = f"the seed must be an integer from 0 to 4,294,967,295, not {value}"
         assert refused("simulate", net, "--images", images, "--seed", value) == says
     assert "--frames" in refused("report", net, "--frames", -1)
-    for option in ("--seed", "--seeds", "--threads"):
+    train = ("train", "digits", "-o", small / "n.bitfold")
+    for value in ("nan", "-1", "0", "inf"):
+        assert refused(*train, "--minutes", value) == f"--minutes must be a number from 0.1 to 1e+06, not {value}"
+        says = f"--fps must be a number from 1e-06 to 1e+12, not {value}"
+        assert refused(*train, "--luts", 9, "--fps", value) == says
+    for option in ("--luts", "--fps"):
+        says = "--luts and --fps belong together: how many LUTs, at how many frames a second"
+        assert refused(*train, option, 9) == says
+    for option in ("--seed", "--seeds", "--threads", "--epochs", "--luts"):
         assert option in refused("train", "digits", "-o", small / "n.bitfold", option, 10**12)
         assert option in refused("train", "digits", "-o", small / "n.bitfold", option, -1)
     assert not (small / "x").exists()

@@ -45,6 +45,7 @@ class Job:
     device, threads, bf16 : as in open_device
     epochs : in all, in place of the recipe's
     until : time.monotonic when the run must have stopped, if at a checkpoint; the last judgement is not counted
+    choose : of a recipe and what tells a recipe's network, another recipe to train; `chosen` is how it was asked for
     """
 
     recipe: str
@@ -57,6 +58,8 @@ class Job:
     bf16: bool | None
     epochs: int | None = None
     until: float = math.inf
+    choose: Callable[[Recipe, Callable[[Recipe], Net]], Recipe] | None = None
+    chosen: str = ""
 
 
 def train(job: Job, console: Console) -> list[dict[str, Any]]:
@@ -73,7 +76,11 @@ def train(job: Job, console: Console) -> list[dict[str, Any]]:
     outputs = _outputs(job)
     data = open_data(recipe.data, job.data)
     data = replace(data, train=cache(data.train), test=cache(data.test))  # read once for all seeds
-    _rehearse(recipe, data)
+    if job.choose:
+        recipe = job.choose(recipe, lambda narrowed: rehearsal(narrowed, data))
+    # What would be refused after the last step is refused before the first.
+    with contextlib.suppress(NoIntegerForm):  # such a recipe is trained for its error in floating point
+        rehearsal(recipe, data)
     found, curves = [], []
     with open_device(job.device, job.threads, job.bf16) as device:
         for seed, output in outputs.items():
@@ -94,8 +101,8 @@ def train(job: Job, console: Console) -> list[dict[str, Any]]:
     return found
 
 
-def _rehearse(recipe: Recipe, data: DataSet) -> None:
-    """BadInput, before the first step, for a network that would be refused after the last."""
+def rehearsal(recipe: Recipe, data: DataSet) -> Net:
+    """The network of integers that a recipe gives, but for its weights; BadInput where it would give none."""
 
     def untrained() -> torch.nn.Module:
         return build(recipe.network, data.input, data.mean, len(data.classes))
@@ -106,8 +113,7 @@ def _rehearse(recipe: Recipe, data: DataSet) -> None:
         raise BadInput(
             f"the recipe's network has {weights:,} weights, more than {MAX_WEIGHTS:,}; lower its channels or its depth"
         )
-    with contextlib.suppress(NoIntegerForm):  # such a recipe is trained for its error in floating point
-        export(rehearsed(untrained(), recipe.network.bits), data.input, data.classes, data.preprocessing)
+    return export(rehearsed(untrained(), recipe.network.bits), data.input, data.classes, data.preprocessing)
 
 
 def _outputs(job: Job) -> dict[int, Path]:
@@ -177,7 +183,7 @@ def _finish(
     for twin in twins:
         twin.save(twin_path(output))
     net.save(output)
-    options = ("" if job.epochs is None else f"--epochs {job.epochs} ") + device.options
+    options = job.chosen + ("" if job.epochs is None else f"--epochs {job.epochs} ") + device.options
     several = f"torchrun --nproc-per-node {device.world} -m " if device.world > 1 else ""
     card = Card(
         name=output.stem,

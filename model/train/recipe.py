@@ -36,6 +36,7 @@ class Network(Struct, frozen=True, forbid_unknown_fields=True, rename="kebab"):
     final_norm : after the last convolution
     temperature : the logits are divided by it, to the nearest power of two (arXiv 1907.06916)
     branch_shift : each residual branch is divided by 2 to this
+    input_shift : what enters a branch is divided by the power of two nearest to its expected deviation
     bits : of an activation once it is coded; 0 stays in floating point
     """
 
@@ -49,6 +50,7 @@ class Network(Struct, frozen=True, forbid_unknown_fields=True, rename="kebab"):
     final_norm: Literal["none", "batch", "batch-plain", "mean"] = "none"
     temperature: Annotated[float, Meta(ge=1e-6, le=1e6)] = 1.0
     branch_shift: Annotated[int, Meta(ge=0, le=16)] = 0
+    input_shift: Literal["none", "derived"] = "none"
     bits: Literal[0, 2, 3, 4, 5, 6, 7, 8] = 8
 
 
@@ -159,6 +161,10 @@ class Recipe(Struct, frozen=True, forbid_unknown_fields=True, rename="kebab"):
         return msgspec.structs.replace(
             self, train=self.train.lasting(epochs - tune), tune=self.tune and self.tune.lasting(tune)
         )
+
+    def of_channels(self, channels: int) -> Recipe:
+        """The same for a network of so many channels."""
+        return msgspec.structs.replace(self, network=msgspec.structs.replace(self.network, channels=channels))
 
     def digest(self) -> str:
         """sha256 in hex of what the recipe says, however it is written."""
