@@ -30,8 +30,15 @@ def test_the_processor():
         assert device.name.endswith(f", 2 threads, {'bfloat16' if device.bf16 else 'float32'}")
 
 
-def test_bfloat16_is_taken_where_the_processor_has_it(monkeypatch):
-    for flags, has in (("flags : avx512f", False), ("flags : avx512f avx512_bf16", True), ("", False)):
+def test_bfloat16_is_taken_where_the_processor_is_faster_with_it(monkeypatch):
+    intel, amd = "vendor_id : GenuineIntel\n", "vendor_id : AuthenticAMD\n"
+    for flags, has in (
+        (f"{amd}flags : avx512f", False),
+        (f"{amd}flags : avx512f avx512_bf16", True),
+        (f"{intel}flags : avx512f avx512_bf16", False),
+        (f"{intel}flags : avx512f avx512_bf16 amx_bf16 amx_tile", True),
+        ("", False),
+    ):
         monkeypatch.setattr(module, "_cpuinfo", lambda flags=flags: flags)
         for asked in (None, False, True):
             with open_device("cpu", 1, asked) as device:

@@ -100,7 +100,7 @@ def open_device(kind: str, threads: int | None, bf16: bool | None) -> Iterator[D
         fast = torch.cuda.is_bf16_supported(including_emulation=False)
     else:
         device = torch.device("cpu")
-        fast = _processor_has_bf16()
+        fast = _processor_gains_by_bf16()
     if world > 1:
         # The others wait while the first judges a network.
         wait = datetime.timedelta(hours=12)
@@ -138,5 +138,7 @@ def _processor() -> str:
     return names[0] if names else "CPU"
 
 
-def _processor_has_bf16() -> bool:
-    return "avx512_bf16" in _cpuinfo() or "amx_bf16" in _cpuinfo()
+def _processor_gains_by_bf16() -> bool:
+    """By AMX, and by AMD's AVX512-BF16; Intel's without AMX takes 1.5 to 1.9 times as long as float32."""
+    known = _cpuinfo()
+    return "amx_bf16" in known or ("avx512_bf16" in known and "AuthenticAMD" in known)
