@@ -4,8 +4,8 @@
     python benchmarks/fmax.py [--json]
 
 The digits network at no more than 256 lanes on an ECP5-85 of speed grade 6; on an iCE40 UP5K digits-tiny as planned for
-500 frames a second at 12 MHz, a small classifier and a network that gives a map; the median of three seeds of place and route, a minute or two each. A multiplier in a
-netlist is an error.
+500 frames a second at 12 MHz, a small classifier and a network that gives a map; the median of three seeds of place and
+route, a minute or two each. A multiplier in a netlist is an error.
 """
 
 import argparse
