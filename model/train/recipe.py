@@ -167,8 +167,18 @@ class Recipe(Struct, frozen=True, forbid_unknown_fields=True, rename="kebab"):
         return msgspec.structs.replace(self, network=msgspec.structs.replace(self.network, channels=channels))
 
     def digest(self) -> str:
-        """sha256 in hex of what the recipe says, however it is written."""
-        return hashlib.sha256(msgspec.json.encode(self, order="deterministic")).hexdigest()
+        """sha256 in hex of what the recipe says, however it is written; a key at its default is as one left away."""
+        return hashlib.sha256(msgspec.json.encode(_spoken(self), order="deterministic")).hexdigest()
+
+
+def _spoken(table: Struct) -> dict[str, Any]:
+    """The keys of a table that are not at their defaults."""
+    said: dict[str, Any] = {}
+    for field in msgspec.structs.fields(table):
+        value = getattr(table, field.name)
+        if value != field.default:
+            said[field.encode_name] = _spoken(value) if isinstance(value, Struct) else value
+    return said
 
 
 _SHIPPED = resources.files(__package__) / "recipes"
