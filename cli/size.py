@@ -32,15 +32,19 @@ def sized(
 
     Returns the recipe and the machine that was planned. BadInput where not even the narrowest network fits.
     """
+    device = Planner(untrained(recipe.of_channels(1)), target).device
+    if device and luts > device.luts:
+        raise BadInput(f"--luts {luts}: {target} has {device.luts:,}")
+    limits = replace(Limits.of(device, 1.0) if device else Limits(), cells=luts)
     own = recipe.network.channels
     step = max(LEAST_STEP, own // STEPS)
     # A wider network may be smaller, where its channels divide better.
     for channels in sorted({1, 2, own, *range(step, own, step)} & set(range(1, own + 1)), reverse=True):
         narrowed = recipe.of_channels(channels)
         planner = Planner(untrained(narrowed), target)
-        limits = replace(Limits.of(planner.device, 1.0) if planner.device else Limits(), cells=luts)
         if machine := planner.within(cycles, limits):
             return narrowed, machine
+    planner.machine(cycles)  # or what says why no machine is that fast
     raise BadInput(
         f"--luts {luts}: not even 1 channel fits at that rate; give more, a lower --fps, or a recipe of less depth or "
         "fewer bits"

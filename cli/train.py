@@ -53,10 +53,11 @@ def train(
         typer.Option(min=1, max=10**9, metavar="N", help="As many channels as so many LUTs hold at --fps and --clock."),
     ] = None,
     target: Annotated[
-        str, typer.Option(metavar="DEVICE", help=f"Of --luts: generic, {', '.join(TARGETS)}.")
-    ] = "generic",
+        str | None,
+        typer.Option(metavar="DEVICE", help=f"Of --luts: {', '.join(TARGETS)}.", show_default="generic"),
+    ] = None,
     fps: Annotated[float | None, typer.Option(metavar="N", help="Of --luts: frames a second.")] = None,
-    clock: Annotated[float, typer.Option(metavar="MHz", help="Of --luts.")] = 100.0,
+    clock: Annotated[float | None, typer.Option(metavar="MHz", help="Of --luts.", show_default="100")] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Train a recipe's network to its integers; stopped at any moment, the same command goes on."""
@@ -65,6 +66,9 @@ def train(
         check_range("--minutes", minutes, 0.1, 1e6)
     if (luts is None) != (fps is None):
         raise BadInput("--luts and --fps belong together: how many LUTs, at how many frames a second")
+    if luts is None and (target is not None or clock is not None):
+        raise BadInput("--target and --clock say where and how fast the --luts are: give these too")
+    target, clock = target or "generic", 100.0 if clock is None else clock
     if fps is not None:
         check_range("--fps", fps, 1e-6, 1e12)
     check_range("--clock", clock, 1e-3, 1e6)
@@ -73,24 +77,20 @@ def train(
         raise BadInput(f"training needs {missing[0]}, which is not installed; {install('train')}")
     from ..model.train import command
 
-    console = err()
-
-    def choose(recipe: Recipe, untrained: Callable[[Recipe], Net]) -> Recipe:
+    def choose(recipe: Recipe, untrained: Callable[[Recipe], Net]) -> tuple[Recipe, str]:
         assert luts is not None
         assert fps is not None
-        with console.status("planning"):
-            narrowed, machine = sized(recipe, untrained, luts, target, int(min(clock * 1e6 / fps, 2**62)))
+        narrowed, machine = sized(recipe, untrained, luts, target, int(min(clock * 1e6 / fps, 2**62)))
         rate = f"{clock * 1e6 / machine.cycles:,.0f} frames a second at {clock:g} MHz"
         channels = f"{narrowed.network.channels} of the recipe's {recipe.network.channels} channels"
-        console.print(f"{channels}: {machine.cells:,} of {luts:,} LUTs, {rate}", highlight=False)
-        return narrowed
+        return narrowed, f"{channels}: {machine.cells:,} of {luts:,} LUTs, {rate}"
 
     until = math.inf if minutes is None else began + 60 * minutes
     job = command.Job(recipe, data, output, seed, seeds, device, threads, bf16, epochs, until)
     if luts is not None:
-        chosen = f"--luts {luts} --target {target} --fps {fps:g} --clock {clock:g} "
+        chosen = f"--luts {luts} --target {target} --fps {fps!r} --clock {clock!r} "
         job = replace(job, choose=choose, chosen=chosen)
-    found = command.train(job, console)
+    found = command.train(job, err())
     if as_json and found:
         print(json.dumps(found if seeds > 1 else found[0]))
         return

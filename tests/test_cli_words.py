@@ -130,6 +130,9 @@ def test_numbers_that_are_none(small):
     for option in ("--luts", "--fps"):
         says = "--luts and --fps belong together: how many LUTs, at how many frames a second"
         assert refused(*train, option, 9) == says
+    for option, value in (("--target", "ice40-up5k"), ("--clock", 12)):
+        says = "--target and --clock say where and how fast the --luts are: give these too"
+        assert refused(*train, option, value) == says
     for option in ("--seed", "--seeds", "--threads", "--epochs", "--luts"):
         assert option in refused("train", "digits", "-o", small / "n.bitfold", option, 10**12)
         assert option in refused("train", "digits", "-o", small / "n.bitfold", option, -1)

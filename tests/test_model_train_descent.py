@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import warnings
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ pytest.importorskip("msgspec")
 from torch.nn import functional  # noqa: E402
 
 from bitfold.model.tensor import Tensor  # noqa: E402
+from bitfold.model.train import descent as descent_module  # noqa: E402
 from bitfold.model.train.batches import Batch  # noqa: E402
 from bitfold.model.train.descent import WARM, Descent, make_optimiser  # noqa: E402
 from bitfold.model.train.device import Device  # noqa: E402
@@ -137,7 +139,7 @@ def test_captured_steps_are_the_steps(monkeypatch, how):
 
         def replay(self):
             self.replays += 1
-            captured.learn(captured._images, captured._labels, 8)
+            captured.learn(captured._images, captured._labels, len(captured._images))
 
     class Stream:
         def wait_stream(self, other):
@@ -156,10 +158,20 @@ def test_captured_steps_are_the_steps(monkeypatch, how):
         "learn",
         lambda images, labels, size: (learnt.append(size), Descent.learn(captured, images, labels, size)),
     )
-    for rate, batch in zip((0.1, 0.05, 0.02, 0.01), batches([8, 8, 3, 8]), strict=True):
+    for rate, batch in zip((0.2, 0.1, 0.05, 0.02, 0.01), batches([3, 8, 8, 3, 8]), strict=True):
         plain.step(batch, rate)
         captured.step(batch, rate)
     assert_same(state(captured), state(plain))
-    [graph] = graphs
-    assert graph.replays == 3, "the last batch of an epoch, which is smaller, is learnt by itself"
-    assert learnt == [8] * (WARM + 1) + [8, 8, 3, 8]
+    small, graph = graphs
+    assert small.replays == 1, "a run that goes on with an epoch's last batch, which is smaller"
+    assert graph.replays == 3, "the last batch of an epoch is learnt by itself"
+    assert learnt == [3] * (WARM + 2) + [8] * (WARM + 1) + [8, 8, 3, 8]
+
+
+def test_steps_around_a_capture_do_not_warn_that_they_are_not_captured():
+    with descent_module._unwarned():
+        warnings.warn(
+            "This instance was constructed with capturable=True or some of its groups", UserWarning, stacklevel=1
+        )
+    with pytest.warns(UserWarning, match="another"), descent_module._unwarned():
+        warnings.warn("another", UserWarning, stacklevel=1)

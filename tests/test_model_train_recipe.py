@@ -200,6 +200,11 @@ def test_a_recipe_in_more_or_fewer_epochs():
     shortest = whole.lasting(2)
     assert (shortest.train.epochs, shortest.tune.epochs, shortest.train.restarts) == (1, 1, ())
     assert whole.lasting(7).train.epochs == 6
+    late = Recipe("digits", Network("wide", 8, 4), Schedule(100, 0.1, restarts=(2,), warmup=1.9), Schedule(99, 0.1))
+    fewer = late.lasting(130)
+    assert (fewer.train.epochs, fewer.tune.epochs, fewer.train.restarts) == (65, 65, ())
+    hardly = msgspec.structs.replace(late, train=Schedule(1, 0.1)).lasting(2)
+    assert (hardly.train.epochs, hardly.tune.epochs) == (1, 1)
     with pytest.raises(ValueError, match=r"^1 epochs are too few for train and tune$"):
         whole.lasting(1)
     in_floats = Recipe("digits", Network("wide", 8, 4, bits=0), train)

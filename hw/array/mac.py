@@ -108,14 +108,14 @@ class MacArray(wiring.Component):
         bits[..., 1::2] ^= bits[..., 0 : self.simd - 1 : 2]
         return [bits[..., inputs.start : inputs.stop].reshape(len(bits), -1) for inputs in self.positions]
 
-    def correction(self, ones: NDArray[np.int64], words: int) -> NDArray[np.int64]:
+    def correction(self, each: NDArray[np.int64], words: int) -> NDArray[np.int64]:
         """What must be added to the sum of a dot product's terms to make it the dot product.
 
-        ones : int64 [3, ...], of each dot product's weights the `ones`
+        each : int64 [3, ...], of each dot product's weights the `ones`
         words : of a dot product
         Returns int64 [...].
         """
-        first, second, single = ones
+        first, second, single = each
         half = 2**self.bits
         pairs, odd = divmod(self.simd, 2)
         # Where a weight is +1 its bit is 1. An inverted sum or difference is too large by 2 half - 1, a difference by

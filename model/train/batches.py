@@ -139,7 +139,7 @@ class Batches:
             for step in range(start, len(self)):
                 while len(ready) <= AHEAD and step + len(ready) < len(self):
                     ready.append(pool.submit(prepare, step + len(ready)))
-                images = torch.from_numpy(ready.popleft().result()).to(self.pool.device)
+                images = torch.from_numpy(ready.popleft().result()).to(self.pool.device, non_blocking=True)
                 yield images, torch.arange(len(images), device=self.pool.device)
 
         ready: deque[Future[NDArray[np.uint8]]] = deque()

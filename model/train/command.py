@@ -45,7 +45,8 @@ class Job:
     device, threads, bf16 : as in open_device
     epochs : in all, in place of the recipe's
     until : time.monotonic when the run must have stopped, if at a checkpoint; the last judgement is not counted
-    choose : of a recipe and what tells a recipe's network, another recipe to train; `chosen` is how it was asked for
+    choose : of a recipe and what tells a recipe's network, another recipe to train and words about it
+    chosen : how that was asked for
     """
 
     recipe: str
@@ -58,7 +59,7 @@ class Job:
     bf16: bool | None
     epochs: int | None = None
     until: float = math.inf
-    choose: Callable[[Recipe, Callable[[Recipe], Net]], Recipe] | None = None
+    choose: Callable[[Recipe, Callable[[Recipe], Net]], tuple[Recipe, str]] | None = None
     chosen: str = ""
 
 
@@ -76,13 +77,16 @@ def train(job: Job, console: Console) -> list[dict[str, Any]]:
     outputs = _outputs(job)
     data = open_data(recipe.data, job.data)
     data = replace(data, train=cache(data.train), test=cache(data.test))  # read once for all seeds
+    told = ""
     if job.choose:
-        recipe = job.choose(recipe, lambda narrowed: rehearsal(narrowed, data))
+        recipe, told = job.choose(recipe, lambda narrowed: rehearsal(narrowed, data))
     # What would be refused after the last step is refused before the first.
     with contextlib.suppress(NoIntegerForm):  # such a recipe is trained for its error in floating point
         rehearsal(recipe, data)
     found, curves = [], []
     with open_device(job.device, job.threads, job.bf16) as device:
+        if told and device.rank == 0:
+            console.print(told, highlight=False)
         for seed, output in outputs.items():
             with _progress(console, device.rank == 0) as progress:
                 tell = _teller(progress, recipe, len(data.train()))
@@ -91,7 +95,7 @@ def train(job: Job, console: Console) -> list[dict[str, Any]]:
                 trained = run.train()
             if trained is None:
                 if device.rank == 0:
-                    found.append(_unfinished(run, job))
+                    found.append(_unfinished(run))
                 break
             if device.rank == 0:
                 found.append(_finish(trained, recipe, data, job, seed, output, device, console))
@@ -113,7 +117,10 @@ def rehearsal(recipe: Recipe, data: DataSet) -> Net:
         raise BadInput(
             f"the recipe's network has {weights:,} weights, more than {MAX_WEIGHTS:,}; lower its channels or its depth"
         )
-    return export(rehearsed(untrained(), recipe.network.bits), data.input, data.classes, data.preprocessing)
+    with torch.random.fork_rng(devices=()):
+        torch.manual_seed(0)  # what is planned by it must not change with the weights
+        network = rehearsed(untrained(), recipe.network.bits)
+    return export(network, data.input, data.classes, data.preprocessing)
 
 
 def _outputs(job: Job) -> dict[int, Path]:
@@ -135,7 +142,7 @@ def _outputs(job: Job) -> dict[int, Path]:
     return outputs
 
 
-def _unfinished(run: Run, job: Job) -> dict[str, Any]:
+def _unfinished(run: Run) -> dict[str, Any]:
     """What there is of a run that stopped in time."""
     total = sum(schedule.epochs for schedule in run.recipe.schedules.values())
     left = f", about {_span(run.rows[-1].seconds * (total - len(run.rows)))} are left" if run.rows else ""
@@ -231,7 +238,7 @@ def _compare(found: list[dict[str, Any]], curves: list[tuple[Epoch, ...]], outpu
         errors = [row.test_error for row in rows]
         table.writerow([number, statistics.fmean(errors), min(errors), max(errors)])
     write_beside(numbers, text.getvalue().encode())
-    write_beside(picture, spread(curves, f"{printable(output.stem)}, {len(found)} seeds"))
+    write_beside(picture, spread(curves, f"{printable(output.stem)}, {len(curves)} seeds"))
 
 
 def _progress(console: Console, shown: bool) -> Progress:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -44,7 +45,7 @@ class Descent:
         self.teacher = teacher if schedule.distil else None
         self.sums = torch.zeros(2, dtype=torch.float64, device=device.torch)
         self._images = self._labels = torch.empty(0)
-        self._replay: Callable[[], None] | None = None
+        self._replay: Callable[[], None] = lambda: None
 
     def step(self, batch: Batch, rate: float) -> None:
         """Learn from a batch at a learning rate."""
@@ -53,15 +54,17 @@ class Descent:
         if not self.device.captures:
             self.learn(batch.images, batch.labels, batch.size)
             return
-        if self._replay is None:
+        if len(batch.images) > len(self._images):
+            # A run may go on with the last batch of an epoch, which is smaller than those to come.
             self._images, self._labels = batch.images.clone(), batch.labels.clone()
             self._replay = self._capture(batch.size)
-        if batch.images.shape == self._images.shape:
+        if len(batch.images) == len(self._images):
             self._images.copy_(batch.images)
             self._labels.copy_(batch.labels)
             self._replay()
         else:
-            self.learn(batch.images, batch.labels, batch.size)
+            with _unwarned():
+                self.learn(batch.images, batch.labels, batch.size)
 
     def learn(self, images: Tensor, labels: Tensor, size: int) -> None:
         """What a step does, kernel by kernel: uint8 [n, H, W, C] and int64 [n], of `size` images in all processes."""
@@ -101,7 +104,7 @@ class Descent:
         with self.untouched():
             aside = torch.cuda.Stream()  # type: ignore[no-untyped-call]
             aside.wait_stream(torch.cuda.current_stream())
-            with torch.cuda.stream(aside):
+            with torch.cuda.stream(aside), _unwarned():
                 for _ in range(WARM):
                     self.learn(self._images, self._labels, size)
             torch.cuda.current_stream().wait_stream(aside)
@@ -110,6 +113,14 @@ class Descent:
             with torch.cuda.graph(graph):
                 self.learn(self._images, self._labels, size)
         return graph.replay
+
+
+@contextmanager
+def _unwarned() -> Iterator[None]:
+    """Without the warning that a step of an optimiser made to be captured is not."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "This instance was constructed with capturable=True", UserWarning)
+        yield
 
 
 def make_optimiser(network: nn.Module, schedule: Schedule, device: Device) -> torch.optim.Optimizer:

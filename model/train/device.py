@@ -58,6 +58,11 @@ class Device:
         """uint8 [N, H, W, C] to float32 [N, C, H, W], channels last in memory, the pixels as they are."""
         return images.permute(0, 3, 1, 2).to(torch.float32)
 
+    def finish(self) -> None:
+        """Wait until all is done that was asked of a GPU."""
+        if self.torch.type == "cuda":
+            torch.cuda.synchronize()
+
     def total(self, values: Tensor) -> Tensor:
         """The sum of the values of all processes."""
         if self.world > 1:

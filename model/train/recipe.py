@@ -58,7 +58,8 @@ class Augment(Struct, frozen=True, forbid_unknown_fields=True, rename="kebab"):
     """What happens to a training image.
 
     shift : moved by up to so many pixels either way, the edge repeated
-    flip : mirrored left to right: half of the images at random, or each in every second epoch, which half is drawn once
+    flip : mirrored left to right: half of the images at random, or each in every second epoch (which half begins is
+        drawn once a phase)
     cutout : side of a square, anywhere, filled with random pixels; 0 for none
     """
 
@@ -97,10 +98,10 @@ class Schedule(Struct, frozen=True, forbid_unknown_fields=True, rename="kebab"):
     def lasting(self, epochs: int) -> Schedule:
         """The same in so many epochs: rises and restarts come as much earlier or later."""
         ratio = epochs / self.epochs
-        restarts = {round(restart * ratio) for restart in self.restarts} - {0, epochs}
-        return msgspec.structs.replace(
-            self, epochs=epochs, warmup=self.warmup * ratio, restarts=tuple(sorted(restarts))
-        )
+        warmup = self.warmup * ratio
+        scaled = {round(restart * ratio) for restart in self.restarts}
+        restarts = {restart for restart in scaled if warmup < restart < epochs}
+        return msgspec.structs.replace(self, epochs=epochs, warmup=warmup, restarts=tuple(sorted(restarts)))
 
     def rate_at(self, epoch: float) -> float:
         """The learning rate `epoch` epochs after the start, a fraction within an epoch."""
@@ -157,7 +158,7 @@ class Recipe(Struct, frozen=True, forbid_unknown_fields=True, rename="kebab"):
         before = sum(schedule.epochs for schedule in self.schedules.values())
         if epochs < len(self.schedules):
             raise ValueError(f"{epochs} epochs are too few for {' and '.join(self.schedules)}")
-        tune = max(1, round(epochs * self.tune.epochs / before)) if self.tune else 0
+        tune = min(max(1, round(epochs * self.tune.epochs / before)), epochs - 1) if self.tune else 0
         return msgspec.structs.replace(
             self, train=self.train.lasting(epochs - tune), tune=self.tune and self.tune.lasting(tune)
         )

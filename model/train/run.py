@@ -36,6 +36,9 @@ STATISTICS_BATCHES = 100
 SAVE_SECONDS = 45.0
 """Between two checkpoints within an epoch."""
 
+LOOKING_SECONDS = 1.0
+"""Between two looks at the clock, for which a GPU has to be waited for."""
+
 STOPPING_SECONDS = 3.0
 """For the last checkpoint and for leaving."""
 
@@ -203,6 +206,7 @@ class Run:
                 group["lr"] = group["lr"].to(device.torch)
         model = DistributedDataParallel(network) if device.world > 1 else network
         descent = Descent(model, optimiser, schedule, self.teacher, device)
+        self.looked = time.monotonic()
         while state.epoch < schedule.epochs:
             began = time.monotonic() - state.seconds
             # A checkpoint holds the sums of all processes; one of them goes on from there.
@@ -210,18 +214,18 @@ class Run:
             descent.sums.copy_(torch.tensor(before, dtype=torch.float64))
             network.train()
             for batch in batches.epoch(state.epoch, state.step):
-                rate = schedule.rate_at(state.epoch + state.step / len(batches))
-                descent.step(batch, rate)
+                descent.step(batch, schedule.rate_at(state.epoch + state.step / len(batches)))
                 state.step += 1
                 self.tell(Step(name, state.epoch + 1, schedule.epochs, state.step, len(batches)))
                 due, over = self._due()
-                if state.step < len(batches) and (due or over):
+                if over or (due and state.step < len(batches)):
                     self._check_numbers(float(descent.sums[0]))
                     state.loss, state.wrong = device.total(descent.sums.clone()).tolist()
                     state.seconds = time.monotonic() - began
                     self._save(optimiser)
                     if over:
                         raise _TimeOver
+            rate = schedule.rate_at(state.epoch + 1 - 1 / len(batches))
             loss, wrong = (device.total(descent.sums.clone()) / len(self.train_images)).tolist()
             self._check_numbers(loss)
             self._check_progress(loss)
@@ -252,6 +256,9 @@ class Run:
 
     def _over(self) -> bool:
         """Whether the time may be over before this is asked again and what was learnt by then is saved."""
+        if time.monotonic() < min(self.until, self.looked + LOOKING_SECONDS):
+            return False
+        self.device.finish()
         now = time.monotonic()
         self.longest, self.looked = max(self.longest, now - self.looked), now
         return now + 2 * self.longest + STOPPING_SECONDS > self.until
