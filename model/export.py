@@ -78,7 +78,6 @@ def _coded(network: nn.Module, activation: tuple[int, int], stream: tuple[int, i
     for module in network.modules():
         if isinstance(module, modules.Codes):
             module.bits, module.frac = stream if isinstance(module, modules.Stream) else activation
-            module.frac -= module.reach
             module.quantised = True
         elif isinstance(module, modules.Norm):
             module.quantised, module.factor_bits = True, factor_bits

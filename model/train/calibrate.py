@@ -24,7 +24,6 @@ class _Watch:
         self.module = module
         self.bits = bits
         self.largest = torch.zeros(())
-        self.fracs = range(-module.reach, bits - module.reach)
         self.errors = torch.zeros(bits, dtype=torch.float64)
 
     def see(self, x: torch.Tensor) -> None:
@@ -32,9 +31,9 @@ class _Watch:
             self.largest = torch.maximum(self.largest, x.detach().abs().amax().cpu().float())
             return
         target = self.module.forward(x)  # no hook
-        for place, frac in enumerate(self.fracs):
+        for frac in range(self.bits):
             self.module.frac = frac
-            self.errors[place] += (self.module.encode(x) - target).double().square().sum().cpu()
+            self.errors[frac] += (self.module.encode(x) - target).double().square().sum().cpu()
 
     def settle(self) -> None:
         if isinstance(self.module, Stream):
@@ -49,7 +48,7 @@ class _Watch:
             self.module.bits, self.module.frac = fits[0], room[-1]
         else:
             # Ties go to the wider range.
-            self.module.frac = self.fracs[int(self.errors.argmin())]
+            self.module.frac = int(self.errors.argmin())
         self.module.quantised = True
 
 

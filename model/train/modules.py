@@ -119,7 +119,7 @@ class Conv2d(nn.Module):
         divide: int = 0,
     ) -> None:
         super().__init__()
-        self.fan_in = fan_in = c_in * kernel**2
+        fan_in = c_in * kernel**2
         best = (2 / fan_in) ** 0.5
         self.weight = nn.Parameter(torch.randn(c_out, c_in, kernel, kernel) * best)
         self.stride = stride
@@ -235,8 +235,6 @@ class Norm(nn.Module):
 class Codes(nn.Module):
     """Real values, or `bits`-bit codes with `frac` fraction bits once `quantised`."""
 
-    reach = 0
-
     def __init__(self, bits: int, frac: int, quantised: bool) -> None:
         super().__init__()
         self.bits = bits
@@ -267,22 +265,17 @@ class Codes(nn.Module):
 
 
 class ShiftedReLU(Codes):
-    """max(-1, x), the activation that replaces batch normalisation (arXiv 1907.06916).
+    """max(-1, x), the activation that replaces batch normalisation (arXiv 1907.06916)."""
 
-    reach : values are expected 2^reach times as large: it is max(-2^reach, x), and what follows divides by 2^reach
-    """
-
-    def __init__(self, bits: int = 8, frac: int = 0, quantised: bool = False, reach: int = 0) -> None:
+    def __init__(self, bits: int = 8, frac: int = 0, quantised: bool = False) -> None:
         super().__init__(bits, frac, quantised)
-        self.reach = reach
 
     @property
     def lo(self) -> int:
-        return -(1 << self.frac + self.reach)
+        return -(1 << self.frac)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        low = -(2.0**self.reach)
-        return self.encode(x) if self.quantised else functional.threshold(x, low, low)
+        return self.encode(x) if self.quantised else functional.threshold(x, -1.0, -1.0)
 
 
 class ReLU(Codes):

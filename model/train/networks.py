@@ -28,14 +28,6 @@ def build(form: Network, input: Tensor, mean: tuple[int, ...], classes: int) -> 
     return _Builder(form, input).build(mean, classes)
 
 
-def shifted_moment(variance: float, reach: float) -> float:
-    """The mean of max(-reach, x)^2 where x is normally distributed around 0."""
-    t = reach / math.sqrt(variance)
-    density = math.exp(-t * t / 2) / math.sqrt(2 * math.pi)
-    below = math.erfc(t / math.sqrt(2)) / 2
-    return variance * (1 - below - t * density) + reach**2 * below
-
-
 def _same(height: int, width: int, stride: int, kernel: int = 3) -> Padding:
     """Padding with ceil(size / stride) positions, the first centred on the first pixel."""
     before = kernel // 2
@@ -55,8 +47,6 @@ class _Builder:
 
     def __post_init__(self) -> None:
         self.stream = Stream()
-        self.variance = 1.0
-        """Expected of the values where the next layer is added; pixels are about as wide as 1."""
         self.height, self.width, self.channels = self.input.height, self.input.width, self.input.channels
 
     def build(self, mean: tuple[int, ...], classes: int) -> nn.Sequential:
@@ -90,8 +80,6 @@ class _Builder:
             exact=self.form.scale == "exact",
             divide=divide,
         )
-        # Signs are alike often, so that a sum's variance is that of its terms.
-        self.variance *= conv.fan_in * (conv.factor * 2.0 ** -(conv.shift + conv.fine + divide)) ** 2
         self.channels = channels
         self.height, self.width = math.ceil(self.height / stride), math.ceil(self.width / stride)
         return conv
@@ -103,20 +91,9 @@ class _Builder:
 
     def activation(self) -> list[nn.Module]:
         """The layers between a sum and the next convolution."""
+        kinds: dict[str, type[nn.Module]] = {"shifted-relu": ShiftedReLU, "relu": ReLU, "elu": ELU}
         norm = [] if self.form.norm == "none" else [Norm(self.channels, self.form.norm)]
-        if norm and self.form.norm != "mean":
-            self.variance = 1.0
-        if self.form.activation != "shifted-relu":
-            return [*norm, {"relu": ReLU, "elu": ELU}[self.form.activation]()]
-        reach = max(0, round(math.log2(self.variance) / 2)) if self.form.input_shift == "derived" else 0
-        self.variance = shifted_moment(self.variance, 2.0**reach)
-        return [*norm, ShiftedReLU(reach=reach)]
-
-    def follow(self, channels: int, stride: int = 1, kernel: int = 3, divide: int = 0) -> list[nn.Module]:
-        """An activation and a convolution that divides by its reach."""
-        before = self.activation()
-        reach = before[-1].reach if isinstance(before[-1], ShiftedReLU) else 0
-        return [*before, self.conv(channels, stride, kernel, divide + reach)]
+        return [*norm, kinds[self.form.activation]()]
 
     def stages(self, stages: int, blocks: int) -> list[nn.Module]:
         """Pre-activation residual blocks; a stage after the first halves the map and doubles the channels."""
@@ -128,11 +105,8 @@ class _Builder:
         if halve:
             skip.append(Downsample(before, self.stream))
         channels = 2 * before if halve else before
-        # Of a halved map each pixel is a mean, and half of the channels are 0.
-        skipped = self.variance / 4 if halve else self.variance
-        first = self.follow(channels, stride=2 if halve else 1)
-        second = self.follow(channels, divide=self.form.branch_shift)
-        self.variance += skipped
+        first = [*self.activation(), self.conv(channels, stride=2 if halve else 1)]
+        second = [*self.activation(), self.conv(channels, divide=self.form.branch_shift)]
         return Residual(nn.Sequential(*first, *second), skip, self.stream)
 
     def plain(self, convs: int) -> list[nn.Module]:
@@ -140,14 +114,13 @@ class _Builder:
         layers: list[nn.Module] = [self.conv(self.form.channels)]
         for index in range(1, 3 * convs):
             halve = index % convs == 0
-            layers += self.follow(self.channels * (1 + halve), stride=1 + halve)
+            layers += [*self.activation(), self.conv(self.channels * (1 + halve), stride=1 + halve)]
         return layers
 
     def head(self, classes: int) -> list[nn.Module]:
         form = self.form
         positions = self.height * self.width
         divide = round(math.log2(positions * form.temperature))
-        *layers, conv = self.follow(classes, kernel=1)
-        assert isinstance(conv, Conv2d)
+        layers = self.activation()
         norm = None if form.final_norm == "none" else Norm(classes, form.final_norm)
-        return [*layers, Head(conv, norm, positions, divide)]
+        return [*layers, Head(self.conv(classes, kernel=1), norm, positions, divide)]

@@ -36,7 +36,6 @@ class Network(Struct, frozen=True, forbid_unknown_fields=True, rename="kebab"):
     final_norm : after the last convolution
     temperature : the logits are divided by it, to the nearest power of two (arXiv 1907.06916)
     branch_shift : each residual branch is divided by 2 to this
-    input_shift : what enters a branch is divided by the power of two nearest to its expected deviation
     bits : of an activation once it is coded; 0 stays in floating point
     """
 
@@ -50,7 +49,6 @@ class Network(Struct, frozen=True, forbid_unknown_fields=True, rename="kebab"):
     final_norm: Literal["none", "batch", "batch-plain", "mean"] = "none"
     temperature: Annotated[float, Meta(ge=1e-6, le=1e6)] = 1.0
     branch_shift: Annotated[int, Meta(ge=0, le=16)] = 0
-    input_shift: Literal["none", "derived"] = "none"
     bits: Literal[0, 2, 3, 4, 5, 6, 7, 8] = 8
 
 
