@@ -141,7 +141,9 @@ def test_a_run_that_is_ended_leaves_nothing(by, cache, verilog, tmp_path, monkey
     np.save(tmp_path / "images.npy", images(NET, 1))
     words = ["simulate", tmp_path / "net.bitfold", "--images", tmp_path / "images.npy", "--cache", cache]
     env = environment(PATH=f"{tools}:{os.environ['PATH']}", TMPDIR=str(temporary))
-    with subprocess.Popen([sys.executable, "-m", "bitfold", *words], env=env, stderr=subprocess.PIPE) as process:
+    # In the background of a shell, or below nohup, some of these are ignored, and children inherit that.
+    command = ["env", "--default-signal=HUP,INT,TERM", sys.executable, "-m", "bitfold", *words]
+    with subprocess.Popen(command, env=env, stderr=subprocess.PIPE) as process:
         deadline = time.monotonic() + 60
         while not (works := list(cache.glob("verilator/build-*/slow0.cpp"))) or not alive(works[0].parent):
             assert time.monotonic() < deadline
