@@ -256,7 +256,7 @@ class Run:
 
     def _over(self) -> bool:
         """Whether the time may be over before this is asked again and what was learnt by then is saved."""
-        if time.monotonic() < min(self.until, self.looked + LOOKING_SECONDS):
+        if math.isinf(self.until) or time.monotonic() < min(self.until, self.looked + LOOKING_SECONDS):
             return False
         self.device.finish()
         now = time.monotonic()
