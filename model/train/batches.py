@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
 
@@ -103,13 +103,16 @@ class Batches:
         draws = draw(how, *pool.sides, self._mirrored(number, order, random), random, n).to(device)
         chosen = torch.from_numpy(order).to(device)
         noise = torch.Generator(device)
-        with self._read(number, order, start) as read:
-            for step in range(start, len(self)):
-                mine = slice(step * self.size + self.part, (step + 1) * self.size, self.parts)
+        with closing(self._sources(number, order, chosen, start)) as sources:
+            for step, (images, places) in enumerate(sources, start):
+                mine = self._share(step)
                 noise.manual_seed(int(self._drawn(number, step).integers(2**63)))
-                images, places = (pool.whole, chosen[mine]) if pool.whole is not None else next(read)
                 pixels = augment(images, places, how, draws[mine], noise, self.highest)
                 yield Batch(pixels, pool.labels[chosen[mine]], min(self.size, n - step * self.size))
+
+    def _share(self, step: int) -> slice:
+        """This process's share of a batch, in an epoch's order."""
+        return slice(step * self.size + self.part, (step + 1) * self.size, self.parts)
 
     def _drawn(self, number: int, step: int) -> np.random.Generator:
         """What draws for this process's share of a batch."""
@@ -127,25 +130,30 @@ class Batches:
                 return mirrored
         return None
 
-    @contextmanager
-    def _read(self, number: int, order: NDArray[np.int64], start: int) -> Iterator[Iterator[tuple[Tensor, Tensor]]]:
-        """The images of each batch, read ahead in a thread, and their places, which are all."""
+    def _sources(
+        self, number: int, order: NDArray[np.int64], chosen: Tensor, start: int
+    ) -> Generator[tuple[Tensor, Tensor], None, None]:
+        """For each batch of an epoch images on the device, and the places of this process's share among them.
 
-        def prepare(step: int) -> NDArray[np.uint8]:
-            mine = order[step * self.size : (step + 1) * self.size][self.part :: self.parts]
-            return self.pool.source.batch(mine, self._drawn(number, step))
+        Those in memory are all images; those in files are read ahead in a thread, and are the share itself.
+        """
+        steps = range(start, len(self))
+        if self.pool.whole is not None:
+            for step in steps:
+                yield self.pool.whole, chosen[self._share(step)]
+            return
 
-        def read() -> Iterator[tuple[Tensor, Tensor]]:
-            for step in range(start, len(self)):
-                while len(ready) <= AHEAD and step + len(ready) < len(self):
-                    ready.append(pool.submit(prepare, step + len(ready)))
-                images = torch.from_numpy(ready.popleft().result()).to(self.pool.device, non_blocking=True)
-                yield images, torch.arange(len(images), device=self.pool.device)
+        def read(step: int) -> NDArray[np.uint8]:
+            return self.pool.source.batch(order[self._share(step)], self._drawn(number, step))
 
         ready: deque[Future[NDArray[np.uint8]]] = deque()
-        with ThreadPoolExecutor(1) as pool:
+        with ThreadPoolExecutor(1) as thread:
             try:
-                yield read()
+                for step in steps:
+                    while len(ready) <= AHEAD and step + len(ready) < len(self):
+                        ready.append(thread.submit(read, step + len(ready)))
+                    images = torch.from_numpy(ready.popleft().result()).to(self.pool.device, non_blocking=True)
+                    yield images, torch.arange(len(images), device=self.pool.device)
             finally:
                 for future in ready:
                     future.cancel()
