@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ..hw.accelerator import Accelerator
+from ..hw.plan import Plan
 from ..hw.planner import Limits, Planner
 from ..model.error import BadInput
 from ..model.net import Net
@@ -32,7 +33,7 @@ def sized(
 
     Returns the recipe and the machine that was planned. BadInput where not even the narrowest network fits.
     """
-    device = Planner(untrained(recipe.of_channels(1)), target).device
+    device = Plan({}, target=target).device
     if device and luts > device.luts:
         raise BadInput(f"--luts {luts}: {target} has {device.luts:,}")
     limits = replace(Limits.of(device, 1.0) if device else Limits(), cells=luts)

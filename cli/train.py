@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ..hw.device.target import TARGETS
+from ..hw.planner import cycles_at
 from ..model.error import BadInput, install
 from ..model.net import Net
 from ..model.zoo.tables import percent
@@ -77,17 +78,17 @@ def train(
         raise BadInput(f"training needs {missing[0]}, which is not installed; {install('train')}")
     from ..model.train import command
 
-    def choose(recipe: Recipe, untrained: Callable[[Recipe], Net]) -> tuple[Recipe, str]:
-        assert luts is not None
-        assert fps is not None
-        narrowed, machine = sized(recipe, untrained, luts, target, int(min(clock * 1e6 / fps, 2**62)))
-        rate = f"{clock * 1e6 / machine.cycles:,.0f} frames a second at {clock:g} MHz"
-        channels = f"{narrowed.network.channels} of the recipe's {recipe.network.channels} channels"
-        return narrowed, f"{channels}: {machine.cells:,} of {luts:,} LUTs, {rate}"
-
     until = math.inf if minutes is None else began + 60 * minutes
     job = command.Job(recipe, data, output, seed, seeds, device, threads, bf16, epochs, until)
-    if luts is not None:
+    if luts is not None and fps is not None:
+        cycles = cycles_at(fps, clock)
+
+        def choose(recipe: Recipe, untrained: Callable[[Recipe], Net]) -> tuple[Recipe, str]:
+            narrowed, machine = sized(recipe, untrained, luts, target, cycles)
+            rate = f"{clock * 1e6 / machine.cycles:,.0f} frames a second at {clock:g} MHz"
+            channels = f"{narrowed.network.channels} of the recipe's {recipe.network.channels} channels"
+            return narrowed, f"{channels}: {machine.cells:,} of {luts:,} LUTs, {rate}"
+
         chosen = f"--luts {luts} --target {target} --fps {fps!r} --clock {clock!r} "
         job = replace(job, choose=choose, chosen=chosen)
     found = command.train(job, err())

@@ -365,16 +365,21 @@ def fit_device(net: Net, target: str, lut_share: float = 0.8) -> Plan:
     raise BadInput(f"{target} does not hold even the smallest plan, which takes {lacks}; {_larger(net, lut_share)}")
 
 
+def cycles_at(fps: float, clock: float) -> int:
+    """Cycles that a frame may take at `fps` frames a second and `clock` MHz; BadInput unless both are above 0."""
+    for name, value in {"fps": fps, "clock": clock}.items():
+        if not 0 < value < inf:
+            raise BadInput(f"{name} is a number above 0, not {value}")
+    return int(min(clock * 1e6 / fps, 2**62))
+
+
 def meet(net: Net, fps: float, clock: float, target: str = "generic", lut_share: float = 0.8) -> Plan:
     """The smallest plan that gives `fps` frames a second at a clock of `clock` MHz, and fits the device.
 
     BadInput says which stage or memory is the limit, and what can be had instead.
     """
-    for name, value in {"fps": fps, "clock": clock}.items():
-        if not 0 < value < inf:
-            raise BadInput(f"{name} is a number above 0, not {value}")
+    cycles = cycles_at(fps, clock)
     planner = Planner(net, target)
-    cycles = int(min(clock * 1e6 / fps, 2**62))
     try:
         machine = planner.machine(cycles)
     except BadInput as error:

@@ -80,9 +80,10 @@ def train(job: Job, console: Console) -> list[dict[str, Any]]:
     told = ""
     if job.choose:
         recipe, told = job.choose(recipe, lambda narrowed: rehearsal(narrowed, data))
-    # What would be refused after the last step is refused before the first.
-    with contextlib.suppress(NoIntegerForm):  # such a recipe is trained for its error in floating point
-        rehearsal(recipe, data)
+    else:
+        # What would be refused after the last step is refused before the first.
+        with contextlib.suppress(NoIntegerForm):  # such a recipe is trained for its error in floating point
+            rehearsal(recipe, data)
     found, curves = [], []
     with open_device(job.device, job.threads, job.bf16) as device:
         if told and device.rank == 0:
@@ -144,7 +145,7 @@ def _outputs(job: Job) -> dict[int, Path]:
 
 def _unfinished(run: Run) -> dict[str, Any]:
     """What there is of a run that stopped in time."""
-    total = sum(schedule.epochs for schedule in run.recipe.schedules.values())
+    total = run.recipe.epochs
     left = f", about {_span(run.rows[-1].seconds * (total - len(run.rows)))} are left" if run.rows else ""
     return {
         "seed": run.seed,

@@ -151,12 +151,16 @@ class Recipe(Struct, frozen=True, forbid_unknown_fields=True, rename="kebab"):
         """The phases of training in their order."""
         return {"train": self.train} | ({"tune": self.tune} if self.tune else {})
 
+    @property
+    def epochs(self) -> int:
+        """Of all phases together."""
+        return sum(schedule.epochs for schedule in self.schedules.values())
+
     def lasting(self, epochs: int) -> Recipe:
         """The same in so many epochs in all, shared out as here; ValueError where a phase would have none."""
-        before = sum(schedule.epochs for schedule in self.schedules.values())
         if epochs < len(self.schedules):
             raise ValueError(f"{epochs} epochs are too few for {' and '.join(self.schedules)}")
-        tune = min(max(1, round(epochs * self.tune.epochs / before)), epochs - 1) if self.tune else 0
+        tune = min(max(1, round(epochs * self.tune.epochs / self.epochs)), epochs - 1) if self.tune else 0
         return msgspec.structs.replace(
             self, train=self.train.lasting(epochs - tune), tune=self.tune and self.tune.lasting(tune)
         )
