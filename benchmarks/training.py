@@ -7,7 +7,7 @@ nothing else; its batch stands ready in memory. bitfold's steps include binarisi
 `codes`, and preparing the batch: moved, mirrored and cut out. A ratio is images a second over those of the plain
 network, the median over rounds in which all are measured one after the other, in seconds of the processor's, so
 that a busy machine does not count. `fast` computes products in bfloat16, which training chooses by itself on
-processors that have it. `batches` is the time of bitfold's fast steps on a batch that stands ready over that of the
+processors that gain by it. `batches` is the time of bitfold's fast steps on a batch that stands ready over that of the
 same steps with batches as they are prepared.
 """
 
