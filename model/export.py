@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import copy
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from typing import Any
 
 import numpy as np
 import torch
@@ -23,6 +25,7 @@ from .layers import (
 )
 from .net import Net
 from .tensor import Tensor
+from .threshold import Threshold
 from .train import modules
 
 FINE = ((32, 12), (36, 16))
@@ -36,6 +39,10 @@ FINE_FACTOR = 20
 
 FINE_FACTOR_EXACT = 12
 """The same where the weights have a factor too: the products of both must stay below 2^60."""
+
+
+SIGN_FRAC = -1
+"""Fraction bits of a sign's code: from one to the other it is 2."""
 
 
 class NoIntegerForm(BadInput):
@@ -53,7 +60,7 @@ def export(network: nn.Module, input: Tensor, classes: tuple[str, ...] = (), pre
 
     NoIntegerForm names the module that has none; BadInput says what no Net may be.
     """
-    return Net(input, Chain(_layers(network, input, "")), classes, preprocessing)
+    return Net(input, Chain(_layers(network, _Values(input), "")), classes, preprocessing)
 
 
 def fine(network: nn.Module) -> nn.Module:
@@ -84,45 +91,82 @@ def _coded(network: nn.Module, activation: tuple[int, int], stream: tuple[int, i
     return network
 
 
-def _layers(module: nn.Module, t: Tensor, path: str) -> tuple[Layer, ...]:
-    """The layers that compute `module` on an input of type t; `path` is torch's name for the module."""
+@dataclass(frozen=True)
+class _Values:
+    """Integers between modules: q stands for q * 2^-frac + origin, where origin is -1 behind a Sign and else 0."""
+
+    t: Tensor
+    origin: int = 0
+
+    def behind(self, module: nn.Module, layers: tuple[Layer, ...]) -> _Values:
+        """What the module gives, whose layers these are."""
+        origin = self.origin if isinstance(module, nn.Sequential) and not len(module) else _origin(module)
+        return _Values(Chain(layers).infer(self.t), origin)
+
+
+def _origin(module: nn.Module) -> int:
+    """Of what the module gives."""
+    match module:
+        case nn.Sequential():
+            return _origin(module[-1])
+        case modules.Sign():
+            return -1
+    return 0
+
+
+def _layers(module: nn.Module, values: _Values, path: str) -> tuple[Layer, ...]:
+    """The layers that compute `module` on such values; `path` is torch's name for the module."""
+    t = values.t
+    if values.origin and not isinstance(module, nn.Sequential | modules.Conv2d | modules.Head):
+        raise NoIntegerForm(
+            f"module {path or 'network'} ({type(module).__name__}) takes values of a Sign, of which code c is 2c - 1; "
+            "only convolutions do"
+        )
     match module:
         case nn.Sequential():
             layers: tuple[Layer, ...] = ()
             for name, inner in module.named_children():
-                converted = _layers(inner, t, _join(path, name))
-                t = Chain(converted).infer(t)
-                layers = _merged(layers, converted)
+                converted = _layers(inner, values, _join(path, name))
+                values = values.behind(inner, converted)
+                layers = _merged(layers, converted, t)
             return layers
         case modules.Input():
             return (_offset(-module.mean.flatten().cpu().numpy().astype(np.int64), t),)
         case modules.Conv2d():
-            return _conv(module, path, module.divide)
+            return _conv(module, values, path, module.divide)
         case modules.Norm():
             return _affine(module, t, 1.0, path)
+        case modules.Sign() if module.quantised:
+            return _sign(module, t, path)
         case modules.Stream() | modules.ShiftedReLU() | modules.ReLU():
             if not module.quantised:
-                raise NoIntegerForm(
-                    f"module {path or 'network'} ({type(module).__name__}) is still floating point: "
-                    "calibrate the network first"
-                )
+                raise _floating(module, path)
             return (Requantise(t.frac - module.frac, module.lo, module.hi),)
+        case modules.Sign():
+            raise _floating(module, path)
         case modules.Downsample():
             pool = SumPool(2, 2, module.padding(t.height, t.width), scale=2)
-            mean = _layers(module.stream, pool.infer(t), _join(path, "stream"))
+            mean = _layers(module.stream, _Values(pool.infer(t)), _join(path, "stream"))
             return (pool, *mean, *((PadChannels(module.channels),) if module.channels else ()))
         case modules.Residual():
-            body = _layers(module.body, t, _join(path, "body"))
-            rounded = _layers(module.stream, Chain(body).infer(t), _join(path, "stream"))
-            skip = _layers(module.skip, t, _join(path, "skip"))
-            return (Residual(Chain(_merged(body, rounded)), Chain(skip), module.stream.lo, module.stream.hi),)
+            body = _layers(module.body, values, _join(path, "body"))
+            rounded = _layers(module.stream, values.behind(module.body, body), _join(path, "stream"))
+            skip = _layers(module.skip, values, _join(path, "skip"))
+            return (Residual(Chain(_merged(body, rounded, t)), Chain(skip), module.stream.lo, module.stream.hi),)
         case modules.Head():
-            pooled = (GlobalSum(), *_conv(module.conv, _join(path, "conv"), module.conv.divide + module.divide))
+            summed = _Values(GlobalSum().infer(t), values.origin * t.pixels)
+            pooled = (GlobalSum(), *_conv(module.conv, summed, _join(path, "conv"), module.conv.divide + module.divide))
             if module.norm is None:
                 return pooled
             share = module.positions * 2.0**-module.divide
             return (*pooled, *_affine(module.norm, Chain(pooled).infer(t), share, _join(path, "norm")))
     raise NoIntegerForm(f"module {path or 'network'} ({type(module).__name__}) has no integer form")
+
+
+def _floating(module: nn.Module, path: str) -> NoIntegerForm:
+    return NoIntegerForm(
+        f"module {path or 'network'} ({type(module).__name__}) is still floating point: calibrate the network first"
+    )
 
 
 def _join(path: str, name: str) -> str:
@@ -134,30 +178,118 @@ def _offset(offset: np.ndarray[tuple[int], np.dtype[np.int64]], t: Tensor) -> Re
     return Requantise(0, t.lo + int(offset.min()), t.hi + int(offset.max()), offset)
 
 
-def _merged(layers: tuple[Layer, ...], after: tuple[Layer, ...]) -> tuple[Layer, ...]:
-    """All of them; of an addition and the rounding behind it one layer is made."""
+def _merged(layers: tuple[Layer, ...], after: tuple[Layer, ...], t: Tensor) -> tuple[Layer, ...]:
+    """All of them, the first of which takes t; of an addition and the rounding behind it one layer is made, and of
+    what is linear a comparison's part."""
     match layers, after:
         case (*before, Requantise(0, _, _, offset)), (Requantise(offset=None) as rounding, *rest) if (
             before and offset is not None
         ):
             return (*before, replace(rounding, offset=offset), *rest)
+        case _, (Scale() as scale, Requantise(lo=0, hi=1) as bit, *rest) if _is_sign(Chain((*layers, scale, bit)), t):
+            return (*_compared(layers, scale, bit, t), *rest)
+        case _, (Requantise(lo=0, hi=1) as bit, *rest) if _is_sign(Chain((*layers, bit)), t):
+            return (*_compared(layers, None, bit, t), *rest)
     return layers + after
 
 
-def _conv(module: modules.Conv2d, path: str, divide: int) -> tuple[Layer, ...]:
+def _is_sign(chain: Chain, t: Tensor) -> bool:
+    """Whether the last layer gives signs."""
+    return chain.infer(t).frac == SIGN_FRAC
+
+
+def _compared(layers: tuple[Layer, ...], scale: Scale | None, bit: Requantise, t: Tensor) -> tuple[Layer, ...]:
+    """`layers`, which take t, and a comparison of what they give, which takes over all that is linear in them."""
+    types = [t]
+    for layer in layers:
+        types.append(layer.infer(types[-1]))
+    channels = types[-1].channels
+    addend = np.broadcast_to(bit.addend, channels)
+    least = tuple((Fraction(1) * 2**bit.shift if bit.shift > 0 else Fraction(1)) - int(each) for each in addend)
+    signs = (1,) * channels if scale is None else tuple(int(factor) for factor in scale.factors)
+    threshold = Threshold(signs, least)
+    while layers:
+        match layers[-1]:
+            case Requantise(shift, lo, hi) as added if (
+                shift <= 0
+                and lo <= (types[-2].lo + int(np.min(added.addend))) << -shift
+                and (types[-2].hi + int(np.max(added.addend))) << -shift <= hi
+            ):
+                each = np.broadcast_to(added.addend, channels)
+                threshold = threshold.of_multiples([Fraction(2**-shift)] * channels)
+                threshold = threshold.of_sums([Fraction(int(addend)) for addend in each])
+            case Scale(factors):
+                threshold = threshold.of_multiples([Fraction(int(factor)) for factor in factors])
+            case BinaryConv(weights) as conv if min(threshold.signs) < 0:
+                inverted = np.array(threshold.signs).reshape(-1, 1, 1, 1) < 0
+                layers = (*layers[:-1], replace(conv, weights=weights ^ inverted))
+                threshold = Threshold((1,) * channels, threshold.least)
+                break
+            case _:
+                break
+        layers, types = layers[:-1], types[:-1]
+    return (*layers, *_comparison(threshold, types[-1]))
+
+
+def _sign(module: modules.Sign, t: Tensor, path: str) -> tuple[Layer, ...]:
+    if module.bits > 1:
+        affine = _affine(module.norm, t, 1.0, path)
+        normal = Chain(affine).infer(t)
+        # The codes count from -1 on: 1 is added.
+        one = _offset(np.full(t.channels, 1 << normal.frac, np.int64), normal)
+        return _merged((*affine, one), (Requantise(normal.frac - module.frac, module.lo, module.hi),), t)
+    try:
+        threshold = module.threshold()
+    except BadInput as error:
+        raise BadInput(f"module {path or 'network'} (Sign): {error}") from None
+    return _comparison(threshold.of_multiples([Fraction(1, 2) ** t.frac] * t.channels), t)
+
+
+def _comparison(threshold: Threshold, t: Tensor) -> tuple[Layer, ...]:
+    """The bit that says whether threshold.signs * q is no less than threshold.least; its step is 2, as from -1 to 1."""
+    layers: tuple[Layer, ...] = ()
+    if min(threshold.signs) < 0:
+        layers = (Scale(np.array(threshold.signs, np.int64)),)
+        t = layers[0].infer(t)
+    shift = t.frac - SIGN_FRAC
+    reached = 1 << max(0, shift)
+    rounding = reached // 2
+    return (*layers, Requantise(shift, 0, 1, reached - rounding - threshold.integers(t.lo, t.hi)))
+
+
+def _conv(module: modules.Conv2d, values: _Values, path: str, divide: int) -> tuple[Layer, ...]:
     if module.bits != 1:
         raise NoIntegerForm(
             f"module {path or 'network'} (Conv2d) has {module.bits}-bit weights, which have no integer form"
+        )
+    if any(module.padding) and module.around != max(-1, values.origin):
+        raise NoIntegerForm(
+            f"module {path or 'network'} (Conv2d) pads with {module.around}, and code 0 of its input stands for "
+            f"{values.origin}: give it around={values.origin}"
         )
     latent = module.weight.detach().cpu().numpy()
     if np.isnan(latent).any():
         raise BadInput(f"module {path or 'network'} (Conv2d) has weights that are not numbers")
     # sign(0) = +1, and torch's [C_out, C_in, height, width] becomes [C_out, height, width, C_in].
     signs = (latent >= 0).transpose(0, 2, 3, 1)
-    conv = BinaryConv(signs, module.stride, module.padding, module.shift + divide)
+    layers: tuple[Layer, ...] = (BinaryConv(signs, module.stride, module.padding, module.shift + divide),)
+    if values.origin:
+        layers += _moved(signs, values, layers[0].infer(values.t))
     if module.factor == 1:
-        return (conv,)
-    return (conv, Scale(np.full(len(signs), module.factor, np.int64), module.fine))
+        return layers
+    return (*layers, Scale(np.full(len(signs), module.factor, np.int64), module.fine))
+
+
+def _moved(signs: np.ndarray[Any, np.dtype[np.bool_]], values: _Values, t: Tensor) -> tuple[Layer, ...]:
+    """What an origin other than 0 adds to sums of type t: itself times the sum of the weights."""
+    total = (2 * signs.astype(np.int64) - 1).sum((1, 2, 3)) * values.origin
+    up = max(0, -values.t.frac)
+    total <<= values.t.frac + up
+    if not (total % 2**up).any():
+        return (_offset(total >> up, t),)
+    # An odd fan-in leaves half a step, which finer ones count.
+    finer = Requantise(-up, t.lo << up, t.hi << up)
+    return (finer, _offset(total, finer.infer(t)))
 
 
 def _affine(module: modules.Norm, t: Tensor, share: float, path: str) -> tuple[Layer, ...]:

@@ -142,6 +142,57 @@ def test_every_kind_of_network_agrees(norm, final_norm, scale, activation):
         )
 
 
+@pytest.mark.parametrize("scale", ["power-of-two", "exact"])
+@pytest.mark.parametrize("final_norm", NORMS)
+@pytest.mark.parametrize("norm", NORMS[1:])
+def test_every_kind_of_binary_network_agrees(norm, final_norm, scale):
+    """Signs and the twin of clipped values, all three forms."""
+    for seed, (form, size) in enumerate([("wide", (8, 8, 1)), ("plain", (7, 5, 2)), ("resnet18", (9, 8, 1))]):
+        network, t = random_network(
+            seed, size, 1, form=form, norm=norm, final_norm=final_norm, scale=scale, activation="sign"
+        )
+        values = random_values(t, 6)
+        for each in (network, fine(network)):
+            net = export(each, t)
+            np.testing.assert_array_equal(net(values), integers(each, values, 0, net.output.frac, torch.float64))
+            if each is network and scale == "power-of-two" and final_norm == "none":
+                np.testing.assert_array_equal(net(values), integers(each, values, 0, net.output.frac, torch.float32))
+
+
+@pytest.mark.parametrize("frac", [2, -9])
+@pytest.mark.parametrize("c_in", [3, 4])
+@pytest.mark.parametrize("nested", [False, True])
+def test_a_binary_layer_is_a_convolution_and_one_addition(c_in, nested, frac):
+    """Weights, scaling factor, normalisation and sign, of odd and even fan-in; and what stands behind a sign."""
+    torch.manual_seed(c_in)
+    convs = [
+        modules.Conv2d(c_in, 16, 3, padding=(1, 1, 1, 1)),
+        modules.Conv2d(16, 5, 3, 2, (1, 0, 1, 0), exact=True, around=-1),
+        modules.Conv2d(5, 9, 1, around=-1),
+        modules.Conv2d(9, 4, 3, around=-1),
+    ]
+    signs = [modules.Sign(modules.Norm(c, "batch"), quantised=True) for c in (16, 5, 9)]
+    for sign in signs:
+        randomise(sign.norm)
+        sign.norm.mean *= 0.3 if sign is not signs[0] else 2.0**-frac
+        sign.norm.beta.data[1], sign.norm.mean[1] = 0, 0  # which sums reach, of both signs of gamma
+        sign.norm.beta.data[2], sign.norm.mean[2] = 0, 0
+        sign.norm.gamma.data[1], sign.norm.gamma.data[2] = 1, -1
+    layers = [each for conv, sign in zip(convs, signs, strict=False) for each in (conv, sign)] + convs[3:]
+    if nested:
+        layers = [nn.Sequential(*layers[:1]), nn.Sequential(nn.Sequential(*layers[1:3]), *layers[3:5]), *layers[5:]]
+    network = nn.Sequential(*layers).eval()
+    t = Tensor(6, 6, c_in, -7, 7, frac)
+    net = export(network, t)
+    values = random_values(t, 40)
+    np.testing.assert_array_equal(net(values), integers(network, values, frac, net.output.frac, torch.float64))
+    kinds = [type(layer).__name__ for layer in net.body.layers]
+    # Only the last sums of an odd fan-in need a finer step, for the constant by which they stand aside.
+    assert kinds == ["BinaryConv", "Requantise"] * 4 + ["Requantise"]
+    bits = [out for path, layer, out in trace(net.body, values) if path in ("1", "3", "5")]
+    assert all(out.min() == 0 and out.max() == 1 and 0.05 < out.mean() < 0.95 for out in bits)
+
+
 @pytest.mark.parametrize("form", DEPTHS)
 @pytest.mark.parametrize("norm", ["none", "batch", "mean"])
 def test_networks_of_28x28(form, norm):
@@ -288,6 +339,31 @@ def unquantised(network, *places):
         ),
         ({}, lambda n: n.append(nn.ReLU()), "module 8 (ReLU) has no integer form"),
         ({"activation": "elu"}, lambda n: None, "module 3.body.0 (ELU) has no integer form"),
+        (
+            {"activation": "sign", "norm": "batch", "bits": 1},
+            lambda n: unquantised(n, "3.body.2"),
+            "module 3.body.2 (Sign) is still floating point: calibrate the network first",
+        ),
+        (
+            {"activation": "sign", "norm": "batch", "bits": 1},
+            lambda n: n[3].body[2].norm.mean.fill_(float("nan")),
+            "module 3.body.2 (Sign): channel 0's normalisation has numbers that are none, or no deviation > 0",
+        ),
+        (
+            {"activation": "sign", "norm": "batch", "bits": 1},
+            lambda n: n[3].body.append(modules.Sign(modules.Norm(3, "batch"), quantised=True)),
+            "module 3.stream (Stream) takes values of a Sign, of which code c is 2c - 1; only convolutions do",
+        ),
+        (
+            {"activation": "sign", "norm": "batch", "bits": 1},
+            lambda n: setattr(n[3].body[1], "around", 0),
+            "module 3.body.1 (Conv2d) pads with 0, and code 0 of its input stands for -1: give it around=-1",
+        ),
+        (
+            {},
+            lambda n: setattr(n[3].body[1], "around", -1),
+            "module 3.body.1 (Conv2d) pads with -1, and code 0 of its input stands for 0: give it around=0",
+        ),
         (
             {"weights": 32},
             lambda n: None,

@@ -53,6 +53,30 @@ def test_coding_in_bfloat16_rounds_before_it_narrows():
     assert y.tolist() == [127, 128, 63, 64]
 
 
+def test_a_sign_is_that_of_the_normalised_value():
+    """Floats are clipped, signs are not 0, and the gradient passes where the normalised value is in (-1, 1)."""
+    x = torch.tensor([-3.0, -1.0, -0.5, -0.0, 0.0, 0.5, 1.0, 3.0], requires_grad=True)
+    norm = modules.Norm(1, "mean")
+    norm.mean += 0.5
+    sign = modules.Sign(norm).eval()
+    maps = x.reshape(-1, 1, 1, 1)
+    assert sign(maps).flatten().tolist() == [-1, -1, -1, -0.5, -0.5, 0, 0.5, 1]
+    sign.quantised = True
+    assert sign(maps).flatten().tolist() == [-1, -1, -1, -1, -1, 1, 1, 1]
+    y = sign.encode(maps)
+    assert y.flatten().tolist() == [-1, -1, -1, 1, 1, 1, 1, 1]
+    y.sum().backward()
+    assert x.grad.tolist() == [0, 0, 1, 1, 1, 1, 0, 0]
+    assert torch.equal(sign.bfloat16().encode(maps.bfloat16()), y.bfloat16())
+
+
+def test_a_padded_pixel_behind_a_sign_is_minus_one():
+    conv = modules.Conv2d(1, 1, 3, padding=(1, 1, 1, 1), around=-1)
+    conv.weight.data.fill_(1)
+    ones = conv(torch.ones(1, 1, 3, 3)) / 2.0**-conv.shift
+    assert ones.flatten().tolist() == [-1, 3, -1, 3, 9, 3, -1, 3, -1]
+
+
 def test_the_gradient_of_coding_passes_where_nothing_was_clipped():
     x = torch.tensor([-1.26, -1.25, -0.6, 0.1, 2.74, 2.75, 9.0], requires_grad=True)
     y = modules.encode(x, 1, -2, 5)

@@ -12,6 +12,7 @@ pytest.importorskip("msgspec")
 from bitfold.model.error import BadInput  # noqa: E402
 from bitfold.model.tensor import Tensor  # noqa: E402
 from bitfold.model.train import modules  # noqa: E402
+from bitfold.model.train.calibrate import calibrate  # noqa: E402
 from bitfold.model.train.networks import build  # noqa: E402
 from bitfold.model.train.recipe import Network  # noqa: E402
 
@@ -54,6 +55,21 @@ def test_every_combination_trains(form, norm):
             form=form, norm=norm, final_norm=final_norm, activation=activation, weights=weights, scale=scale
         )  # fmt: skip
         check(net, pixels(3, 1, 8, 8))
+
+
+@pytest.mark.parametrize("form", ["wide", "plain"])
+@pytest.mark.parametrize("norm", NORMS[1:])
+def test_binary_networks_train_as_floats_and_as_signs(form, norm):
+    for final_norm in NORMS:
+        net = network(form=form, norm=norm, final_norm=final_norm, activation="sign", bits=1, channels=8)
+        around = [module.around for module in net.modules() if isinstance(module, modules.Conv2d)]
+        assert around == [0] + [-1] * (len(around) - 1)  # the first takes pixels
+        x = pixels(16, 1, 8, 8)
+        check(net, x)
+        calibrate(net, [x], 1)
+        assert {module.bits for module in net.modules() if isinstance(module, modules.Sign)} == {1}
+        net.zero_grad()
+        check(net.train(), x)
 
 
 @pytest.mark.parametrize("norm", NORMS)

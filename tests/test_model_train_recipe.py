@@ -91,7 +91,22 @@ def test_a_recipe_from_a_file(tmp_path):
         ("depth = 8", "depth = 8.0", "x.toml: network.depth: expected `int`, got `float`"),
         ("depth = 8\n", "", "x.toml: network: the key `depth` is missing"),
         ('"wide"', '"wyde"', "x.toml: network.form: 'wyde' is none of 'wide', 'resnet18', 'plain'"),
-        ("depth = 8", "depth = 8\nbits = 9", "x.toml: network.bits: 9 is none of 0, 2, 3, 4, 5, 6, 7, 8"),
+        (
+            "depth = 8",
+            'depth = 8\nactivation = "sign"\nnorm = "batch"',
+            "x.toml: network.bits is 8, and a sign has one: set it to 1, or to 0 to train floats",
+        ),
+        (
+            "depth = 8",
+            "depth = 8\nbits = 1",
+            "x.toml: network.bits is 1, which only the activation sign has: shifted-relu has 2 to 8",
+        ),
+        (
+            "depth = 8",
+            'depth = 8\nbits = 1\nactivation = "sign"',
+            "x.toml: network.norm is none, and a sign needs its sums normalised: set it to batch",
+        ),
+        ("depth = 8", "depth = 8\nbits = 9", "x.toml: network.bits: 9 is none of 0, 1, 2, 3, 4, 5, 6, 7, 8"),
         ("depth = 8", "depth = 8\ntemperature = inf", "x.toml: network.temperature: expected `float` <= 1000000.0"),
         ("depth = 8", "depth = 8\ntemperature = nan", "x.toml: network.temperature: expected `float` >= 1e-06"),
         ("rate = 0.01", "rate = 0", "x.toml: tune.rate: expected `float` > 0.0"),
@@ -109,7 +124,7 @@ def test_a_recipe_from_a_file(tmp_path):
         (
             "depth = 8",
             "depth = 8\nbits = 0",
-            "x.toml: network.bits is 0, which leaves nothing to tune: remove [tune], or give bits 2 to 8",
+            "x.toml: network.bits is 0, which leaves nothing to tune: remove [tune], or give bits 1 to 8",
         ),
         (
             "[tune]\nepochs = 2\nrate = 0.01",

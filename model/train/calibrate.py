@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from ..error import BadInput
-from .modules import Codes, Norm, Stream
+from .modules import Codes, Norm, Sign, Stream
 
 STREAM_FRACS = range(4, 9)
 """Fraction bits that a residual stream may have."""
@@ -55,11 +55,14 @@ class _Watch:
 def calibrate(network: nn.Module, batches: Iterable[torch.Tensor], bits: int) -> None:
     """Quantise `network` in place, from what its activations are on batches of pixels [N, C, H, W].
 
-    Every activation gets `bits` bits and the binary point of least squared error, the residual stream the most
-    fraction bits (4 to 8) that leave room for twice the largest value seen in 16 bits; more bits (to 24) where even 4
-    do not, and BadInput beyond. Normalisations round from now on.
+    Every activation gets `bits` bits (a Sign one) and the binary point of least squared error, the residual stream
+    the most fraction bits (4 to 8) that leave room for twice the largest value seen in 16 bits; more bits (to 24)
+    where even 4 do not, and BadInput beyond. Normalisations round from now on.
     """
-    codes = [module for module in network.modules() if isinstance(module, Codes)]
+    for module in network.modules():
+        if isinstance(module, Sign):
+            module.bits, module.quantised = 1, True
+    codes = [module for module in network.modules() if isinstance(module, Codes) and not isinstance(module, Sign)]
     for each in codes:
         if not isinstance(each, Stream):
             each.bits = bits

@@ -29,7 +29,7 @@ from ..write import check_folder, check_place, write_beside
 from .data import DataSet, open_data
 from .device import Device, open_device
 from .log import Epoch, spread
-from .modules import ReLU, ShiftedReLU
+from .modules import Codes, Stream
 from .networks import build
 from .recipe import Recipe, load
 from .run import Run, Step, Trained
@@ -202,7 +202,7 @@ def _finish(
         torch=str(torch.__version__),
         date=datetime.date.today().isoformat(),
         command=f"{several}bitfold train {job.recipe} --data DIR -o {output.name} --seed {seed} {options}",
-        bits=next(each.bits for each in network.modules() if isinstance(each, ShiftedReLU | ReLU)),
+        bits=next(each.bits for each in network.modules() if isinstance(each, Codes) and not isinstance(each, Stream)),
         weights=net.weights,
         bytes=output.stat().st_size,
         digest=net.digest(),

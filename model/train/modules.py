@@ -17,6 +17,7 @@ from torch.nn import functional
 
 from ..layers import Padding
 from ..networks import weight_scale
+from ..threshold import Threshold
 
 FACTOR_BITS = 10
 """Of an exported affine's largest factor, sign apart."""
@@ -101,10 +102,11 @@ class Conv2d(nn.Module):
 
     Parameters
     ----------
-    padding : (top, bottom, left, right), filled with real 0
+    padding : (top, bottom, left, right), filled with `around`
     bits : of a weight: 1 (its sign) or 32 (as it is)
     exact : the constant is sqrt(2 / fan-in), to FACTOR_BITS bits, no power of two
     divide : the output is divided by 2^divide, whatever the weights are
+    around : what a padded pixel is: real 0, or behind a Sign, which has no 0, -1
     """
 
     def __init__(
@@ -117,6 +119,7 @@ class Conv2d(nn.Module):
         bits: Literal[1, 32] = 1,
         exact: bool = False,
         divide: int = 0,
+        around: Literal[0, -1] = 0,
     ) -> None:
         super().__init__()
         fan_in = c_in * kernel**2
@@ -126,6 +129,7 @@ class Conv2d(nn.Module):
         self.padding = padding
         self.bits = bits
         self.divide = divide
+        self.around = around
         self.fine = FACTOR_BITS if exact else 0
         """Fraction bits of `factor`."""
         self.shift = weight_scale(fan_in)
@@ -142,10 +146,10 @@ class Conv2d(nn.Module):
         if weight.dtype != x.dtype and not torch.is_autocast_enabled(x.device.type):
             weight = weight.to(x.dtype)
         top, bottom, left, right = self.padding
-        if top == bottom and left == right:
+        if top == bottom and left == right and not (self.around and any(self.padding)):
             pad = (top, left)
         else:
-            x, pad = functional.pad(x, (left, right, top, bottom)), (0, 0)
+            x, pad = functional.pad(x, (left, right, top, bottom), value=float(self.around)), (0, 0)
         return functional.conv2d(x, weight, stride=self.stride, padding=pad)
 
 
@@ -290,6 +294,76 @@ class ReLU(Codes):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return self.encode(x) if self.quantised else functional.relu(x)
+
+
+class _TakeSign(torch.autograd.Function):
+    """+1 where x >= 0, else -1; the gradient passes where x lies in (-1, 1), as hardtanh's does (arXiv 1602.02830)."""
+
+    @staticmethod
+    def forward(ctx: Any, x: torch.Tensor) -> torch.Tensor:
+        ctx.save_for_backward(x)
+        return torch.where(x >= 0, 1.0, -1.0).to(x.dtype)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: torch.Tensor) -> torch.Tensor:
+        grad: torch.Tensor = torch.ops.aten.hardtanh_backward(grads[0], ctx.saved_tensors[0], -1.0, 1.0)
+        return grad
+
+
+class Sign(Codes):
+    """Batch normalisation and the sign of it, +1 or -1 and +1 for 0: the activation of a fully binary layer.
+
+    Not `quantised` it is the float that a sign stands for, the normalised value clipped to [-1, 1]. Code c of one bit
+    stands for 2c - 1. In eval mode the normalisation is a comparison of the sum with a number, in exact arithmetic
+    (BitFlow-Net's BatchShift, DESIGN 2.9). Behind it convolutions pad with -1.
+
+    Parameters
+    ----------
+    norm : of the sums
+    bits : 1, or so many of the clipped value in place of its sign; those with `frac` fraction bits from -1 on
+    """
+
+    def __init__(self, norm: Norm, bits: int = 1, frac: int = 0, quantised: bool = False) -> None:
+        super().__init__(bits, frac, quantised)
+        self.norm = norm
+
+    @property
+    def lo(self) -> int:
+        return 0
+
+    @property
+    def hi(self) -> int:
+        return 1 if self.bits == 1 else 2 << self.frac
+
+    def encode(self, x: torch.Tensor) -> torch.Tensor:
+        """Normalised values x to the sign, or to codes of clip(x, -1, 1)."""
+        if self.bits == 1:
+            y: torch.Tensor = _TakeSign.apply(x)  # type: ignore[no-untyped-call]
+            return y
+        return encode(x + 1, self.frac, self.lo, self.hi) - 1
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        if not self.quantised:
+            return functional.hardtanh(self.norm(x))
+        if self.training or self.bits > 1:
+            return self.encode(self.norm(x))
+        signs, least = (each.to(x.device).reshape(1, -1, 1, 1) for each in self.least())
+        return torch.where(x.double() * signs >= least, 1.0, -1.0).to(x.dtype)
+
+    def threshold(self) -> Threshold:
+        """What the sums are compared with."""
+        norm = self.norm
+        one = torch.ones_like(norm.mean)
+        gamma = one if norm.gamma is None else norm.gamma.detach()
+        beta = 0 * one if norm.beta is None else norm.beta.detach()
+        sigma = one if norm.kind == "mean" else (norm.variance.double() + norm.EPSILON).sqrt()
+        return Threshold.of(*(each.double().cpu().numpy() for each in (gamma, beta, norm.mean, sigma)))
+
+    def least(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """(s, b), float64 [C]: the sign of x is +1 where s * x >= b, b rounded up so that every float64 x is judged
+        as by the exact number."""
+        signs, least = self.threshold().floats()
+        return torch.from_numpy(signs), torch.from_numpy(least)
 
 
 class ELU(nn.Module):

@@ -11,7 +11,7 @@ from ..error import BadInput
 from ..layers import Padding
 from ..networks import wide_blocks
 from ..tensor import Tensor
-from .modules import ELU, Conv2d, Downsample, Head, Input, Norm, ReLU, Residual, ShiftedReLU, Stream
+from .modules import ELU, Conv2d, Downsample, Head, Input, Norm, ReLU, Residual, ShiftedReLU, Sign, Stream
 from .recipe import Network
 
 
@@ -55,12 +55,12 @@ class _Builder:
         match form.form:
             case "wide":
                 blocks = wide_blocks(form.depth)
-                layers += [self.conv(form.channels), self.stream]
+                layers += [self.conv(form.channels, first=True), self.stream]
                 layers += self.stages(3, blocks)
             case "resnet18":
                 if form.depth != 18:
                     raise BadInput(f"the depth of resnet18 is 18, not {form.depth}")
-                layers += [self.conv(form.channels, stride=2, kernel=7), self.stream]
+                layers += [self.conv(form.channels, stride=2, kernel=7, first=True), self.stream]
                 layers += [self.pool()]
                 layers += self.stages(4, 2)
             case "plain":
@@ -69,7 +69,9 @@ class _Builder:
                 layers += self.plain((form.depth - 1) // 3)
         return nn.Sequential(*layers, *self.head(classes))
 
-    def conv(self, channels: int, stride: int = 1, kernel: int = 3, divide: int = 0) -> Conv2d:
+    def conv(self, channels: int, stride: int = 1, kernel: int = 3, divide: int = 0, first: bool = False) -> Conv2d:
+        """A convolution of activations, or the first one, of pixels."""
+        signs = self.form.activation == "sign" and not first
         conv = Conv2d(
             self.channels,
             channels,
@@ -79,6 +81,7 @@ class _Builder:
             bits=self.form.weights,
             exact=self.form.scale == "exact",
             divide=divide,
+            around=-1 if signs else 0,
         )
         self.channels = channels
         self.height, self.width = math.ceil(self.height / stride), math.ceil(self.width / stride)
@@ -91,6 +94,9 @@ class _Builder:
 
     def activation(self) -> list[nn.Module]:
         """The layers between a sum and the next convolution."""
+        if self.form.activation == "sign":
+            assert self.form.norm != "none"  # Recipe's rule
+            return [Sign(Norm(self.channels, self.form.norm))]
         kinds: dict[str, type[nn.Module]] = {"shifted-relu": ShiftedReLU, "relu": ReLU, "elu": ELU}
         norm = [] if self.form.norm == "none" else [Norm(self.channels, self.form.norm)]
         return [*norm, kinds[self.form.activation]()]
@@ -111,7 +117,7 @@ class _Builder:
 
     def plain(self, convs: int) -> list[nn.Module]:
         """Three stages of convolutions; the second and third halve the map and double the channels."""
-        layers: list[nn.Module] = [self.conv(self.form.channels)]
+        layers: list[nn.Module] = [self.conv(self.form.channels, first=True)]
         for index in range(1, 3 * convs):
             halve = index % convs == 0
             layers += [*self.activation(), self.conv(self.channels * (1 + halve), stride=1 + halve)]

@@ -32,11 +32,12 @@ class Network(Struct, frozen=True, forbid_unknown_fields=True, rename="kebab"):
     channels : of the first stage; the papers' width times 16, resnet18's times 64
     weights : bits of a weight
     scale : of 1-bit weights: sqrt(2 / fan-in) or the power of two nearest to it
+    activation : sign, one bit, is a fully binary layer's (BitFlow-Net), and needs a norm
     norm : before every activation; batch-plain learns no scale and shift
     final_norm : after the last convolution
     temperature : the logits are divided by it, to the nearest power of two (arXiv 1907.06916)
     branch_shift : each residual branch is divided by 2 to this
-    bits : of an activation once it is coded; 0 stays in floating point
+    bits : of an activation once it is coded, 1 for a sign; 0 stays in floating point
     """
 
     form: Literal["wide", "resnet18", "plain"]
@@ -44,12 +45,12 @@ class Network(Struct, frozen=True, forbid_unknown_fields=True, rename="kebab"):
     channels: Annotated[int, Meta(ge=1, le=1 << 14)]
     weights: Literal[1, 32] = 1
     scale: Literal["power-of-two", "exact"] = "power-of-two"
-    activation: Literal["shifted-relu", "relu", "elu"] = "shifted-relu"
+    activation: Literal["shifted-relu", "relu", "elu", "sign"] = "shifted-relu"
     norm: Literal["none", "batch", "batch-plain", "mean"] = "none"
     final_norm: Literal["none", "batch", "batch-plain", "mean"] = "none"
     temperature: Annotated[float, Meta(ge=1e-6, le=1e6)] = 1.0
     branch_shift: Annotated[int, Meta(ge=0, le=16)] = 0
-    bits: Literal[0, 2, 3, 4, 5, 6, 7, 8] = 8
+    bits: Literal[0, 1, 2, 3, 4, 5, 6, 7, 8] = 8
 
 
 class Augment(Struct, frozen=True, forbid_unknown_fields=True, rename="kebab"):
@@ -126,9 +127,18 @@ class Recipe(Struct, frozen=True, forbid_unknown_fields=True, rename="kebab"):
     augment: Augment = Augment()
 
     def __post_init__(self) -> None:
+        network = self.network
+        if network.activation == "sign" and network.bits > 1:
+            raise ValueError(
+                f"network.bits is {network.bits}, and a sign has one: set it to 1, or to 0 to train floats"
+            )
+        if network.bits == 1 and network.activation != "sign":
+            raise ValueError(f"network.bits is 1, which only the activation sign has: {network.activation} has 2 to 8")
+        if network.activation == "sign" and network.norm == "none":
+            raise ValueError("network.norm is none, and a sign needs its sums normalised: set it to batch")
         if (self.network.bits == 0) != (self.tune is None):
             raise ValueError(
-                "network.bits is 0, which leaves nothing to tune: remove [tune], or give bits 2 to 8"
+                "network.bits is 0, which leaves nothing to tune: remove [tune], or give bits 1 to 8"
                 if self.tune
                 else f"network.bits is {self.network.bits}, so [tune] must say how to train with such codes; "
                 "add it, or set bits to 0"
