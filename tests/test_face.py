@@ -1,6 +1,8 @@
 """The names a user imports: every path as text or PathLike, every array as an array."""
 
 import os
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -91,3 +93,34 @@ def test_other_images_are_refused_in_a_sentence(message):
         ):
             with pytest.raises(bitfold.BadInput, match=f"^{message}"):
                 take(given)
+
+
+def test_the_torch_modules_come_when_they_are_asked_for():
+    """`import bitfold` needs no torch; what does says so where it is missing."""
+    program = """
+import sys
+import bitfold
+assert not {"torch", "bitfold.nn", "bitfold.model.export"} & set(sys.modules)
+sys.modules["torch"] = None
+for name in ("nn", "export", "calibrate"):
+    try:
+        getattr(bitfold, name)
+    except ImportError as error:
+        print(error)
+print(hasattr(bitfold, "neither"))
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    told = [f"bitfold.{name} needs torch: pip install 'bitfold[train]'" for name in ("nn", "export", "calibrate")]
+    assert (done.stdout.splitlines(), done.stderr) == ([*told, "False"], "")
+
+
+def test_the_torch_modules_are_the_networks_own():
+    pytest.importorskip("torch")
+    from bitfold.model import export
+    from bitfold.model.train import calibrate, modules
+
+    assert bitfold.export is export.export
+    assert bitfold.calibrate is calibrate.calibrate
+    assert {name: getattr(bitfold.nn, name) for name in bitfold.nn.__all__} == {
+        name: getattr(modules, name) for name in bitfold.nn.__all__
+    }

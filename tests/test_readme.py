@@ -37,6 +37,20 @@ def test_the_readmes_python_runs(tmp_path):
     assert {path.name for path in tmp_path.iterdir()} == {"readme.py", "PLAN.toml", "verilog"}
 
 
+def test_a_network_of_ones_own_runs(tmp_path):
+    """The page's program, as it stands: what it prints, and the Verilog it leaves."""
+    pytest.importorskip("torch")
+    page = (ROOT / "docs/own-networks.md").read_text("utf-8")
+    blocks = re.findall(r"^```python\n(.*?)^```$", page, re.DOTALL | re.MULTILINE)
+    (tmp_path / "own.py").write_text("\n".join(blocks), "utf-8")
+    done = subprocess.run([sys.executable, "own.py"], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    accuracy, exact = done.stdout.splitlines()
+    assert float(accuracy.removesuffix("% of the test images")) > 95
+    assert exact == "True True"
+    assert (tmp_path / "verilog" / "bitfold.v").is_file()
+
+
 def idx(array):
     """MNIST's file format: two zero bytes, 8 for unsigned bytes, the dimensions, the values."""
     return bytes([0, 0, 8, array.ndim]) + np.array(array.shape, ">u4").tobytes() + array.tobytes()
