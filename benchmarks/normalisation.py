@@ -1,7 +1,7 @@
 # amaranth: UnusedElaboratable=no
 """What it costs to have no batch normalisation: units behind a convolution, and a block of ResNet 20-4, synthesised.
 
-    python benchmarks/normalisation.py [--liberty sky130.lib] [--json]
+    python benchmarks/normalisation.py [--liberty sky130.lib] [--picture FILE.svg] [--json]
 
 arXiv 1907.06916 says that a shifted ReLU and a constant shift are cheaper in hardware than batch normalisation and
 ReLU, and measures nothing. Here is the same network with each: codes of 4 bits, 64 channels of 3x3 x 64 sums on a 32x32
@@ -221,9 +221,30 @@ def in_cells(path: Path, top: str, liberty: Path) -> dict[str, float]:
     return {"area": float(area), "memory_bits": int(memory)}
 
 
+def draw(figures: list[dict], path: Path) -> None:
+    """Bars of the units' sizes on one lane, each beside its number; a panel for each family or library."""
+    from matplotlib.figure import Figure
+
+    units = [row for row in figures if row["lanes"] == "1 lanes"][::-1]
+    panels = [(family, "luts", f"LUTs, {family}") for family in TARGETS]
+    panels += [("cells", "area", "square micrometres of cells, sky130")] if "cells" in units[0] else []
+    figure = Figure(figsize=(9, 2.6), layout="constrained")
+    for axes, (key, figure_of, label) in zip(figure.subplots(1, len(panels), sharey=True), panels, strict=True):
+        sizes = [row[key][figure_of] for row in units]
+        colours = ["#c2410c" if "norm" in row["name"] or row["name"] == "thresholds" else "#0b6e99" for row in units]
+        axes.barh([row["name"] for row in units], sizes, color=colours)
+        axes.bar_label(axes.containers[0], [f"{size:,.0f}" for size in sizes], padding=3, fontsize=8)
+        axes.set(xlim=(0, 1.25 * max(sizes)), xticks=[])
+        axes.set_title(label, fontsize=9)
+        axes.tick_params(labelsize=8, left=False)
+        axes.spines[["top", "right", "bottom"]].set_visible(False)
+    figure.savefig(path, metadata={"Date": None} if path.suffix == ".svg" else None)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--liberty", type=Path, metavar="FILE", help="a library of standard cells (.lib or .lib.gz)")
+    parser.add_argument("--picture", type=Path, metavar="FILE", help="draw the units' sizes (.svg, .png)")
     parser.add_argument("--json", action="store_true", help="print the figures as JSON")
     arguments = parser.parse_args()
     figures = []
@@ -264,6 +285,8 @@ def main() -> None:
                     text = convert(Accelerator(net, plan(net, pe, simd, "generic")), "block")
                     found |= measured(text, "block", [], liberty, Path(folder))
                 show(f"block, {name}", f"{simd} x {pe}", found)
+    if arguments.picture:
+        draw(figures, arguments.picture)
     if arguments.json:
         print(json.dumps(figures))
 
