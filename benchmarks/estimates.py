@@ -21,7 +21,18 @@ from bitfold.hw.plan import Folding, Plan
 from bitfold.hw.planner import balance
 from bitfold.hw.verilog.write import convert
 from bitfold.model import zoo
-from bitfold.model.layers import BinaryConv, Chain, GlobalSum, Layer, PadChannels, Requantise, Residual, Scale, SumPool
+from bitfold.model.layers import (
+    BinaryConv,
+    Chain,
+    GlobalSum,
+    Layer,
+    MaxPool,
+    PadChannels,
+    Requantise,
+    Residual,
+    Scale,
+    SumPool,
+)
 from bitfold.model.net import Net
 from bitfold.model.tensor import Tensor
 
@@ -98,6 +109,11 @@ def cases() -> list[tuple[str, Net, Plan]]:
         )
     pools = body((SumPool(2, 2), Requantise(2, -128, 127)))
     found.append(("2x2 pool, requantise", pools, Plan({"0": Folding(4)}, output_lanes=4)))
+    for name, pool, folding in (
+        ("3x3 maximum pool of stride 2", MaxPool(3, 2, (1, 1, 1, 1)), Folding(4)),
+        ("3x3 maximum pool, all taps", MaxPool(3, 1, (1, 1, 1, 1)), Folding(8, 9)),
+    ):
+        found.append((f"{name}, 4 bits", body((pool,), bits=4), Plan({"0": folding}, output_lanes=folding.pe)))
     for down in (False, True):
         net = body((residual(8, down),), channels=8, bits=12)
         found.append((f"residual block{', downsampling' * down}", net, balance(net, 1200)))

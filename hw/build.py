@@ -15,18 +15,21 @@ from ..model.layers import (
     Chain,
     GlobalSum,
     Layer,
+    MaxPool,
     PadChannels,
     Requantise,
     Residual,
     Scale,
     SumPool,
+    Windowed,
 )
 from ..model.tensor import Tensor
 from .device.target import Family
 from .plan import Folding, Plan
 from .stages.channels import PadChannelsStage
 from .stages.conv import ConvStage
-from .stages.pool import GlobalSumStage, PixelSumStage, SlidingPoolStage, SumPoolStage
+from .stages.max_pool import MaxPoolStage, SlidingMaxPoolStage
+from .stages.pool import GlobalSumStage, PixelSumStage, SlidingSumPoolStage, SumPoolStage
 from .stages.requantise import RequantiseStage
 from .stages.residual import SaturatingAdd
 from .stages.scale import ScaleStage
@@ -99,15 +102,17 @@ def steps(chain: Chain) -> Iterator[tuple[int, Layer, Requantise | None]]:
 
 
 def folded_stage(
-    layer: BinaryConv | SumPool, t: Tensor, requantise: Requantise | None, folding: Folding, family: Family
+    layer: Windowed, t: Tensor, requantise: Requantise | None, folding: Folding, family: Family
 ) -> WindowedStage:
     """The stage of a layer that a plan folds, `t` its input; its source has the words that it takes."""
     if isinstance(layer, BinaryConv):
         lanes = folding.pixels * t.channels if folding.slides(t.channels) else folding.simd
         return ConvStage(Flow(t, lanes), layer, requantise, folding, family)
     if folding.slides(1):
-        return SlidingPoolStage(Flow(t, folding.pixels * t.channels), layer, family)
-    return SumPoolStage(Flow(t, folding.pe), layer, family)
+        slides = SlidingMaxPoolStage if isinstance(layer, MaxPool) else SlidingSumPoolStage
+        return slides(Flow(t, folding.pixels * t.channels), layer, family)
+    reads = MaxPoolStage if isinstance(layer, MaxPool) else SumPoolStage
+    return reads(Flow(t, folding.pe), layer, family)
 
 
 @dataclass
@@ -183,7 +188,7 @@ class Pipeline:
                 return self.grow_chain(end, layer, path)
             case Residual():
                 end = self.grow_residual(end, layer, path, name)
-            case BinaryConv() | SumPool():
+            case BinaryConv() | SumPool() | MaxPool():
                 end = self.grow_folded(end, layer, None, path)
             case Requantise():
                 end = self.add(end, name, RequantiseStage(end.flow, layer, self.plan.family))
@@ -221,7 +226,7 @@ class Pipeline:
                 end = self.grow(end, layer, f"{dot}{index}")
         return end
 
-    def grow_folded(self, end: End, layer: BinaryConv | SumPool, requantise: Requantise | None, path: str) -> End:
+    def grow_folded(self, end: End, layer: Windowed, requantise: Requantise | None, path: str) -> End:
         """Append the stage of a layer that the plan folds, with queues around it where its flows are not even."""
         name = unit_name(path)
         stage = folded_stage(layer, end.flow.tensor, requantise, self.plan.foldings[path], self.family(name))

@@ -11,7 +11,7 @@ from math import isqrt
 from types import MappingProxyType
 
 from ..model.error import BadInput, short
-from ..model.layers import BinaryConv, Layer, SumPool, walk
+from ..model.layers import BinaryConv, Layer, Pool, Windowed, walk
 from ..model.net import Net
 from ..model.read import read_text
 from ..model.tensor import Tensor
@@ -75,7 +75,7 @@ class Folding:
 
 @dataclass(frozen=True)
 class Plan:
-    """The folding of every BinaryConv and SumPool by path, the beats of output and input, the device.
+    """The folding of every convolution and pool by path, the beats of output and input, the device.
 
     output_lanes : values a beat, a divisor of a pixel's channels
     input_pixels : pixels a beat, a divisor of the width
@@ -220,19 +220,19 @@ class Plan:
                    target=target, **beats)  # fmt: skip
 
 
-def _folded(net: Net) -> Iterator[tuple[str, BinaryConv | SumPool, Tensor]]:
+def _folded(net: Net) -> Iterator[tuple[str, Windowed, Tensor]]:
     """(path, layer, input type) of every layer that a plan folds, in order."""
-    found: list[tuple[str, BinaryConv | SumPool, Tensor]] = []
+    found: list[tuple[str, Windowed, Tensor]] = []
 
     def visit(path: str, layer: Layer, t: Tensor) -> None:
-        if isinstance(layer, BinaryConv | SumPool):
+        if isinstance(layer, Windowed):
             found.append((path, layer, t))
 
     walk(net.body, net.input, visit)
     yield from found
 
 
-def problem(folding: Folding, layer: BinaryConv | SumPool, t: Tensor) -> str | None:
+def problem(folding: Folding, layer: Windowed, t: Tensor) -> str | None:
     """Why a layer cannot be folded so on this input, or None."""
     outs = layer.infer(t).channels
     if isinstance(layer, BinaryConv):
@@ -243,7 +243,7 @@ def problem(folding: Folding, layer: BinaryConv | SumPool, t: Tensor) -> str | N
     pe, simd, pixels = folding.pe, folding.simd, folding.pixels
     if pe < 1 or outs % pe:
         return f"pe = {pe} must divide its {outs} output channels"
-    if isinstance(layer, SumPool) and simd not in (1, area):
+    if isinstance(layer, Pool) and simd not in (1, area):
         return f"simd = {simd} of a pool must be 1 or its area {area}"
     if simd < 1 or (simd <= channels and channels % simd):
         return f"simd = {simd} must divide its {channels} input channels"
@@ -254,7 +254,7 @@ def problem(folding: Folding, layer: BinaryConv | SumPool, t: Tensor) -> str | N
         )
     if pixels < 1:
         return f"pixels = {pixels} must be at least 1"
-    if isinstance(layer, SumPool):
+    if isinstance(layer, Pool):
         if folding.wired:
             return "a pool has no weights to be wired"
         if folding.slides(1) and (pe, simd) != (outs, area):

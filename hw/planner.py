@@ -18,7 +18,7 @@ from math import inf
 import numpy as np
 
 from ..model.error import BadInput
-from ..model.layers import BinaryConv, SumPool
+from ..model.layers import Windowed
 from ..model.net import Net
 from .accelerator import Accelerator
 from .device.target import TARGETS, Target
@@ -274,7 +274,7 @@ class Planner:
         found = {plan.source(t).frame_words for plan in self.inputs}
         found |= {out.pixels * out.channels // lanes for lanes in self.outputs}
         for step in self.costs.steps:
-            if isinstance(step.layer, BinaryConv | SumPool):
+            if isinstance(step.layer, Windowed):
                 found |= {option.cycles for option in self.costs.options(step, lanes)}
             for t in (step.source, step.sink):
                 found |= {t.pixels * count for count in divisors(t.channels)}

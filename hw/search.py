@@ -17,7 +17,19 @@ import numpy as np
 from amaranth.lib import stream
 from numpy.typing import NDArray
 
-from ..model.layers import BinaryConv, Chain, Layer, PadChannels, Requantise, Residual, Scale, SumPool
+from ..model.layers import (
+    BinaryConv,
+    Chain,
+    Layer,
+    MaxPool,
+    PadChannels,
+    Pool,
+    Requantise,
+    Residual,
+    Scale,
+    SumPool,
+    Windowed,
+)
 from ..model.tensor import Tensor
 from .array.wired import LUTS_PER_ADDER_BIT, wired_adder_bits
 from .build import End, Pipeline, even_depth, folded_stage, steps
@@ -87,19 +99,19 @@ class Step:
 
     @property
     def products(self) -> int:
-        """Products, or additions, of a layer that is folded."""
+        """Products, additions or comparisons of a layer that is folded."""
         match self.layer:
             case BinaryConv():
                 return self.sink.pixels * self.layer.weights.size
-            case SumPool():
+            case SumPool() | MaxPool():
                 return self.sink.pixels * self.layer.kernel**2 * self.sink.channels
         raise TypeError(f"no plan folds a layer of kind {type(self.layer).__name__}")
 
 
-def foldings(layer: BinaryConv | SumPool, t: Tensor) -> Iterator[Folding]:
+def foldings(layer: Windowed, t: Tensor) -> Iterator[Folding]:
     """Every folding of a layer, `t` its input; wired ones of at most WIRED weights."""
     channels = layer.infer(t).channels
-    if isinstance(layer, SumPool):
+    if isinstance(layer, Pool):
         whole = layer.kernel**2
         every = [Folding(pe) for pe in divisors(channels)] + [Folding(channels, whole)]
     else:
@@ -145,7 +157,7 @@ class Costs:
                 addend = None if follows is None else (np.min(follows.addend), np.max(follows.addend))
                 clip = None if follows is None else (follows.shift, follows.lo, follows.hi)
                 key += (layer.weights.shape, layer.stride, layer.padding, clip, addend)
-            case SumPool():
+            case SumPool() | MaxPool():
                 key += (layer.kernel, layer.stride, layer.padding)
             case Requantise():
                 key += (layer.shift, layer.lo, layer.hi, None if layer.offset is None else layer.offset.tobytes())
@@ -159,7 +171,7 @@ class Costs:
             sink = layer.infer(t)
             self._known[key] = Step(layer, t, follows.infer(sink) if follows else sink, follows, inner)
         found = self._known[key]
-        if isinstance(layer, BinaryConv | SumPool):
+        if isinstance(layer, Windowed):
             self.folded.append((path, found))
         return found
 
@@ -170,7 +182,7 @@ class Costs:
 
     def options(self, step: Step, lanes: float = np.inf) -> list[Option]:
         """The foldings of a step of at most so many lanes, the fastest first."""
-        assert isinstance(step.layer, BinaryConv | SumPool)
+        assert isinstance(step.layer, Windowed)
         found = [
             self._option(step, folding)
             for folding in foldings(step.layer, step.source)
@@ -182,7 +194,7 @@ class Costs:
         if (step, folding) in self._options:
             return self._options[step, folding]
         layer = step.layer
-        assert isinstance(layer, BinaryConv | SumPool)
+        assert isinstance(layer, Windowed)
         stage = folded_stage(layer, step.source, step.follows, replace(folding, wired=False), self.family)
         if folding.wired:
             # The sums that constants share are looked for when the machine is made; how many there will be is
@@ -193,7 +205,7 @@ class Costs:
             resources = stage.outer_resources(self.family) + array
         else:
             resources = stage.resources(self.family)
-        lanes = 0 if isinstance(layer, SumPool) else folding.lanes(layer.stride)
+        lanes = 0 if isinstance(layer, Pool) else folding.lanes(layer.stride)
         around = self._part(
             stage.source, lambda pipeline, end: pipeline.add_folded(end, "stage", stage), without="stage"
         )
@@ -321,7 +333,7 @@ class Search:
                     self._known[key] = self._chain(step, lanes)
                 case Residual():
                     self._known[key] = self._residual(step, lanes)
-                case BinaryConv() | SumPool():
+                case BinaryConv() | SumPool() | MaxPool():
                     self._known[key] = self._fold(step, lanes)
                 case _:
                     self._known[key] = self.straight([self.costs.between(step, count) for count in lanes])

@@ -13,7 +13,7 @@ from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
 from .error import BadInput
 from .limits import MAX_KERNEL, MAX_VALUES, MAX_WEIGHTS
@@ -21,7 +21,7 @@ from .matmul import LOWER_BITS, floats_for, sums_below, sums_dtype
 from .tensor import Ints, Tensor, check_interval, dtype_for, owned, settle, settle_ints, whole
 
 Padding: TypeAlias = tuple[int, int, int, int]
-"""(top, bottom, left, right); padded pixels are real 0."""
+"""(top, bottom, left, right); padded pixels are real 0, but for a pool that looks at the map's own alone."""
 
 MAX_FACTOR = 2**24
 """Of a Scale, in magnitude: a sum of 36 bits times it is still no larger than a value may be."""
@@ -80,10 +80,11 @@ def _array(given: Any, rule: str, dtype: type[np.generic], ndim: int) -> NDArray
     return np.asarray(given)
 
 
-def _padded(x: NDArray[_Number], pad: Padding) -> NDArray[_Number]:
-    """The map x with real 0 around it."""
+def _padded(x: NDArray[_Number], pad: Padding, value: int = 0) -> NDArray[_Number]:
+    """The map x with real 0, or another value, around it."""
     top, bottom, left, right = pad
-    return np.pad(x, ((0, 0), (top, bottom), (left, right), (0, 0))) if any(pad) else x
+    around = (0, 0), (top, bottom), (left, right), (0, 0)
+    return np.pad(x, around, constant_values=value) if any(pad) else x
 
 
 def _windows(x: NDArray[_Number], kernel: tuple[int, int], stride: int) -> NDArray[_Number]:
@@ -94,15 +95,16 @@ def _windows(x: NDArray[_Number], kernel: tuple[int, int], stride: int) -> NDArr
     return as_strided(x, (len(x), rows, columns, *kernel, x.shape[3]), strides, writeable=False)
 
 
-def _sums(x: Ints, axis: int, kernel: int, stride: int, wide: type[np.int32 | np.int64]) -> Ints:
-    """The sums of `kernel` neighbours along an axis of maps, as dtype `wide`."""
-    shape = list(x.shape)
-    shape[axis] = (shape[axis] - kernel) // stride + 1
-    total = np.zeros(shape, wide)
-    for first in range(kernel):
-        along = slice(first, first + (shape[axis] - 1) * stride + 1, stride)
-        total += x[(slice(None),) * axis + (along,)]
-    return total
+def _pooled(join: np.ufunc, x: Ints, kernel: int, stride: int, dtype: DTypeLike) -> Ints:
+    """What `join` makes of the values of each window, in this dtype."""
+    # Down the columns, then along the rows: 2 kernel operations a window instead of kernel^2.
+    for axis in (1, 2):
+        last = (x.shape[axis] - kernel) // stride * stride
+        neighbours = [x[(slice(None),) * axis + (slice(first, first + last + 1, stride),)] for first in range(kernel)]
+        x = neighbours[0].astype(dtype)
+        for each in neighbours[1:]:
+            join(x, each, out=x)
+    return x
 
 
 @dataclass(frozen=True, eq=False)
@@ -325,10 +327,34 @@ class SumPool:
 
     def __call__(self, x: Ints) -> Ints:
         """int32, or int64 where the sums need it."""
-        # Down the columns, then along the rows: 2 kernel additions a sum instead of kernel^2.
-        wide = sums_dtype(x, self.kernel**2)
-        x = _sums(_padded(x, self.padding), 1, self.kernel, self.stride, wide)
-        return _sums(x, 2, self.kernel, self.stride, wide)
+        return _pooled(np.add, _padded(x, self.padding), self.kernel, self.stride, sums_dtype(x, self.kernel**2))
+
+
+@dataclass(frozen=True)
+class MaxPool:
+    """The largest value of each channel in kernel x kernel windows, of those that lie on the map (DESIGN 2.13).
+
+    A padded pixel never takes part, also where all values of the map are negative: every window has pixels of the map,
+    since padding is smaller than the kernel. So interval and fraction bits stay.
+    """
+
+    kernel: int
+    stride: int
+    padding: Padding = (0, 0, 0, 0)
+
+    def __post_init__(self) -> None:
+        settle_ints(self, "kernel", "stride")
+        settle(self, padding=_padding(self.padding))
+        _check_geometry((self.kernel, self.kernel), self.stride, self.padding)
+
+    def infer(self, t: Tensor) -> Tensor:
+        height, width = _windows_shape(t, (self.kernel, self.kernel), self.stride, self.padding)
+        return replace(t, height=height, width=width)
+
+    def __call__(self, x: Ints) -> Ints:
+        """The dtype stays."""
+        least = int(np.iinfo(x.dtype).min)
+        return _pooled(np.maximum, _padded(x, self.padding, least), self.kernel, self.stride, x.dtype)
 
 
 @dataclass(frozen=True)
@@ -431,10 +457,16 @@ class Residual:
         return _clip(total, self.lo, self.hi)
 
 
-Layer: TypeAlias = BinaryConv | Requantise | Scale | SumPool | GlobalSum | PadChannels | Chain | Residual
+Pool: TypeAlias = SumPool | MaxPool
+"""What gives one value of each channel for each window."""
+
+Windowed: TypeAlias = BinaryConv | Pool
+"""What moves a kernel over a map."""
+
+Layer: TypeAlias = Windowed | Requantise | Scale | GlobalSum | PadChannels | Chain | Residual
 
 KINDS: tuple[type[Layer], ...] = (
-    BinaryConv, Requantise, Scale, SumPool, GlobalSum, PadChannels, Chain, Residual
+    BinaryConv, Requantise, Scale, SumPool, MaxPool, GlobalSum, PadChannels, Chain, Residual
 )  # fmt: skip
 """Every kind of layer, in the order of this file."""
 

@@ -40,7 +40,7 @@ MAX_PRODUCTS = 2**36
 """Of all convolutions for one frame: seconds of BLAS [2^32, 2^34]."""
 
 MAX_MOVED = 2**30
-"""Values that all layers give for one frame, and the additions of pools: seconds of numpy [2^23, 2^27]."""
+"""Values that all layers give for one frame, and the operations of pools: seconds of numpy [2^23, 2^27]."""
 
 LEAST_CHANNELS = 32
 """Of a map in these two sums, however few it has: laying windows out, building and planning are work a pixel."""

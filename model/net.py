@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from . import file
 from .error import BadInput, commands, printable
-from .layers import BinaryConv, Chain, Layer, Requantise, Residual, Scale, SumPool, argmax, padded_size, walk
+from .layers import BinaryConv, Chain, Layer, Pool, Requantise, Residual, Scale, Windowed, argmax, padded_size, walk
 from .limits import (
     LEAST_CHANNELS,
     MAX_CONSTANTS,
@@ -110,7 +110,7 @@ class Net:
         """Images computed at once: as many as keep the largest map in a processor's cache."""
         largest = self.output.pixels * self.output.channels
         for layer, t in self._visits:
-            height, width = padded_size(t, layer.padding if isinstance(layer, BinaryConv | SumPool) else (0, 0, 0, 0))
+            height, width = padded_size(t, layer.padding if isinstance(layer, Windowed) else (0, 0, 0, 0))
             largest = max(largest, height * width * t.channels)
         return max(1, CACHED_VALUES // largest)
 
@@ -146,7 +146,7 @@ class _Sizes:
             if isinstance(layer, BinaryConv):
                 self.weights += layer.weights.size
                 self.products += work * layer.fan_in
-            if isinstance(layer, SumPool):
+            if isinstance(layer, Pool):
                 self.moved += work * layer.kernel**2
             if isinstance(layer, BinaryConv | Scale) or (isinstance(layer, Requantise) and layer.offset is not None):
                 self.constants += output.channels
@@ -155,7 +155,7 @@ class _Sizes:
             (self.weights, MAX_WEIGHTS, "weights"),
             (self.constants, MAX_CONSTANTS, "constants (offsets, factors, outputs of convolutions)"),
             (self.products, MAX_PRODUCTS, "products a frame"),
-            (self.moved, MAX_MOVED, "values and additions of pools a frame"),
+            (self.moved, MAX_MOVED, "values and operations of pools a frame"),
         ):
             if count > most:
                 raise BadInput(f"with it the network has {count:,} {unit}, more than {most:,}")

@@ -26,7 +26,7 @@ from ..hw.stream.stage import Stage
 from ..hw.verilog.names import unit_module
 from ..hw.verilog.write import write_machine
 from ..model.error import BadInput
-from ..model.layers import BinaryConv, Chain, Layer, Requantise, Residual, SumPool, walk
+from ..model.layers import BinaryConv, Chain, Layer, Pool, Requantise, Residual, Windowed, walk
 from ..model.places import scratch
 from ..model.tensor import Tensor
 from ..sim.occupancy import observe
@@ -369,7 +369,7 @@ def _units(accelerator: Accelerator, netlist: Netlist | None) -> Iterator[Unit]:
         computes = key == name and not isinstance(layer, Chain | Residual)
         if computes and layer is not None:
             kind = _kind(layer)
-            folding = plan.foldings[path] if isinstance(layer, BinaryConv | SumPool) else None
+            folding = plan.foldings[path] if isinstance(layer, Windowed) else None
             if isinstance(layer, BinaryConv):
                 weights, macs = layer.weights.size, layer.infer(t).pixels * layer.weights.size
                 lane_utilisation = macs / (plan.foldings[path].lanes(layer.stride) * accelerator.cycles)
@@ -413,7 +413,7 @@ def _kind(layer: Layer) -> str:
     words = re.sub(r"(?<!^)(?=[A-Z])", " ", type(layer).__name__).lower()
     if isinstance(layer, BinaryConv):
         words, kernel = "conv", layer.kernel
-    elif isinstance(layer, SumPool):
+    elif isinstance(layer, Pool):
         kernel = (layer.kernel, layer.kernel)
     else:
         return words

@@ -32,7 +32,7 @@ from bitfold.hw.search import foldings
 from bitfold.hw.stages.conv import ConvStage
 from bitfold.hw.stream.flow import Flow
 from bitfold.hw.stream.stage import Stage
-from bitfold.model.layers import BinaryConv, Layer, Requantise, SumPool, walk
+from bitfold.model.layers import BinaryConv, Layer, Pool, Requantise, walk
 from bitfold.model.net import Net
 from bitfold.model.tensor import Ints, Tensor
 from bitfold.sim.pysim import roomy
@@ -285,7 +285,7 @@ def conv_stage(
     return folded_stage(layer, t, follows, folding, family)
 
 
-def pool_foldings(layer: SumPool, t: Tensor, *, lanes: int = 512) -> list[Folding]:
+def pool_foldings(layer: Pool, t: Tensor, *, lanes: int = 512) -> list[Folding]:
     """Legal foldings, the smallest first, those of a sliding window among them where a simulator can bear them."""
     return [fold for fold in foldings(layer, t) if not fold.slides(1) or fold.lanes(layer.stride) <= lanes]
 
@@ -303,7 +303,7 @@ def plans(draw: DrawFn, net: Net) -> Plan:
     def visit(path: str, layer: Layer, t: Tensor) -> None:
         if isinstance(layer, BinaryConv):
             chosen[path] = draw(st.sampled_from(conv_foldings(layer, t)))
-        elif isinstance(layer, SumPool):
+        elif isinstance(layer, Pool):
             chosen[path] = draw(st.sampled_from(pool_foldings(layer, t)))
 
     walk(net.body, net.input, visit)

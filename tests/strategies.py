@@ -20,8 +20,10 @@ from bitfold.model.layers import (
     Chain,
     GlobalSum,
     Layer,
+    MaxPool,
     PadChannels,
     Padding,
+    Pool,
     Requantise,
     Residual,
     Scale,
@@ -188,15 +190,25 @@ def scales(draw: DrawFn, t: Tensor, width: int = 48) -> Scale:
     return Scale(np.broadcast_to(each, t.channels), draw(st.integers(0, 4)))
 
 
+def sum_pools(t: Tensor) -> SearchStrategy[SumPool]:
+    """Of any window."""
+    return _pooled(t, SumPool)
+
+
+def max_pools(t: Tensor) -> SearchStrategy[MaxPool]:
+    """Of any window."""
+    return _pooled(t, MaxPool)
+
+
 @st.composite
-def sum_pools(draw: DrawFn, t: Tensor) -> SumPool:
+def _pooled(draw: DrawFn, t: Tensor, kind: Callable[[int, int, Padding], Pool]) -> Pool:
     """Windows of 1 to 4, overlapping or not, padded or not."""
     kernel = draw(st.integers(1, 4))
     short = max(kernel - t.height, kernel - t.width) > 0
     pad = (0, 0, 0, 0)
     if short or draw(st.booleans()):
         pad = (*_window(draw, t.height, kernel), *_window(draw, t.width, kernel))
-    return SumPool(kernel, draw(strides), pad)
+    return kind(kernel, draw(strides), pad)
 
 
 @st.composite
@@ -206,7 +218,7 @@ def chains(draw: DrawFn, t: Tensor, ops: int = OPS) -> Chain:
     for _ in range(draw(st.integers(0, 3))):
         kinds = [requantises(t)]
         if t.bits <= 16:
-            kinds += [binary_convs(t, ops), sum_pools(t), scales(t)]
+            kinds += [binary_convs(t, ops), sum_pools(t), max_pools(t), scales(t)]
         layers.append(draw(st.one_of(kinds)))
         t = layers[-1].infer(t)
     return Chain(tuple(layers))
@@ -252,6 +264,7 @@ LAYERS: dict[type[Layer], Callable[[Tensor], SearchStrategy[Layer]]] = {
     Requantise: requantises,
     Scale: scales,
     SumPool: sum_pools,
+    MaxPool: max_pools,
     GlobalSum: lambda t: st.just(GlobalSum()),
     PadChannels: lambda t: st.integers(1, 8).map(PadChannels),
     Chain: chains,
@@ -327,7 +340,7 @@ def nets(draw: DrawFn, ops: int = OPS, side: int = SIDE) -> Net:
     for _ in range(draw(st.integers(1, 4))):
         if t.bits > 16:
             add(requantises(t))
-        add(binary_convs(t, ops), residuals(t, ops), sum_pools(t), LAYERS[PadChannels](t), scales(t))
+        add(binary_convs(t, ops), residuals(t, ops), sum_pools(t), max_pools(t), LAYERS[PadChannels](t), scales(t))
     if draw(st.booleans()):
         return Net(source, Chain(tuple(layers)))
     add(activations(t))

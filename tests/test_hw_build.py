@@ -25,6 +25,7 @@ from bitfold.model.layers import (
     BinaryConv,
     Chain,
     GlobalSum,
+    MaxPool,
     PadChannels,
     Requantise,
     Residual,
@@ -42,6 +43,7 @@ EXAMPLES = {
     Requantise: Requantise(1, -4, 3, np.arange(4)),
     Scale: Scale(np.array([5, -3, 0, 8]), 2),
     SumPool: SumPool(2, 2),
+    MaxPool: MaxPool(3, 2, (1, 1, 1, 1)),
     GlobalSum: GlobalSum(),
     PadChannels: PadChannels(2),
     Chain: Chain((CONV, shifted_relu(4, 2, 1), SumPool(2, 1))),
@@ -96,7 +98,13 @@ EVERYTHING = Net(
             Requantise(1, -16, 15),
             Requantise(0, -16, 15),
             Residual(
-                Chain((SumPool(3, 1, (1, 1, 1, 1), 1), BinaryConv(random_weights((6, 1, 1, 4), 1), 2))),
+                Chain(
+                    (
+                        SumPool(3, 1, (1, 1, 1, 1), 1),
+                        MaxPool(3, 1, (1, 1, 1, 1)),
+                        BinaryConv(random_weights((6, 1, 1, 4), 1), 2),
+                    )
+                ),
                 Chain((SumPool(2, 2, scale=1), PadChannels(2))),
             ),
             shifted_relu(4, 2, 1),
@@ -106,9 +114,16 @@ EVERYTHING = Net(
         )
     ),
 )
-FOLDINGS = {"0": (2, 2), "3.body.0": (4, 1), "3.body.1": (2, 1), "3.skip.0": (4, 1), "6": (3, 3)}
+FOLDINGS = {"0": (2, 2), "3.body.0": (4, 1), "3.body.1": (2, 1), "3.body.2": (2, 1), "3.skip.0": (4, 1), "6": (3, 3)}
 EVERYWHERE = Plan({path: Folding(*fold) for path, fold in FOLDINGS.items()}, 2)
-SLIDES = {"0": (4, 36, 4), "3.body.0": (4, 9, 4), "3.body.1": (6, 4, 4), "3.skip.0": (4, 4, 4), "6": (3, 3)}
+SLIDES = {
+    "0": (4, 36, 4),
+    "3.body.0": (4, 9, 4),
+    "3.body.1": (4, 9, 4),
+    "3.body.2": (6, 4, 4),
+    "3.skip.0": (4, 4, 4),
+    "6": (3, 3),
+}
 SLIDING = Plan({path: Folding(*fold) for path, fold in SLIDES.items()}, 2, 4)
 MAP = Net(SOURCE, Chain((CONV,)))
 
@@ -128,9 +143,12 @@ def test_no_ready_reaches_an_offer():
     """In no unit and in no whole machine does a stream's ready reach any stream's valid or payload."""
     found = units()
     assert {name: paths for name, unit in found.items() if (paths := ready_to_valid(unit))} == {}
-    streams = {"Accelerator", "FrameGuard", "FrameGate", "Classifier", "ConvStage", "SumPoolStage", "GlobalSumStage"}
+    streams = {"Accelerator", "FrameGuard", "FrameGate", "Classifier", "ConvStage", "GlobalSumStage"}
     streams |= {
-        "SlidingPoolStage",
+        "SumPoolStage",
+        "SlidingSumPoolStage",
+        "MaxPoolStage",
+        "SlidingMaxPoolStage",
         "PixelSumStage",
         "PadChannelsStage",
         "RequantiseStage",
@@ -146,8 +164,8 @@ def test_no_ready_reaches_an_offer():
 
 
 NO_STREAMS = {
-    "WindowedStage", "ResultQueue", "ConstantTable", "MacArray", "WiredArray", "Window", "SlidingWindow", "Stage",
-    "AxiStreamTop", "Ring", "PairRing", "SinglePort",
+    "WindowedStage", "PoolStage", "SlidingPoolStage", "ResultQueue", "ConstantTable", "MacArray", "WiredArray",
+    "Window", "SlidingWindow", "Stage", "AxiStreamTop", "Ring", "PairRing", "SinglePort",
 }  # fmt: skip
 """Parts of units; and AxiStreamTop renames the Accelerator's ports."""
 

@@ -19,7 +19,7 @@ from bitfold.hw.planner import Limits, Planner, balance, fit, fit_device, meet
 from bitfold.hw.search import foldings
 from bitfold.model import zoo
 from bitfold.model.error import BadInput
-from bitfold.model.layers import BinaryConv, Chain, PadChannels, Requantise, Residual, Scale, SumPool
+from bitfold.model.layers import BinaryConv, Chain, MaxPool, PadChannels, Requantise, Residual, Scale, SumPool
 from bitfold.model.net import Net
 from bitfold.model.networks import wide_resnet
 from bitfold.model.tensor import Tensor
@@ -31,6 +31,7 @@ LAYERS = [
     SumPool(2, 2),
     SumPool(3, 2, (1, 1, 1, 1)),
     SumPool(1, 3),
+    MaxPool(3, 2, (1, 1, 1, 1)),
 ]
 
 

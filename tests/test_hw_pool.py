@@ -1,5 +1,5 @@
 # amaranth: UnusedElaboratable=no
-"""Sums over windows and whole maps, against their layers and their declared figures."""
+"""Pools over windows and whole maps, against their layers and their declared figures."""
 
 import numpy as np
 import pytest
@@ -16,14 +16,15 @@ from machines import (
     through,
     unpack,
 )
-from strategies import pauses, sum_pools, tensors
+from strategies import max_pools, pauses, sum_pools, tensors
 
 from bitfold.hw.device.target import FAMILIES
 from bitfold.hw.plan import divisors
+from bitfold.hw.stages.max_pool import MaxPoolStage
 from bitfold.hw.stages.pool import GlobalSumStage, SumPoolStage
 from bitfold.hw.stream.flow import Flow
 from bitfold.hw.stream.stage import Stage
-from bitfold.model.layers import GlobalSum, Layer, SumPool
+from bitfold.model.layers import GlobalSum, Layer, MaxPool, SumPool
 from bitfold.model.tensor import Tensor
 
 
@@ -32,13 +33,14 @@ def pool_stages(draw: DrawFn, side: int = 6) -> tuple[Stage, Layer]:
     """A stage and its layer, with lanes that make it fast enough."""
     t = draw(tensors(side))
     family = draw(st.sampled_from(list(FAMILIES.values())))
-    layer, kind = draw(st.just((GlobalSum(), GlobalSumStage)) | sum_pools(t).map(lambda pool: (pool, SumPoolStage)))
+    layer = draw(st.just(GlobalSum()) | sum_pools(t) | max_pools(t))
+    kind = {GlobalSum: GlobalSumStage, SumPool: SumPoolStage, MaxPool: MaxPoolStage}[type(layer)]
     lanes = [lanes for lanes in divisors(t.channels) if kind(Flow(t, lanes), layer, family).cycles <= 400]
     return kind(Flow(t, draw(st.sampled_from(lanes or [t.channels]))), layer, family), layer
 
 
 @given(pool_stages(), pauses, pauses, st.integers(0, 99))
-@examples(30)
+@examples(45)
 def test_stage_is_the_layer(drawn, idle, stall, seed):
     stage, layer = drawn
     frames = random_frames(stage.source, 3, seed)
@@ -76,9 +78,19 @@ def test_padding_is_real_0_also_outside_the_interval(lo, hi):
     np.testing.assert_array_equal(through(stage, frames), layer(frames))
 
 
+@pytest.mark.parametrize(("lo", "hi"), [(-4, 3), (5, 8), (-9, -2), (-3, -3)])
+def test_padding_never_wins_a_maximum(lo, hi):
+    stage = MaxPoolStage(Flow(Tensor(3, 4, 2, lo, hi), 1), layer := MaxPool(3, 1, (1, 1, 2, 0)), FAMILIES["generic"])
+    frames = random_frames(stage.source, 3)
+    frames[2] = lo
+    np.testing.assert_array_equal(through(stage, frames), layer(frames))
+
+
+@pytest.mark.parametrize("kind", [(SumPool, SumPoolStage), (MaxPool, MaxPoolStage)], ids=["sum", "max"])
 @pytest.mark.parametrize("lanes", [1, 2])
-def test_pool_latency_counts_from_the_step_that_reads_the_last_tap(lanes):
-    stage = SumPoolStage(Flow(Tensor(2, 2, 2, 0, 3), lanes), SumPool(2, 2), FAMILIES["generic"])
+def test_pool_latency_counts_from_the_step_that_reads_the_last_tap(lanes, kind):
+    layer, pool = kind
+    stage = pool(Flow(Tensor(2, 2, 2, 0, 3), lanes), layer(2, 2), FAMILIES["generic"])
     words = pack(stage.source, random_frames(stage.source, 1))
     last = 100
     out = run_stage(stage, words, at={"i": [*range(len(words) - 1), last]})

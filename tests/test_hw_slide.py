@@ -23,12 +23,23 @@ from strategies import images, pauses, random_weights
 from bitfold.hw.accelerator import Accelerator
 from bitfold.hw.device.target import FAMILIES
 from bitfold.hw.plan import Folding, Plan, divisors
-from bitfold.hw.stages.pool import PixelSumStage, SlidingPoolStage
+from bitfold.hw.stages.max_pool import SlidingMaxPoolStage
+from bitfold.hw.stages.pool import PixelSumStage, SlidingSumPoolStage
 from bitfold.hw.stages.windowed import WindowedStage
 from bitfold.hw.stream.flow import Flow
 from bitfold.hw.window.slide import Sweep
 from bitfold.hw.window.window import Geometry
-from bitfold.model.layers import BinaryConv, Chain, GlobalSum, Layer, Requantise, Residual, SumPool, shifted_relu
+from bitfold.model.layers import (
+    BinaryConv,
+    Chain,
+    GlobalSum,
+    Layer,
+    MaxPool,
+    Requantise,
+    Residual,
+    SumPool,
+    shifted_relu,
+)
 from bitfold.model.net import Net
 from bitfold.model.tensor import Tensor
 
@@ -128,8 +139,9 @@ def pool_stages(draw: DrawFn) -> tuple[WindowedStage, Layer]:
     sweep = draw(sweeps(square=True))
     g, lo = sweep.geometry, draw(st.sampled_from([-4, 0, 3, -9]))
     t = Tensor(g.height, g.width, draw(st.sampled_from([1, 2, 3])), lo, lo + draw(st.sampled_from([0, 1, 7])))
-    layer = SumPool(g.kernel[0], g.stride, g.padding)
-    return SlidingPoolStage(Flow(t, sweep.pixels * t.channels), layer, FAMILIES["generic"]), layer
+    kind, stage = draw(st.sampled_from([(SumPool, SlidingSumPoolStage), (MaxPool, SlidingMaxPoolStage)]))
+    layer = kind(g.kernel[0], g.stride, g.padding)
+    return stage(Flow(t, sweep.pixels * t.channels), layer, FAMILIES["generic"]), layer
 
 
 def check_exact(stage, layer, idle, stall, seed):

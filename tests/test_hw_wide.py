@@ -1,6 +1,8 @@
 # amaranth: UnusedElaboratable=no
 """Values of up to 60 bits and a sign: whatever the model accepts, the hardware builds and computes."""
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -16,7 +18,10 @@ from bitfold.model.layers import (
     Chain,
     GlobalSum,
     Layer,
+    MaxPool,
     PadChannels,
+    Padding,
+    Pool,
     Requantise,
     Residual,
     Scale,
@@ -66,10 +71,10 @@ def scale(draw: DrawFn, t: Tensor) -> tuple[Layer, ...]:
     return (Scale(draw(factors(t.channels, draw(st.sampled_from([1, 3, 2**24]))))),)
 
 
-def pool(draw: DrawFn, t: Tensor) -> tuple[Layer, ...]:
+def pool(draw: DrawFn, t: Tensor, kind: Callable[[int, int, Padding], Pool]) -> tuple[Layer, ...]:
     kernel = draw(st.integers(1, min(t.height, t.width)))
     pad = tuple(draw(st.integers(0, kernel - 1)) for _ in range(4))
-    return (SumPool(kernel, draw(st.integers(1, 5)), pad),)
+    return (kind(kernel, draw(st.integers(1, 5)), pad),)
 
 
 def residual(draw: DrawFn, t: Tensor) -> tuple[Layer, ...]:
@@ -81,7 +86,8 @@ KINDS = {
     "BinaryConv": conv,
     "Requantise": requantise,
     "Scale": scale,
-    "SumPool": pool,
+    "SumPool": lambda draw, t: pool(draw, t, SumPool),
+    "MaxPool": lambda draw, t: pool(draw, t, MaxPool),
     "GlobalSum": lambda draw, t: (GlobalSum(),),
     "PadChannels": lambda draw, t: (Requantise(0, t.lo, t.hi), PadChannels(draw(st.integers(1, 3)))),
     "Residual": residual,

@@ -15,6 +15,7 @@ from bitfold.model.layers import (
     BinaryConv,
     Chain,
     GlobalSum,
+    MaxPool,
     PadChannels,
     Requantise,
     Residual,
@@ -67,6 +68,15 @@ def naive(layer, x):
             sums = {(r, c): w.sum(axis=(1, 2)) for r, c, w in positions(x, (kernel, kernel), stride, padding)}
             rows, columns = max(sums)
             return np.stack([np.stack([sums[r, c] for c in range(columns + 1)], 1) for r in range(rows + 1)], 1)
+        case MaxPool(kernel, stride, padding):
+            # What is no number of the map's is left out.
+            around = np.pad(x, ((0, 0), padding[:2], padding[2:], (0, 0)), constant_values=None)
+            rows, columns = ((size - kernel) // stride + 1 for size in around.shape[1:3])
+            y = np.empty((len(x), rows, columns, x.shape[3]), object)
+            for image, row, column, channel in np.ndindex(y.shape):
+                window = around[image, row * stride :, column * stride :, channel][:kernel, :kernel]
+                y[image, row, column, channel] = max(q for q in window.ravel() if q is not None)
+            return y
         case GlobalSum():
             return x.sum(axis=(1, 2), keepdims=True)
         case PadChannels(channels):
@@ -97,6 +107,7 @@ def test_layers_widen_when_the_dtype_is_full(dtype):
     every = [
         BinaryConv(np.ones((1, 3, 3, 1), np.bool_)),
         SumPool(2, 1),
+        MaxPool(2, 1, (1, 0, 1, 0)),
         GlobalSum(),
         Requantise(1, -(2**60), 2**60),
         Scale(np.array([-3])),
@@ -308,6 +319,7 @@ def test_no_input_leaves_the_interval_of_a_mixed_kernel(data):
     [
         (SumPool(2, 1), (-12, 20)),
         (SumPool(2, 1, (1, 0, 0, 0)), (-12, 20)),
+        (MaxPool(2, 1, (1, 0, 0, 1)), (-3, 5)),
         (GlobalSum(), (-18, 30)),
         (PadChannels(1), (-3, 5)),
         (Scale(np.array([3])), (-9, 15)),
@@ -322,6 +334,15 @@ def test_intervals_of_the_sums(layer, interval):
     assert (output.lo, output.hi) == interval
     ends = layer(np.stack([np.full(t.shape, t.lo, t.dtype), np.full(t.shape, t.hi, t.dtype)]))
     assert (ends.min(), ends.max()) == interval
+
+
+@pytest.mark.parametrize(("lo", "hi"), [(-9, -3), (-4, 4), (2, 7)])
+def test_padding_never_wins_a_maximum(lo, hi):
+    """torch's rule; a real 0 in its place would win over negative values."""
+    t, layer = Tensor(2, 2, 1, lo, hi, frac=3), MaxPool(3, 2, (1, 2, 2, 0))
+    x = np.array([hi, lo, lo, hi], t.dtype).reshape(1, 2, 2, 1)
+    assert layer(x).ravel().tolist() == [hi, lo]
+    assert layer.infer(t) == Tensor(2, 1, 1, lo, hi, frac=3)
 
 
 @pytest.mark.parametrize("layer", [SumPool(2, 1, (0, 1, 0, 0)), PadChannels(1)])
@@ -419,6 +440,8 @@ BITS = np.ones((2, 3, 3, 1), np.bool_)
             "padding (0, 3, 0, 0) must be smaller than the 3x3 kernel",
         ),
         (lambda: SumPool(0, 1), "the kernel must be at least 1x1, not 0x0"),
+        (lambda: MaxPool(2, 1, (0, 2, 0, 0)), "padding (0, 2, 0, 0) must be smaller than the 2x2 kernel"),
+        (lambda: MaxPool(2, 1.0), "stride must be an integer, not 1.0"),
         (lambda: Requantise(63, 0, 1), "the shift must lie in [-48, 62], not 63"),
         (lambda: Requantise(0, 1, 0), "the clip interval [1, 0] is empty"),
         (
@@ -459,8 +482,8 @@ BITS = np.ones((2, 3, 3, 1), np.bool_)
         (lambda: Chain(GlobalSum()), "the layers of a chain must be a tuple, not GlobalSum"),
         (
             lambda: Chain((GlobalSum(), Tensor(1, 1, 1, 0, 1))),
-            "layer 1 of a chain is a Tensor, none of BinaryConv, Requantise, Scale, SumPool, GlobalSum, PadChannels, "
-            "Chain, Residual",
+            "layer 1 of a chain is a Tensor, none of BinaryConv, Requantise, Scale, SumPool, MaxPool, GlobalSum, "
+            "PadChannels, Chain, Residual",
         ),
         (lambda: Residual(GlobalSum()), "the body of a residual must be a Chain, not GlobalSum"),
         (lambda: Residual(Chain(), None), "the skip of a residual must be a Chain, not NoneType"),

@@ -81,7 +81,7 @@ def alternating(count):
 
 AROUND = (1023,) * 4
 ONES = Requantise(0, 0, 1)
-MOVED = "values and additions of pools a frame, more than 1,073,741,824"
+MOVED = "values and operations of pools a frame, more than 1,073,741,824"
 LIMITS: list[tuple[Tensor, tuple[Layer, ...], str]] = [
     (
         PIXELS,

@@ -4,6 +4,8 @@ from collections.abc import Sequence
 
 from amaranth import Cat, Const, Module, Mux, Signal, Value
 
+from .target import Family
+
 
 def wrap_add(value: Value, step: int, size: int) -> Value:
     """(value + step) mod size for a value in [0, size)."""
@@ -20,6 +22,32 @@ def add(total: Signal, change: Value, one: Value) -> Value:
     bits = len(total)
     change = Cat(change, change[-1].replicate(bits))[:bits]
     return (Cat(Const(1, 1), total) + Cat(one, change))[1 : bits + 1].as_signed()
+
+
+def larger(one: Value, other: Value, family: Family) -> Value:
+    """Whether one unsigned number is larger than another of as many bits.
+
+    Of the small look-up tables of most families Yosys makes a carry chain for a difference, and more than that for a
+    comparison.
+    """
+    return one > other if family.inputs == 6 else (other - one)[len(one)]
+
+
+def largest(m: Module, terms: Sequence[Value], levels: int, name: str, family: Family) -> Value:
+    """The largest of unsigned numbers of as many bits, `levels` cycles later: each level of comparisons is registered.
+
+    terms : at least one, at most 2**levels
+    name : what the registers' names begin with
+    """
+    for level in range(levels):
+        joined = []
+        for k in range(0, len(terms), 2):
+            held = Signal(len(terms[k]), name=f"{name}_{level}_{k // 2}", reset_less=True)
+            one, *other = terms[k : k + 2]
+            m.d.sync += held.eq(Mux(larger(other[0], one, family), other[0], one) if other else one)
+            joined.append(held)
+        terms = joined
+    return terms[0]
 
 
 def tree(

@@ -64,6 +64,13 @@ def add_constant(bits: int, family: Family) -> int:
     return 0 if family.name == "xc7" else adder(bits - 1, family)  # xc7's carry takes the number as it is
 
 
+def comparison(bits: int, family: Family) -> int:
+    """LUTs that say which of two numbers is the larger."""
+    if bits <= 2 or family.inputs == 6:
+        return max(1, round(0.75 * bits))
+    return adder(bits, family) if family.name == "ecp5" else bits + (family.name == "gowin")
+
+
 def equals(bits: int, family: Family) -> int:
     """LUTs that say whether `bits` bits have one certain value, or whether any is set."""
     return -(-max(0, bits - 1) // (family.inputs - 1))

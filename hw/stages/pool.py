@@ -1,13 +1,13 @@
 # amaranth: UnusedElaboratable=no
-"""Sums over windows and over whole maps, channel by channel."""
+"""Pools, channel by channel; and sums over windows and over whole maps."""
 
 from dataclasses import replace
 
 import numpy as np
-from amaranth import Cat, Const, Module, Mux, Signal
+from amaranth import Cat, Const, Module, Mux, Signal, Value
 from numpy.typing import NDArray
 
-from ...model.layers import GlobalSum, SumPool
+from ...model.layers import GlobalSum, Pool
 from ..device.arithmetic import later, tree
 from ..device.memory import memory, place
 from ..device.resources import Resources, adder, counter, stored
@@ -15,20 +15,15 @@ from ..device.target import Family
 from ..stream.flow import Flow
 from ..stream.register import output_register
 from ..stream.stage import Stage
-from ..window.slide import Sweep
+from ..window.slide import SlidingWindow, Sweep
 from ..window.window import Geometry
 from .windowed import WindowedStage
 
 
-def _geometry(source: Flow, layer: SumPool) -> Geometry:
-    kernel = (layer.kernel, layer.kernel)
-    return Geometry(source.tensor.height, source.tensor.width, kernel, layer.stride, layer.padding)
+class PoolStage(WindowedStage):
+    """A pool on `lanes` channels at once: kernel area * C / lanes cycles a pixel, without a gap."""
 
-
-class SumPoolStage(WindowedStage):
-    """SumPool on `lanes` channels at once: kernel area * C / lanes cycles a pixel, without a gap."""
-
-    def __init__(self, source: Flow, layer: SumPool, family: Family):
+    def __init__(self, source: Flow, layer: Pool, family: Family, *, least: bool = False):
         super().__init__(
             source,
             Flow(layer.infer(source.tensor), source.lanes),
@@ -37,7 +32,57 @@ class SumPoolStage(WindowedStage):
             dot_cycles=layer.kernel**2,
             latency=2,
             family=family,
+            least=least,
         )
+
+
+class SlidingPoolStage(WindowedStage):
+    """A pool on all taps and channels at once, of the windows that a word of whole pixels completes: a word a cycle.
+
+    What the taps of a window are joined in is a tree, registered at every level.
+
+    Attributes
+    ----------
+    area : taps of a window
+    levels : of the tree
+    """
+
+    def __init__(self, source: Flow, layer: Pool, family: Family, *, least: bool = False):
+        sweep = Sweep(_geometry(source, layer), source.pixels)
+        self.area = layer.kernel**2
+        self.levels = (self.area - 1).bit_length()
+        super().__init__(
+            source,
+            Flow(layer.infer(source.tensor), sweep.windows * source.tensor.channels),
+            sweep,
+            groups=1,
+            dot_cycles=1,
+            latency=self.levels + 1,
+            family=family,
+            least=least,
+        )
+
+    def taps(self, window: SlidingWindow) -> list[list[Value]]:
+        """The codes that the window gives for each lane."""
+        channels = self.source.tensor.channels
+        # A constant map still has codes of one bit: Verilog has no signal of none.
+        width = window.read_flow.tensor.bits
+        codes = [window.word[start : start + width] for start in range(0, len(window.word), width)]
+        starts = (at * self.area * channels for at in range(self.sink.lanes // channels))
+        return [
+            codes[start + channel : start + self.area * channels : channels]
+            for start in starts
+            for channel in range(channels)
+        ]
+
+
+def _geometry(source: Flow, layer: Pool) -> Geometry:
+    kernel = (layer.kernel, layer.kernel)
+    return Geometry(source.tensor.height, source.tensor.width, kernel, layer.stride, layer.padding)
+
+
+class SumPoolStage(PoolStage):
+    """SumPool: a partial sum a lane."""
 
     def resources(self, family: Family) -> Resources:
         bits = self.sink.tensor.bits
@@ -60,25 +105,8 @@ class SumPoolStage(WindowedStage):
         return m
 
 
-class SlidingPoolStage(WindowedStage):
-    """SumPool on all taps and channels at once, of the windows that a word of whole pixels completes: a word a cycle.
-
-    The taps of a sum are added in a tree, registered at every level.
-    """
-
-    def __init__(self, source: Flow, layer: SumPool, family: Family):
-        sweep = Sweep(_geometry(source, layer), source.pixels)
-        self.levels = (layer.kernel**2 - 1).bit_length()
-        self.area = layer.kernel**2
-        super().__init__(
-            source,
-            Flow(layer.infer(source.tensor), sweep.windows * source.tensor.channels),
-            sweep,
-            groups=1,
-            dot_cycles=1,
-            latency=self.levels + 1,
-            family=family,
-        )
+class SlidingSumPoolStage(SlidingPoolStage):
+    """SumPool with all taps of a window at once."""
 
     def resources(self, family: Family) -> Resources:
         luts = ffs = 0
@@ -92,16 +120,11 @@ class SlidingPoolStage(WindowedStage):
     def elaborate(self, platform):
         m = Module()
         window, queue = self.frame(m)
-        channels = self.source.tensor.channels
-        # A constant map still has codes of one bit: Verilog has no signal of none.
-        width, top = window.read_flow.tensor.bits, max(1, window.read_flow.tensor.hi - window.read_flow.tensor.lo)
-        codes = [window.word[start : start + width] for start in range(0, len(window.word), width)]
+        t = window.read_flow.tensor
         sums = []
-        for lane in range(self.sink.lanes):
+        for lane, codes in enumerate(self.taps(window)):
             # The code of a sum is the sum of the codes: both intervals grow by the area.
-            at, channel = divmod(lane, channels)
-            terms = codes[at * self.area * channels + channel : (at + 1) * self.area * channels : channels]
-            total, _ = tree(m, [(term, top) for term in terms], self.levels, f"sum{lane}")
+            total, _ = tree(m, [(code, max(1, t.hi - t.lo)) for code in codes], self.levels, f"sum{lane}")
             sums.append(Cat(total, Const(0, self.sink.tensor.bits))[: self.sink.tensor.bits])
         m.d.comb += [queue.w_data.eq(Cat(sums)), queue.w_en.eq(later(m, window.valid, self.levels))]
         return m

@@ -34,6 +34,7 @@ class WindowedStage(Stage):
     dot_cycles : words of the window in one dot product
     latency : cycles from the last of them, as the window gives it, to the result's being in the queue
     family : of the device
+    least : padding is the least value there is instead of real 0
 
     Attributes
     ----------
@@ -53,6 +54,7 @@ class WindowedStage(Stage):
         dot_cycles: int,
         latency: int,
         family: Family,
+        least: bool = False,
     ):
         self.family = family
         self.geometry, self.groups, self.dot_cycles = geometry, groups, dot_cycles
@@ -64,12 +66,12 @@ class WindowedStage(Stage):
             self.uneven_source, outward = geometry.uneven(dot_cycles * groups)
             self.uneven_sink = outward * groups
             self.window = SlidingWindow(
-                source, geometry, parts=dot_cycles, groups=groups, credits=self.credits, family=family
+                source, geometry, parts=dot_cycles, groups=groups, credits=self.credits, family=family, least=least
             )
             kept = geometry.lead
         else:
             self.credits = credits_for(dot_cycles, WINDOW_LATENCY + latency)
-            self.window = Window(source, geometry, groups=groups, credits=self.credits, family=family)
+            self.window = Window(source, geometry, groups=groups, credits=self.credits, family=family, least=least)
             self.latency = self.window.ring.latency + WINDOW_LATENCY + latency
             kept = source.held(self.window.ring.size)
         self.storage = kept + -(-sink.held(self.credits) * source.tensor.pixels // sink.tensor.pixels)

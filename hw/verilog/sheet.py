@@ -1,6 +1,6 @@
 """The interface sheet: what an engineer who instantiates the Verilog has to know, beside the Verilog."""
 
-from ...model.layers import BinaryConv, SumPool, walk
+from ...model.layers import Windowed, walk
 from ..accelerator import Accelerator
 from ..build import unit_name
 from ..stages.frames import COUNTER_BITS
@@ -80,7 +80,7 @@ def interface_sheet(accelerator: Accelerator, name: str) -> str:
         stage = stages.get(unit_name(path))
         if stage is None:
             return
-        folding = plan.foldings[path] if isinstance(layer, BinaryConv | SumPool) else None
+        folding = plan.foldings[path] if isinstance(layer, Windowed) else None
         folds = f"{folding.pe} | {folding.simd} | {folding.pixels}{', wired' * folding.wired}" if folding else " | | "
         o = stage.sink.tensor
         lines.append(

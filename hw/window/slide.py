@@ -142,7 +142,7 @@ class SlidingWindow(wiring.Component):
     A delay line in raster order: for each column of words a memory holds the last rows, one word a row; what it gives
     and the word that comes make a column of the kernel, and the columns shift through registers. A window lies where
     it ends, so that frames follow without a gap: those that reach beyond their frame's end are whole while the next
-    one comes in, and what they hold of it is masked to real 0 like all padding. Where no next frame has begun, steps
+    one comes in, and what they hold of it is masked like all padding. Where no next frame has begun, steps
     without a pixel push the last windows out; a next frame that comes meanwhile simply begins that many steps later.
 
     Parameters
@@ -152,6 +152,7 @@ class SlidingWindow(wiring.Component):
     parts : in which a window is given, one a cycle; 1 where it gives several windows at once
     groups : times that each window is given
     credits : words of results that may be under way: begun here and not yet `returned`
+    least : padding is the least value there is, code 0, instead of real 0
 
     Members
     -------
@@ -169,14 +170,18 @@ class SlidingWindow(wiring.Component):
 
     Attributes
     ----------
-    read_flow : what `word` carries: as `flow`, but 0 lies in the interval where there is padding
+    read_flow : what `word` carries: as `flow`, but 0 lies in the interval where padding is real 0
     taps : codes of a window in one word
     """
 
-    def __init__(self, flow: Flow, sweep: Sweep, *, parts: int, groups: int, credits: int, family: Family):
+    def __init__(
+        self, flow: Flow, sweep: Sweep, *, parts: int, groups: int, credits: int, family: Family, least: bool = False
+    ):
         self.flow = flow
         self.sweep = sweep
-        self.read_flow = flow.with_zero() if any(sweep.geometry.padding) else flow
+        self.read_flow = flow if least or not any(sweep.geometry.padding) else flow.with_zero()
+        pixel = self.read_flow.over(flow.tensor.channels)
+        self.padding = Const(0, pixel.bits) if least else pixel.zero()
         self.parts, self.groups, self.credits, self.family = parts, groups, credits, family
         kh, kw = sweep.geometry.kernel
         self.taps = kh * kw * flow.tensor.channels // parts
@@ -390,7 +395,7 @@ class SlidingWindow(wiring.Component):
                 held.append(tap)
                 value = pixel_flow.recode(pixel, taken)
                 if any(self.sweep.geometry.padding):
-                    value = Mux(on_map, value, taken.zero())
+                    value = Mux(on_map, value, self.padding)
                 with m.If(load):
                     m.d.sync += tap.eq(value)
         if self.parts > 1:

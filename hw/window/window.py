@@ -114,7 +114,7 @@ class Window(wiring.Component):
     The buffer is one circular memory of words. Words are addressed relative to the window's base, so a tap
     is there when its distance from the base is below `fill`, the words that came since the base; and the
     writer may go on while `fill` is below the memory's size. Nothing else ties the two: the next row or
-    frame comes in while this one is read. A tap in the padding is read as real 0 and waits for nothing.
+    frame comes in while this one is read. A tap in the padding is read as a constant and waits for nothing.
 
     Parameters
     ----------
@@ -124,6 +124,7 @@ class Window(wiring.Component):
         convolution reads all words of all taps (word, kx, ky) `groups` times over
     credits : dot products that may be under way: read here and not yet `returned`
     family : of the device
+    least : padding is the least value there is, code 0, instead of real 0
 
     Members
     -------
@@ -136,12 +137,15 @@ class Window(wiring.Component):
 
     Attributes
     ----------
-    read_flow : what `word` carries: as `flow`, but 0 lies in the interval where there is padding
+    read_flow : what `word` carries: as `flow`, but 0 lies in the interval where padding is real 0
     """
 
-    def __init__(self, flow: Flow, geometry: Geometry, *, groups: int, credits: int, family: Family):
+    def __init__(
+        self, flow: Flow, geometry: Geometry, *, groups: int, credits: int, family: Family, least: bool = False
+    ):
         self.flow, self.family = flow, family
-        self.read_flow = flow.with_zero() if any(geometry.padding) else flow
+        self.read_flow = flow if least or not any(geometry.padding) else flow.with_zero()
+        self.padding = Const(0, flow.bits) if least else self.read_flow.zero()
         self.geometry = geometry
         self.credits = credits
         together = flow.words if groups else 1
@@ -325,6 +329,6 @@ class Window(wiring.Component):
             self.valid.eq(valid1),
             self.first.eq(first1),
             self.last.eq(last1),
-            self.word.eq(Mux(inside1, words.word, self.read_flow.zero())),
+            self.word.eq(Mux(inside1, words.word, self.padding)),
         ]
         return m
