@@ -28,8 +28,9 @@ from .device.target import Family
 from .plan import Folding, Plan
 from .stages.channels import PadChannelsStage
 from .stages.conv import ConvStage
+from .stages.global_sum import GlobalSumStage, PixelSumStage
 from .stages.max_pool import MaxPoolStage, SlidingMaxPoolStage
-from .stages.pool import GlobalSumStage, PixelSumStage, SlidingSumPoolStage, SumPoolStage
+from .stages.pool import SlidingSumPoolStage, SumPoolStage
 from .stages.requantise import RequantiseStage
 from .stages.residual import SaturatingAdd
 from .stages.scale import ScaleStage

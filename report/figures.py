@@ -17,7 +17,7 @@ from ..hw.build import unit_name
 from ..hw.device.resources import Resources, total
 from ..hw.device.target import TARGETS
 from ..hw.plan import Folding
-from ..hw.stages.pool import PixelSumStage
+from ..hw.stages.global_sum import PixelSumStage
 from ..hw.stages.residual import SaturatingAdd
 from ..hw.stream.flow import Flow
 from ..hw.stream.fork import Fork

@@ -20,8 +20,9 @@ from strategies import max_pools, pauses, sum_pools, tensors
 
 from bitfold.hw.device.target import FAMILIES
 from bitfold.hw.plan import divisors
+from bitfold.hw.stages.global_sum import GlobalSumStage
 from bitfold.hw.stages.max_pool import MaxPoolStage
-from bitfold.hw.stages.pool import GlobalSumStage, SumPoolStage
+from bitfold.hw.stages.pool import SumPoolStage
 from bitfold.hw.stream.flow import Flow
 from bitfold.hw.stream.stage import Stage
 from bitfold.model.layers import GlobalSum, Layer, MaxPool, SumPool

@@ -23,8 +23,9 @@ from strategies import images, pauses, random_weights
 from bitfold.hw.accelerator import Accelerator
 from bitfold.hw.device.target import FAMILIES
 from bitfold.hw.plan import Folding, Plan, divisors
+from bitfold.hw.stages.global_sum import PixelSumStage
 from bitfold.hw.stages.max_pool import SlidingMaxPoolStage
-from bitfold.hw.stages.pool import PixelSumStage, SlidingSumPoolStage
+from bitfold.hw.stages.pool import SlidingSumPoolStage
 from bitfold.hw.stages.windowed import WindowedStage
 from bitfold.hw.stream.flow import Flow
 from bitfold.hw.window.slide import Sweep

@@ -1,20 +1,13 @@
 # amaranth: UnusedElaboratable=no
-"""Pools, channel by channel; and sums over windows and over whole maps."""
+"""What pools share, and sums over windows, channel by channel."""
 
-from dataclasses import replace
-
-import numpy as np
 from amaranth import Cat, Const, Module, Mux, Signal, Value
-from numpy.typing import NDArray
 
-from ...model.layers import GlobalSum, Pool
+from ...model.layers import Pool
 from ..device.arithmetic import later, tree
-from ..device.memory import memory, place
-from ..device.resources import Resources, adder, counter, stored
+from ..device.resources import Resources, adder
 from ..device.target import Family
 from ..stream.flow import Flow
-from ..stream.register import output_register
-from ..stream.stage import Stage
 from ..window.slide import SlidingWindow, Sweep
 from ..window.window import Geometry
 from .windowed import WindowedStage
@@ -127,118 +120,4 @@ class SlidingSumPoolStage(SlidingPoolStage):
             total, _ = tree(m, [(code, max(1, t.hi - t.lo)) for code in codes], self.levels, f"sum{lane}")
             sums.append(Cat(total, Const(0, self.sink.tensor.bits))[: self.sink.tensor.bits])
         m.d.comb += [queue.w_data.eq(Cat(sums)), queue.w_en.eq(later(m, window.valid, self.levels))]
-        return m
-
-
-class PixelSumStage(Stage):
-    """The sum of each `count` adjacent pixels of a word of several."""
-
-    def __init__(self, source: Flow, count: int):
-        t = source.tensor
-        summed = replace(t, width=t.width // count, lo=t.lo * count, hi=t.hi * count)
-        self.count = count
-        super().__init__(source, Flow(summed, source.lanes // count))
-
-    @property
-    def needs(self) -> NDArray[np.int64]:
-        return self.source.whole(self.sink.whole(np.arange(1, self.sink.tensor.pixels + 1)) * self.count)
-
-    @property
-    def lead(self) -> int:
-        return self.source.pixels
-
-    def resources(self, family: Family) -> Resources:
-        added = (self.count - 1) * adder(self.sink.tensor.bits - 1, family)
-        return Resources(added, self.sink.tensor.bits) * self.sink.lanes + Resources(2, 1)
-
-    def elaborate(self, platform):
-        m = Module()
-        channels = self.source.tensor.channels
-        held = Signal(self.sink.bits)
-        full, move = output_register(m, self.o, held)
-        m.d.comb += self.i.ready.eq(move)
-        codes = self.source.codes(self.i.payload)
-        for lane, total in enumerate(self.sink.codes(held)):
-            pixel, channel = divmod(lane, channels)
-            first = pixel * self.count * channels + channel
-            # The code of a sum is the sum of the codes: both intervals grow by the count.
-            with m.If(move):
-                m.d.sync += total.eq(sum(codes[first + k * channels] for k in range(self.count)))
-        with m.If(move):
-            m.d.sync += full.eq(self.i.valid)
-        return m
-
-
-class GlobalSumStage(Stage):
-    """GlobalSum: one partial sum a channel in a small memory, a word of them a cycle; words of one pixel at most."""
-
-    def __init__(self, source: Flow, layer: GlobalSum, family: Family):
-        self.family = family
-        super().__init__(source, Flow(layer.infer(source.tensor), source.lanes))
-
-    @property
-    def needs(self) -> NDArray[np.int64]:
-        return np.array([self.source.tensor.pixels])
-
-    @property
-    def lead(self) -> int:
-        return self.source.tensor.pixels
-
-    def resources(self, family: Family) -> Resources:
-        words, bits = self.source.words, self.sink.tensor.bits
-        where = place(self.sink.bits, words, family)
-        kept = stored(where) if words > 1 else Resources()
-        if not where.blocks:
-            kept += Resources(0, self.sink.bits)  # what the read port gave
-        added = Resources(self.source.lanes * (bits if family.inputs == 6 else adder(bits - 1, family) + bits))
-        counters = counter(words, family) + counter(self.source.tensor.pixels, family)
-        return kept + added + counters + Resources(5, self.sink.bits + 1)
-
-    def elaborate(self, platform):
-        m = Module()
-        words, pixels = self.source.words, self.source.tensor.pixels
-        word = Signal(range(max(2, words)))
-        pixel = Signal(range(max(2, pixels)))
-        last_word = Signal()
-        last_pixel = Signal()
-        take = Signal()
-        sums = Signal(self.sink.bits)
-        held = Signal(self.sink.bits)
-        full, move = output_register(m, self.o, held)
-        partial = Signal(self.sink.bits)
-        if words == 1:
-            with m.If(take):
-                m.d.sync += partial.eq(sums)
-        else:
-            # The next word's sum is asked for while this one's is written: never one and the same.
-            following = Signal.like(word)
-            m.submodules.memory = partials = memory(self.sink.bits, words, self.family)
-            write = partials.write_port()
-            read = partials.read_port()
-            m.d.comb += [
-                following.eq(Mux(last_word, 0, word + 1)),
-                read.addr.eq(following),
-                read.en.eq(take),
-                partial.eq(read.data),
-                write.addr.eq(word),
-                write.data.eq(sums),
-                write.en.eq(take),
-            ]
-            with m.If(take):
-                m.d.sync += word.eq(following)
-        # The code of a sum is the sum of the codes: both intervals grow by the number of pixels.
-        for total, code, old in zip(
-            self.sink.codes(sums), self.source.codes(self.i.payload), self.sink.codes(partial), strict=True
-        ):
-            m.d.comb += total.eq(Mux(pixel == 0, 0, old) + code)
-        m.d.comb += [
-            last_word.eq(word == words - 1),
-            last_pixel.eq(pixel == pixels - 1),
-            self.i.ready.eq(~last_pixel | move),
-            take.eq(self.i.valid & self.i.ready),
-        ]
-        with m.If(take & last_word):
-            m.d.sync += pixel.eq(Mux(last_pixel, 0, pixel + 1))
-        with m.If(move):
-            m.d.sync += [full.eq(take & last_pixel), held.eq(sums)]
         return m
