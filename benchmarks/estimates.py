@@ -110,6 +110,8 @@ def cases() -> list[tuple[str, Net, Plan]]:
     pools = body((SumPool(2, 2), Requantise(2, -128, 127)))
     found.append(("2x2 pool, requantise", pools, Plan({"0": Folding(4)}, output_lanes=4)))
     for name, pool, folding in (
+        ("3x3 mean of valid pixels, stride 2", SumPool(3, 2, (1, 1, 1, 1), valid=True), Folding(4)),
+        ("3x3 mean of valid pixels, all taps", SumPool(3, 1, (1, 1, 1, 1), valid=True), Folding(8, 9)),
         ("3x3 maximum pool of stride 2", MaxPool(3, 2, (1, 1, 1, 1)), Folding(4)),
         ("3x3 maximum pool, all taps", MaxPool(3, 1, (1, 1, 1, 1)), Folding(8, 9)),
     ):

@@ -157,7 +157,9 @@ class Costs:
                 addend = None if follows is None else (np.min(follows.addend), np.max(follows.addend))
                 clip = None if follows is None else (follows.shift, follows.lo, follows.hi)
                 key += (layer.weights.shape, layer.stride, layer.padding, clip, addend)
-            case SumPool() | MaxPool():
+            case SumPool():
+                key += (layer.kernel, layer.stride, layer.padding, layer.valid)
+            case MaxPool():
                 key += (layer.kernel, layer.stride, layer.padding)
             case Requantise():
                 key += (layer.shift, layer.lo, layer.hi, None if layer.offset is None else layer.offset.tobytes())

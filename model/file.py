@@ -5,8 +5,9 @@ Only what `write` writes is read, byte for byte: a network has one file, and a f
 Every array of the network is one tensor, named by the path of attributes that leads to it: weights as uint8,
 eight to a byte (numpy.packbits' order, the last byte filled up with 0), offsets and factors as int64. The
 single metadata entry "bitfold" is JSON: the format's version and the network's dataclasses, field by field,
-where an array is given by its shape. A new kind of layer whose fields have the types that `_decode` knows needs
-nothing here.
+where an array is given by its shape, and a flag by being there: one that is False is left out, so that a network
+which has no use for a new flag keeps its file and its digest. A new kind of layer whose fields have the types that
+`_decode` knows needs nothing here.
 """
 
 from __future__ import annotations
@@ -104,7 +105,7 @@ def _encode(value: Any, path: str, arrays: _Arrays) -> Any:
             arrays[path] = value
             return list(value.shape)
         case _:
-            names = [field.name for field in fields(value) if field.init]
+            names = [field.name for field in fields(value) if field.init and getattr(value, field.name) is not False]
             inner = {name: _encode(getattr(value, name), f"{path}.{name}", arrays) for name in names}
             return {"kind": type(value).__name__, **inner}
 
@@ -193,9 +194,10 @@ def _json(text: str | bytes, name: str) -> dict[str, Any]:
 def _object(kind: type[_T], value: Any, path: str, arrays: _Arrays) -> _T:
     """An instance of the dataclass; its own constructor judges the values."""
     types = {field.name: str(field.type) for field in fields(kind) if field.init}  # type: ignore[arg-type]
-    if not isinstance(value, dict) or value.keys() != {"kind", *types} or value["kind"] != kind.__name__:
+    flags = {name for name, annotation in types.items() if annotation == "bool"}
+    if not isinstance(value, dict) or value.keys() | flags != {"kind", *types} or value["kind"] != kind.__name__:
         raise BadInput(f"{path} is not a {kind.__name__} with the fields {', '.join(types)}")
-    return kind(**{name: _decode(types[name], value[name], f"{path}.{name}", arrays) for name in types})
+    return kind(**{name: _decode(types[name], value.get(name, False), f"{path}.{name}", arrays) for name in types})
 
 
 def _decode(annotation: str, value: Any, path: str, arrays: _Arrays) -> Any:
@@ -205,7 +207,7 @@ def _decode(annotation: str, value: Any, path: str, arrays: _Arrays) -> Any:
     match annotation, value:
         case "int", int() if type(value) is int:
             return value
-        case "str", str():
+        case ("str", str()) | ("bool", bool()):
             return value
         case "Padding", [_, _, _, _]:
             return tuple(_decode("int", item, path, arrays) for item in value)

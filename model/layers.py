@@ -6,6 +6,7 @@ input breaks) and ``__call__(array)`` from [N, H, W, C] integers to [N, H', W', 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -25,6 +26,9 @@ Padding: TypeAlias = tuple[int, int, int, int]
 
 MAX_FACTOR = 2**24
 """Of a Scale, in magnitude: a sum of 36 bits times it is still no larger than a value may be."""
+
+MAX_DIVISOR = 2**16
+"""Of the mean that a pool makes of the pixels on the map; 3,600 for a padded 5x5 window."""
 
 _Number = TypeVar("_Number", bound=np.generic)
 
@@ -307,27 +311,82 @@ class SumPool:
     """Sum over kernel x kernel windows of each channel; padded pixels are real 0 (DESIGN 2.7).
 
     The sum stands for sum * 2^-scale, so the fraction bits grow by `scale`: a 2x2 mean has scale 2.
+
+    Where only the `valid` pixels count, those on the map, windows differ in how many they have, and each sum is
+    multiplied by what makes all means of one divisor: sum * divisor / valid pixels (DESIGN 2.14). Of a 3x3 window with
+    padding that is the sum times 4, at an edge times 6 and in a corner times 9, 36 times the mean.
     """
 
     kernel: int
     stride: int
     padding: Padding = (0, 0, 0, 0)
     scale: int = 0
+    valid: bool = False
 
     def __post_init__(self) -> None:
         settle_ints(self, "kernel", "stride", "scale")
         settle(self, padding=_padding(self.padding))
         _check_geometry((self.kernel, self.kernel), self.stride, self.padding)
+        if not isinstance(self.valid, bool | np.bool_):
+            raise BadInput(f"valid must be True or False, not {self.valid!r:.80}")
+        settle(self, valid=bool(self.valid))
+
+    def lines(self, height: int, width: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Of each row and of each column of windows on a map of this size, how many lines of them lie on it."""
+        top, bottom, left, right = self.padding
+        counts = []
+        for size, before, after in ((height, top, bottom), (width, left, right)):
+            first = np.arange(0, size + before + after - self.kernel + 1, self.stride) - before
+            counts.append(np.minimum(first + self.kernel, size) - np.maximum(first, 0))
+        return counts[0], counts[1]
+
+    def divisors(self, height: int, width: int) -> tuple[int, int]:
+        """What the sums are of one mean's: along the rows, along the columns; the output is so many times the mean.
+
+        BadInput where the product is larger than MAX_DIVISOR.
+        """
+        if not self.valid:
+            return self.kernel, self.kernel
+        counts = [sorted(set(each.tolist())) for each in self.lines(height, width)]
+        down, across = (math.lcm(*each) for each in counts)
+        if down * across > MAX_DIVISOR:
+            raise BadInput(
+                f"windows of {_listed(counts[0])} rows and {_listed(counts[1])} columns on the map have means of the "
+                f"divisor {down * across:,}, larger than {MAX_DIVISOR:,}; use a smaller kernel or less padding"
+            )
+        return down, across
+
+    def factors(self, height: int, width: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """What each sum is multiplied by, for its row and for its column of windows: int64 [rows], [columns]."""
+        rows, columns = self.lines(height, width)
+        if not self.valid:
+            return np.ones_like(rows), np.ones_like(columns)
+        down, across = self.divisors(height, width)
+        return down // rows, across // columns
 
     def infer(self, t: Tensor) -> Tensor:
         height, width = _windows_shape(t, (self.kernel, self.kernel), self.stride, self.padding)
-        lo, hi = (min(t.lo, 0), max(t.hi, 0)) if any(self.padding) else (t.lo, t.hi)
-        area = self.kernel**2
+        zeros = any(self.padding) and not self.valid
+        lo, hi = (min(t.lo, 0), max(t.hi, 0)) if zeros else (t.lo, t.hi)
+        area = math.prod(self.divisors(t.height, t.width))
         return replace(t, height=height, width=width, lo=area * lo, hi=area * hi, frac=t.frac + self.scale)
 
     def __call__(self, x: Ints) -> Ints:
         """int32, or int64 where the sums need it."""
-        return _pooled(np.add, _padded(x, self.padding), self.kernel, self.stride, sums_dtype(x, self.kernel**2))
+        down, across = self.divisors(*x.shape[1:3])
+        wide = sums_dtype(x, max(down * across, self.kernel**2))
+        y = _pooled(np.add, _padded(x, self.padding), self.kernel, self.stride, wide)
+        if self.valid:
+            rows, columns = self.factors(*x.shape[1:3])
+            y *= rows[:, None, None]
+            y *= columns[:, None]
+        return y
+
+
+def _listed(numbers: list[int]) -> str:
+    """Such as 2, 3; the middle of many is left out."""
+    shown = [str(number) for number in numbers]
+    return ", ".join(shown if len(shown) <= 6 else [*shown[:3], "...", shown[-1]])
 
 
 @dataclass(frozen=True)

@@ -38,6 +38,7 @@ KINDS = {
     "scale": Chain((Scale(np.array([3, -5])),)),
     "scale and requantise": Chain((Scale(np.array([-7, 12]), 3), Requantise(3, -4, 11, np.array([5, -9])))),
     "sum pool": Chain((SumPool(3, 2, (1, 1, 0, 1)),)),
+    "mean of valid pixels": Chain((SumPool(3, 1, (1, 1, 0, 1), valid=True),)),
     "max pool": Chain((MaxPool(3, 2, (1, 1, 0, 1)),)),
     "global sum": Chain((GlobalSum(),)),
     "pad channels": Chain((PadChannels(3),)),

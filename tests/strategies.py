@@ -191,8 +191,8 @@ def scales(draw: DrawFn, t: Tensor, width: int = 48) -> Scale:
 
 
 def sum_pools(t: Tensor) -> SearchStrategy[SumPool]:
-    """Of any window."""
-    return _pooled(t, SumPool)
+    """Of any window, of real 0 in the padding or of the map's pixels alone."""
+    return _pooled(t, SumPool) | _pooled(t, lambda *window: SumPool(*window, valid=True))
 
 
 def max_pools(t: Tensor) -> SearchStrategy[MaxPool]:

@@ -100,7 +100,7 @@ EVERYTHING = Net(
             Residual(
                 Chain(
                     (
-                        SumPool(3, 1, (1, 1, 1, 1), 1),
+                        SumPool(3, 1, (1, 1, 1, 1), 1, valid=True),
                         MaxPool(3, 1, (1, 1, 1, 1)),
                         BinaryConv(random_weights((6, 1, 1, 4), 1), 2),
                     )

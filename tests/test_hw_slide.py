@@ -1,6 +1,8 @@
 # amaranth: UnusedElaboratable=no
 """Sliding windows: several taps and several pixels a cycle, in convolutions, pools and whole networks."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -142,6 +144,8 @@ def pool_stages(draw: DrawFn) -> tuple[WindowedStage, Layer]:
     t = Tensor(g.height, g.width, draw(st.sampled_from([1, 2, 3])), lo, lo + draw(st.sampled_from([0, 1, 7])))
     kind, stage = draw(st.sampled_from([(SumPool, SlidingSumPoolStage), (MaxPool, SlidingMaxPoolStage)]))
     layer = kind(g.kernel[0], g.stride, g.padding)
+    if kind is SumPool:
+        layer = replace(layer, valid=draw(st.booleans()))
     return stage(Flow(t, sweep.pixels * t.channels), layer, FAMILIES["generic"]), layer
 
 

@@ -87,6 +87,7 @@ KINDS = {
     "Requantise": requantise,
     "Scale": scale,
     "SumPool": lambda draw, t: pool(draw, t, SumPool),
+    "SumPool, valid pixels": lambda draw, t: pool(draw, t, lambda *window: SumPool(*window, valid=True)),
     "MaxPool": lambda draw, t: pool(draw, t, MaxPool),
     "GlobalSum": lambda draw, t: (GlobalSum(),),
     "PadChannels": lambda draw, t: (Requantise(0, t.lo, t.hi), PadChannels(draw(st.integers(1, 3)))),

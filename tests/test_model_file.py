@@ -15,7 +15,7 @@ from test_model_error import WELCOME
 
 from bitfold.model import file
 from bitfold.model.error import BadInput
-from bitfold.model.layers import BinaryConv, Chain, Requantise, Residual, Scale
+from bitfold.model.layers import BinaryConv, Chain, Requantise, Residual, Scale, SumPool
 from bitfold.model.net import Net
 from bitfold.model.tensor import Tensor
 from bitfold.model.write import check_place
@@ -113,6 +113,28 @@ def test_factors_of_a_scale_are_one_tensor(path):
         ),
     ]:
         assert refusal(path, forge(raw, change)) == message
+
+
+def test_a_flag_is_there_where_it_is_true(path):
+    """Networks without it keep the files that they had before there was such a flag."""
+    pools = [SumPool(2, 1, (1, 0, 1, 0), valid=valid) for valid in (False, True)]
+    plain, valid = (small(body=Chain((pool,))) for pool in pools)
+
+    def layer(described):
+        return described["network"]["body"]["layers"][0]
+
+    plain.save(path)
+    raw = path.read_bytes()
+    assert set(layer(parts(raw)[0])) == {"kind", "kernel", "stride", "padding", "scale"}
+    assert Net.load(path).body.layers[0] == pools[0]
+    assert refusal(path, forge(raw, lambda d, t: layer(d).update(valid=False))) == BYTES
+    valid.save(path)
+    raw = path.read_bytes()
+    assert layer(parts(raw)[0])["valid"] is True
+    assert Net.load(path).body.layers[0] == pools[1]
+    assert valid.digest() != plain.digest()
+    message = "net.body.layers.0.valid is 1 instead of bool"
+    assert refusal(path, forge(raw, lambda d, t: layer(d).update(valid=1))) == message
 
 
 def test_digest_tells_any_difference_and_only_that():
@@ -228,7 +250,7 @@ def nest(described, tensors):
         ),
         (
             lambda d, t: conv(d).update(kind="SumPool"),
-            f"{CONV} is not a SumPool with the fields kernel, stride, padding, scale",
+            f"{CONV} is not a SumPool with the fields kernel, stride, padding, scale, valid",
         ),
         (
             lambda d, t: d["network"]["body"]["layers"].append([]),

@@ -1,6 +1,7 @@
 """Every kind of layer against loops over Python's integers, and the types it promises."""
 
 import math
+from dataclasses import replace
 from fractions import Fraction
 
 import numpy as np
@@ -38,6 +39,22 @@ def positions(x, kernel, stride, padding):
             yield row, column, x[:, top : top + kernel[0], left : left + kernel[1]]
 
 
+def on_map(x, kernel, stride, padding):
+    """What lies on the map of each place of the kernel: (row, column) to an object array [N, rows, columns, C]."""
+    top, _, left, _ = padding
+    found = {}
+    for row, column, _ in positions(x, (kernel, kernel), stride, padding):
+        y, x0 = row * stride - top, column * stride - left
+        found[row, column] = x[:, max(y, 0) : y + kernel, max(x0, 0) : x0 + kernel]
+    return found
+
+
+def mapped(outputs):
+    """The map of what each place gives, (row, column) to [N, C]."""
+    rows, columns = max(outputs)
+    return np.stack([np.stack([outputs[r, c] for c in range(columns + 1)], 1) for r in range(rows + 1)], 1)
+
+
 def naive(layer, x):
     """The layer's meaning from DESIGN section 2, on an object array of Python integers."""
     match layer:
@@ -64,19 +81,17 @@ def naive(layer, x):
             for index, q in np.ndenumerate(x):
                 y[index] = q * int(factors[index[-1]])
             return y
-        case SumPool(kernel, stride, padding):
-            sums = {(r, c): w.sum(axis=(1, 2)) for r, c, w in positions(x, (kernel, kernel), stride, padding)}
-            rows, columns = max(sums)
-            return np.stack([np.stack([sums[r, c] for c in range(columns + 1)], 1) for r in range(rows + 1)], 1)
+        case SumPool(kernel, stride, padding, valid=False):
+            return mapped({(r, c): w.sum(axis=(1, 2)) for r, c, w in positions(x, (kernel, kernel), stride, padding)})
+        case SumPool(kernel, stride, padding, valid=True):
+            windows = on_map(x, kernel, stride, padding)
+            divisor = math.prod(math.lcm(*{w.shape[axis] for w in windows.values()}) for axis in (1, 2))
+            means = {place: w.sum(axis=(1, 2)) * Fraction(1, w[0, ..., 0].size) for place, w in windows.items()}
+            y = mapped(means) * divisor
+            assert all(q.denominator == 1 for q in y.ravel())
+            return y.astype(object)
         case MaxPool(kernel, stride, padding):
-            # What is no number of the map's is left out.
-            around = np.pad(x, ((0, 0), padding[:2], padding[2:], (0, 0)), constant_values=None)
-            rows, columns = ((size - kernel) // stride + 1 for size in around.shape[1:3])
-            y = np.empty((len(x), rows, columns, x.shape[3]), object)
-            for image, row, column, channel in np.ndindex(y.shape):
-                window = around[image, row * stride :, column * stride :, channel][:kernel, :kernel]
-                y[image, row, column, channel] = max(q for q in window.ravel() if q is not None)
-            return y
+            return mapped({place: w.max(axis=(1, 2)) for place, w in on_map(x, kernel, stride, padding).items()})
         case GlobalSum():
             return x.sum(axis=(1, 2), keepdims=True)
         case PadChannels(channels):
@@ -107,6 +122,7 @@ def test_layers_widen_when_the_dtype_is_full(dtype):
     every = [
         BinaryConv(np.ones((1, 3, 3, 1), np.bool_)),
         SumPool(2, 1),
+        SumPool(3, 1, (1, 1, 1, 1), valid=True),
         MaxPool(2, 1, (1, 0, 1, 0)),
         GlobalSum(),
         Requantise(1, -(2**60), 2**60),
@@ -319,6 +335,9 @@ def test_no_input_leaves_the_interval_of_a_mixed_kernel(data):
     [
         (SumPool(2, 1), (-12, 20)),
         (SumPool(2, 1, (1, 0, 0, 0)), (-12, 20)),
+        (SumPool(2, 1, (1, 0, 0, 0), valid=True), (-12, 20)),
+        (SumPool(3, 1, (1, 1, 1, 1), valid=True), (-36, 60)),
+        (SumPool(2, 2, (0, 0, 0, 1), valid=True), (-12, 20)),
         (MaxPool(2, 1, (1, 0, 0, 1)), (-3, 5)),
         (GlobalSum(), (-18, 30)),
         (PadChannels(1), (-3, 5)),
@@ -343,6 +362,51 @@ def test_padding_never_wins_a_maximum(lo, hi):
     x = np.array([hi, lo, lo, hi], t.dtype).reshape(1, 2, 2, 1)
     assert layer(x).ravel().tolist() == [hi, lo]
     assert layer.infer(t) == Tensor(2, 1, 1, lo, hi, frac=3)
+
+
+def test_a_mean_of_valid_pixels_is_the_sum_times_4_6_or_9():
+    """Of a padded 3x3 window: inside, at an edge, in a corner; 36 times the mean, with no rounding."""
+    layer = SumPool(3, 1, (1, 1, 1, 1), 2, valid=True)
+    t = Tensor(4, 5, 1, 2, 9, 3)
+    assert layer.infer(t) == Tensor(4, 5, 1, 72, 324, 5)
+    ones = np.ones((1, 4, 5, 1), np.int8)
+    sums = SumPool(3, 1, (1, 1, 1, 1))(ones)
+    factors = layer(ones) // sums
+    np.testing.assert_array_equal(
+        factors[0, ..., 0], [[9, 6, 6, 6, 9], [6, 4, 4, 4, 6], [6, 4, 4, 4, 6], [9, 6, 6, 6, 9]]
+    )
+    assert (layer(ones) == 36).all()
+
+
+@pytest.mark.parametrize(
+    ("layer", "size", "divisors"),
+    [
+        (SumPool(2, 2), (5, 4), (2, 2)),
+        (SumPool(3, 2, (1, 1, 1, 1)), (8, 7), (6, 6)),
+        (SumPool(3, 2, (0, 1, 0, 1)), (8, 8), (6, 6)),
+        (SumPool(3, 2, (0, 1, 0, 0)), (8, 7), (6, 3)),
+        (SumPool(3, 1, (1, 1, 1, 1)), (2, 1), (2, 1)),
+        (SumPool(5, 1, (2, 2, 2, 2)), (9, 9), (60, 60)),
+        (SumPool(9, 1, (8, 0, 0, 0)), (1, 9), (1, 9)),
+    ],
+)
+def test_divisors_hang_on_the_windows_there_are(layer, size, divisors):
+    assert replace(layer, valid=True).divisors(*size) == divisors
+    assert layer.divisors(*size) == (layer.kernel, layer.kernel)
+
+
+def test_a_mean_of_an_outrageous_divisor_is_refused():
+    layer = SumPool(7, 1, (3, 3, 3, 3), valid=True)
+    message = (
+        "windows of 4, 5, 6, 7 rows and 4, 5, 6, 7 columns on the map have means of the divisor 176,400, larger than "
+        "65,536; use a smaller kernel or less padding"
+    )
+    for ask in (lambda: layer.infer(Tensor(9, 9, 1, 0, 1)), lambda: layer(np.zeros((1, 9, 9, 1), np.int8))):
+        with pytest.raises(BadInput) as error:
+            ask()
+        assert str(error.value) == message
+    with pytest.raises(BadInput, match=r"^windows of 1, 2, 3, \.\.\., 20 rows and 20 columns on the map have"):
+        SumPool(20, 1, (19, 19, 0, 0), valid=True).divisors(20, 20)
 
 
 @pytest.mark.parametrize("layer", [SumPool(2, 1, (0, 1, 0, 0)), PadChannels(1)])
@@ -440,6 +504,7 @@ BITS = np.ones((2, 3, 3, 1), np.bool_)
             "padding (0, 3, 0, 0) must be smaller than the 3x3 kernel",
         ),
         (lambda: SumPool(0, 1), "the kernel must be at least 1x1, not 0x0"),
+        (lambda: SumPool(2, 1, valid=1), "valid must be True or False, not 1"),
         (lambda: MaxPool(2, 1, (0, 2, 0, 0)), "padding (0, 2, 0, 0) must be smaller than the 2x2 kernel"),
         (lambda: MaxPool(2, 1.0), "stride must be an integer, not 1.0"),
         (lambda: Requantise(63, 0, 1), "the shift must lie in [-48, 62], not 63"),
@@ -569,8 +634,9 @@ def test_true_is_one_whatever_byte_it_is():
 def test_numbers_and_sequences_of_any_kind_become_python_s():
     conv = BinaryConv(BITS, np.int8(2), [np.int64(1), 0, 2, 0], np.uint8(3))
     assert (conv.stride, conv.padding, conv.scale) == (2, (1, 0, 2, 0), 3)
-    pool = SumPool(np.int64(3), np.int16(2), np.array([1, 0, 2, 0]), np.int8(1))
-    assert pool == SumPool(3, 2, (1, 0, 2, 0), 1)
+    pool = SumPool(np.int64(3), np.int16(2), np.array([1, 0, 2, 0]), np.int8(1), np.True_)
+    assert pool == SumPool(3, 2, (1, 0, 2, 0), 1, True)
+    assert type(pool.valid) is bool
     numbers = [conv.stride, conv.scale, *conv.padding, pool.kernel, pool.stride, pool.scale, *pool.padding]
     step, add = Requantise(np.int8(1), np.int8(-100), np.int8(100)), Residual(Chain(), lo=np.int8(-1), hi=np.int8(1))
     numbers += [step.shift, step.lo, step.hi, add.lo, add.hi, Scale(np.ones(1, np.int64), np.int8(2)).scale]

@@ -72,10 +72,10 @@ def tree(
     return terms[0]
 
 
-def later(m: Module, flag: Value, cycles: int) -> Value:
-    """A bit, `cycles` cycles later."""
+def later(m: Module, value: Value, cycles: int, name: str = "valid") -> Value:
+    """A bit or a number, `cycles` cycles later."""
     for cycle in range(1, cycles + 1):
-        held = Signal(name=f"valid{cycle}")
-        m.d.sync += held.eq(flag)
-        flag = held
-    return flag
+        held = Signal(len(value), name=f"{name}{cycle}")
+        m.d.sync += held.eq(value)
+        value = held
+    return value

@@ -162,6 +162,8 @@ class SlidingWindow(wiring.Component):
     index : Out, the part's place in the order of a whole window; two cycles ahead of `word`, with `step`
     step : Out(1), `index` is used up
     word : Out, a part of the taps in the order (ky, kx, channel), or those of each window, one after the other
+    rows, columns : Out, a bit for each row and column that the windows span: whether it lies on the map; two cycles
+        ahead of a window's first `word`
 
     Timing
     ------
@@ -195,6 +197,8 @@ class SlidingWindow(wiring.Component):
                 "first": Out(1),
                 "last": Out(1),
                 "word": Out(sweep.windows * self.taps * self.read_flow.tensor.bits),
+                "rows": Out(kh),
+                "columns": Out(sweep.reach),
             }
         )
 
@@ -311,6 +315,7 @@ class SlidingWindow(wiring.Component):
         most = (g.out_height - 1) * g.stride - g.padding[0], (sweep.out_columns - 1) * span - g.padding[2]
         rows = [on_map(top, most[0], k, g.height) for k in range(g.kernel[0])]
         columns = [on_map(left, most[1], k, g.width) for k in range(sweep.reach)]
+        m.d.comb += [self.rows.eq(Cat(rows)), self.columns.eq(Cat(columns))]
         begun = Signal()
         m.d.sync += begun.eq(begin)
         return step, begun, [[row & column for column in columns] for row in rows]

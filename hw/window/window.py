@@ -134,6 +134,7 @@ class Window(wiring.Component):
     index : Out, the tap's place in the order of a whole window; two cycles ahead of `word`, with `step`
     step : Out(1), `index` is used up
     word : Out(read_flow.bits), the tap's codes, two cycles after `step`, as valid, first and last
+    on_map : Out(1), the tap is a pixel of the map, with `word`
 
     Attributes
     ----------
@@ -171,6 +172,7 @@ class Window(wiring.Component):
                 "first": Out(1),
                 "last": Out(1),
                 "word": Out(self.read_flow.bits),
+                "on_map": Out(1),
             }
         )
 
@@ -329,6 +331,7 @@ class Window(wiring.Component):
             self.valid.eq(valid1),
             self.first.eq(first1),
             self.last.eq(last1),
+            self.on_map.eq(inside1),
             self.word.eq(Mux(inside1, words.word, self.padding)),
         ]
         return m
