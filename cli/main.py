@@ -17,6 +17,7 @@ from ..model.card import SUFFIX
 from ..model.error import BadInput, printable, suggest
 from .check import check
 from .demo import demo
+from .import_net import import_net
 from .plan import plan
 from .report import report
 from .simulate import simulate
@@ -43,6 +44,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "simulate": simulate,
     "report": report,
     "train": train,
+    "import": import_net,
     "check": check,
     "zoo": list_zoo,
 }

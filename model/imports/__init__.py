@@ -1,0 +1,1 @@
+"""Networks of other programs, one format a file."""
