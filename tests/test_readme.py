@@ -73,7 +73,7 @@ def folder(tmp_path):
     return tmp_path
 
 
-ELSEWHERE = ("bitfold demo", "bitfold train")
+ELSEWHERE = ("bitfold demo", "bitfold train", "bitfold import")
 """Run by tests of their own."""
 
 
