@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Any
@@ -17,6 +18,7 @@ from .layers import (
     Chain,
     GlobalSum,
     Layer,
+    MaxPool,
     PadChannels,
     Requantise,
     Residual,
@@ -100,27 +102,28 @@ class _Values:
 
     def behind(self, module: nn.Module, layers: tuple[Layer, ...]) -> _Values:
         """What the module gives, whose layers these are."""
-        origin = self.origin if isinstance(module, nn.Sequential) and not len(module) else _origin(module)
-        return _Values(Chain(layers).infer(self.t), origin)
+        return _Values(Chain(layers).infer(self.t), _origin(module, self.origin))
 
 
-def _origin(module: nn.Module) -> int:
-    """Of what the module gives."""
+def _origin(module: nn.Module, origin: int) -> int:
+    """Of what the module makes of values with this one."""
     match module:
         case nn.Sequential():
-            return _origin(module[-1])
+            return functools.reduce(lambda origin, inner: _origin(inner, origin), module, origin)
         case modules.Sign():
             return -1
+        case modules.MaxPool():
+            return origin
     return 0
 
 
 def _layers(module: nn.Module, values: _Values, path: str) -> tuple[Layer, ...]:
     """The layers that compute `module` on such values; `path` is torch's name for the module."""
     t = values.t
-    if values.origin and not isinstance(module, nn.Sequential | modules.Conv2d | modules.Head):
+    if values.origin and not isinstance(module, nn.Sequential | modules.Conv2d | modules.MaxPool | modules.Head):
         raise NoIntegerForm(
             f"module {path or 'network'} ({type(module).__name__}) takes values of a Sign, of which code c is 2c - 1; "
-            "only convolutions do"
+            "only convolutions and maximum pools do"
         )
     match module:
         case nn.Sequential():
@@ -144,6 +147,8 @@ def _layers(module: nn.Module, values: _Values, path: str) -> tuple[Layer, ...]:
             return (Requantise(t.frac - module.frac, module.lo, module.hi),)
         case modules.Sign():
             raise _floating(module, path)
+        case modules.MaxPool():
+            return (MaxPool(module.kernel, module.stride, module.padding),)
         case modules.Downsample():
             pool = SumPool(2, 2, module.padding(t.height, t.width), scale=2)
             mean = _layers(module.stream, _Values(pool.infer(t)), _join(path, "stream"))
@@ -190,6 +195,9 @@ def _merged(layers: tuple[Layer, ...], after: tuple[Layer, ...], t: Tensor) -> t
             return (*_compared(layers, scale, bit, t), *rest)
         case _, (Requantise(lo=0, hi=1) as bit, *rest) if _is_sign(Chain((*layers, bit)), t):
             return (*_compared(layers, None, bit, t), *rest)
+        case (*before, MaxPool() as pool), (Requantise() as rounding, *rest):
+            # Rounding first, which never changes an order, leaves the pool narrower values.
+            return _merged((*_merged(tuple(before), (rounding,), t), pool), tuple(rest), t)
     return layers + after
 
 
@@ -207,7 +215,12 @@ def _compared(layers: tuple[Layer, ...], scale: Scale | None, bit: Requantise, t
     addend = np.broadcast_to(bit.addend, channels)
     least = tuple((Fraction(1) * 2**bit.shift if bit.shift > 0 else Fraction(1)) - int(each) for each in addend)
     signs = (1,) * channels if scale is None else tuple(int(factor) for factor in scale.factors)
-    threshold = Threshold(signs, least)
+    return _judged(layers, types, Threshold(signs, least))
+
+
+def _judged(layers: tuple[Layer, ...], types: list[Tensor], threshold: Threshold) -> tuple[Layer, ...]:
+    """`layers` and whether what they give reaches the threshold; types are those of their inputs and of the output."""
+    channels = types[-1].channels
     while layers:
         match layers[-1]:
             case Requantise(shift, lo, hi) as added if (
@@ -225,6 +238,13 @@ def _compared(layers: tuple[Layer, ...], scale: Scale | None, bit: Requantise, t
                 layers = (*layers[:-1], replace(conv, weights=weights ^ inverted))
                 threshold = Threshold((1,) * channels, threshold.least)
                 break
+            case MaxPool(kernel, stride, padding) as pool if not any(padding) or min(threshold.signs) > 0:
+                # The largest sum reaches a number where any does, and the largest is small enough where all are.
+                before = _judged(layers[:-1], types[:-1], threshold)
+                if min(threshold.signs) > 0:
+                    return (*before, pool)
+                offset = np.where(np.array(threshold.signs) > 0, 0, 1 - kernel**2)
+                return (*before, SumPool(kernel, stride), Requantise(0, 0, 1, offset))
             case _:
                 break
         layers, types = layers[:-1], types[:-1]

@@ -12,7 +12,7 @@ from torch import nn  # noqa: E402
 
 from bitfold.model.error import BadInput  # noqa: E402
 from bitfold.model.export import export, fine  # noqa: E402
-from bitfold.model.layers import Scale, trace, walk  # noqa: E402
+from bitfold.model.layers import Chain, MaxPool, Scale, SumPool, trace, walk  # noqa: E402
 from bitfold.model.tensor import Tensor  # noqa: E402
 from bitfold.model.train import modules  # noqa: E402
 from bitfold.model.train.calibrate import calibrate  # noqa: E402
@@ -35,7 +35,7 @@ def random_network(
     t = Tensor(height, width, c_in, lo=0, hi=255, frac=6)
     mean = tuple(int(m) for m in rng.integers(90, 160, c_in))
     form = {"form": "wide", "channels": 3, "temperature": float(rng.choice([0.5, 3, 40]))} | form
-    network = build(Network(**{"depth": DEPTHS[str(form["form"])]} | form), t, mean, 10)
+    network = build(Network(**{"depth": DEPTHS.get(str(form["form"]))} | form), t, mean, 10)
     for module in network.modules():
         if isinstance(module, modules.Conv2d):
             with torch.no_grad():
@@ -191,6 +191,55 @@ def test_a_binary_layer_is_a_convolution_and_one_addition(c_in, nested, frac):
     assert kinds == ["BinaryConv", "Requantise"] * 4 + ["Requantise"]
     bits = [out for path, layer, out in trace(net.body, values) if path in ("1", "3", "5")]
     assert all(out.min() == 0 and out.max() == 1 and 0.05 < out.mean() < 0.95 for out in bits)
+
+
+@pytest.mark.parametrize("norm", NORMS)
+@pytest.mark.parametrize("activation", ["shifted-relu", "relu", "sign"])
+def test_networks_with_pools_and_dense_layers_agree(activation, norm):
+    """CNV and AlexNet: rounding and comparisons move in front of the maximum pools."""
+    if activation == "sign" and norm == "none":
+        pytest.skip("a sign needs its sums normalised")
+    for form, depth, side in (("cnv", 9, 32), ("alexnet", 8, 67)):
+        bits = 1 if activation == "sign" else 3
+        network, t = random_network(5, (side, side, 1), bits, form=form, depth=depth, activation=activation, norm=norm)
+        values = random_values(t, 3)
+        for each in (network, fine(network)):
+            net = export(each, t)
+            np.testing.assert_array_equal(net(values), integers(each, values, 0, net.output.frac, torch.float64))
+        layers = export(network, t).body.layers
+        pools = [at for at, layer in enumerate(layers) if isinstance(layer, MaxPool | SumPool)]
+        assert len(pools) == (2 if form == "cnv" else 3)
+        widths = [Chain(layers[:at]).infer(t).bits for at in pools]
+        if activation == "sign" or norm in ("none", "mean"):
+            assert widths == [bits] * len(pools)
+
+
+@pytest.mark.parametrize("kernel", [2, 3])
+@pytest.mark.parametrize("padding", [(0, 0, 0, 0), (1, 0, 1, 1)])
+@pytest.mark.parametrize("gammas", ["positive", "of either sign", "negative"])
+def test_a_maximum_before_a_comparison_is_one_of_bits(gammas, padding, kernel):
+    """Where any sum reaches a number; before a negative gamma, where all of the (inverted) sums do."""
+    torch.manual_seed(1)
+    sign = modules.Sign(modules.Norm(16, "batch"), quantised=True)
+    randomise(sign.norm)
+    if gammas != "of either sign":
+        sign.norm.gamma.data = sign.norm.gamma.abs() * (1 if gammas == "positive" else -1)
+    conv = modules.Conv2d(3, 16, 3, padding=(1, 1, 1, 1))
+    last = modules.Conv2d(16, 4, 1, around=-1)
+    network = nn.Sequential(conv, modules.MaxPool(kernel, 2, padding), sign, last).eval()
+    t = Tensor(9, 8, 3, -7, 7, 2)
+    values = random_values(t, 30)
+    net = export(network, t)
+    np.testing.assert_array_equal(net(values), integers(network, values, 2, net.output.frac, torch.float64))
+    kinds = [type(layer).__name__ for layer in net.body.layers]
+    if any(padding) and gammas != "positive":
+        assert kinds == ["BinaryConv", "MaxPool", "Scale", "Requantise", "BinaryConv", "Requantise"]
+    elif gammas == "positive":
+        assert kinds == ["BinaryConv", "Requantise", "MaxPool", "BinaryConv", "Requantise"]
+    else:
+        assert kinds == ["BinaryConv", "Requantise", "SumPool", "Requantise", "BinaryConv", "Requantise"]
+    bits = Chain(net.body.layers[:-2])(values)
+    assert (bits.min(), bits.max()) == (0, 1)
 
 
 @pytest.mark.parametrize("form", DEPTHS)
@@ -352,7 +401,8 @@ def unquantised(network, *places):
         (
             {"activation": "sign", "norm": "batch", "bits": 1},
             lambda n: n[3].body.append(modules.Sign(modules.Norm(3, "batch"), quantised=True)),
-            "module 3.stream (Stream) takes values of a Sign, of which code c is 2c - 1; only convolutions do",
+            "module 3.stream (Stream) takes values of a Sign, of which code c is 2c - 1; "
+            "only convolutions and maximum pools do",
         ),
         (
             {"activation": "sign", "norm": "batch", "bits": 1},

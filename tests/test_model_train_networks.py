@@ -18,7 +18,7 @@ from bitfold.model.train.recipe import Network  # noqa: E402
 
 torch.set_num_threads(1)  # two would wait for each other beside other tests
 
-DEPTHS = {"wide": 8, "plain": 4, "resnet18": 18}
+DEPTHS = {"wide": 8, "plain": 4, "resnet18": 18, "cnv": 9, "alexnet": 8}
 NORMS = ["none", "batch", "batch-plain", "mean"]
 
 
@@ -55,6 +55,45 @@ def test_every_combination_trains(form, norm):
             form=form, norm=norm, final_norm=final_norm, activation=activation, weights=weights, scale=scale
         )  # fmt: skip
         check(net, pixels(3, 1, 8, 8))
+
+
+SHAPES = {
+    "cnv": (32, 2, [64, 64, 128, 128, 256, 256, 512, 512, 10], [32, 30, 28, 14, 12, 10, 5, 3, 1, 1, 1]),
+    "alexnet": (224, 3, [96, 256, 384, 384, 256, 4096, 4096, 10], [224, 56, 27, 27, 13, 13, 13, 13, 6, 1, 1]),
+}
+"""Side of the images, published channels over those of the test, channels of the convolutions, sides of the maps."""
+
+
+@pytest.mark.parametrize("activation", ["shifted-relu", "sign"])
+@pytest.mark.parametrize("form", SHAPES)
+def test_networks_with_pools_and_dense_layers_have_the_published_shapes(form, activation):
+    side, c_in, channels, sides = SHAPES[form]
+    signs = {"activation": "sign", "norm": "batch", "bits": 1} if activation == "sign" else {}
+    net = network(side, side, c_in, form=form, channels=channels[0] // 32, **signs)
+    convs = [module for module in net.modules() if isinstance(module, modules.Conv2d)]
+    assert [conv.weight.shape[0] * 32 for conv in convs[:-1]] == channels[:-1]
+    seen = [side]
+    for module in net.modules():
+        if isinstance(module, modules.Conv2d | modules.MaxPool):
+            module.register_forward_hook(lambda module, inputs, output: seen.append(output.shape[-1]))
+    check(net, pixels(6, c_in, side, side))
+    assert seen[: len(sides)] == sides
+
+
+@pytest.mark.parametrize(
+    ("height", "width", "form", "message"),
+    [
+        (28, 28, {"form": "cnv"}, "the images are too small for cnv: a 2x2 map is left for a 3x3 window"),
+        (32, 36, {"form": "cnv"}, "a dense layer here takes square maps, and the images leave 1x2"),
+        (32, 32, {"form": "cnv", "depth": 8}, "the depth of cnv is 9, not 8"),
+        (224, 224, {"form": "alexnet", "depth": 9}, "the depth of alexnet is 8, not 9"),
+        (224, 224, {"form": "alexnet"}, "the channels of alexnet are a multiple of 3 (96, as published), not 2"),
+    ],
+)
+def test_images_that_a_form_has_no_maps_for_are_refused(height, width, form, message):
+    with pytest.raises(BadInput) as error:
+        network(height, width, 3, **form)
+    assert str(error.value) == message
 
 
 @pytest.mark.parametrize("form", ["wide", "plain"])

@@ -418,6 +418,27 @@ class Downsample(nn.Module):
         return functional.pad(self.stream(mean), (0, 0, 0, 0, 0, self.channels))
 
 
+class MaxPool(nn.Module):
+    """The largest value of kernel x kernel pixels; a padded pixel takes no part.
+
+    Parameters
+    ----------
+    padding : (top, bottom, left, right), each smaller than the kernel
+    """
+
+    def __init__(self, kernel: int, stride: int, padding: Padding = (0, 0, 0, 0)) -> None:
+        super().__init__()
+        self.kernel = kernel
+        self.stride = stride
+        self.padding = padding
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        top, bottom, left, right = self.padding
+        if any(self.padding):
+            x = functional.pad(x, (left, right, top, bottom), value=-math.inf)
+        return functional.max_pool2d(x, self.kernel, self.stride)
+
+
 class Residual(nn.Module):
     """stream(body(x)) + skip(x), saturating."""
 

@@ -1,4 +1,4 @@
-"""The networks of arXiv 1802.08530 and 1907.06916: wide residual, their ImageNet form, plain."""
+"""The networks of arXiv 1802.08530 and 1907.06916: wide residual, their ImageNet form, plain; FINN's CNV, AlexNet."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ..error import BadInput
 from ..layers import Padding
 from ..networks import wide_blocks
 from ..tensor import Tensor
-from .modules import ELU, Conv2d, Downsample, Head, Input, Norm, ReLU, Residual, ShiftedReLU, Sign, Stream
+from .modules import ELU, Conv2d, Downsample, Head, Input, MaxPool, Norm, ReLU, Residual, ShiftedReLU, Sign, Stream
 from .recipe import Network
 
 
@@ -67,9 +67,25 @@ class _Builder:
                 if form.depth < 4 or form.depth % 3 != 1:
                     raise BadInput(f"the depth of a plain network is 3k + 1 (4, 7, 10, ...), not {form.depth}")
                 layers += self.plain((form.depth - 1) // 3)
+            case "cnv":
+                if form.depth != 9:
+                    raise BadInput(f"the depth of cnv is 9, not {form.depth}")
+                layers += self.cnv()
+            case "alexnet":
+                if form.depth != 8:
+                    raise BadInput(f"the depth of alexnet is 8, not {form.depth}")
+                layers += self.alexnet()
         return nn.Sequential(*layers, *self.head(classes))
 
-    def conv(self, channels: int, stride: int = 1, kernel: int = 3, divide: int = 0, first: bool = False) -> Conv2d:
+    def conv(
+        self,
+        channels: int,
+        stride: int = 1,
+        kernel: int = 3,
+        divide: int = 0,
+        first: bool = False,
+        padded: bool = True,
+    ) -> Conv2d:
         """A convolution of activations, or the first one, of pixels."""
         signs = self.form.activation == "sign" and not first
         conv = Conv2d(
@@ -77,14 +93,17 @@ class _Builder:
             channels,
             kernel,
             stride,
-            _same(self.height, self.width, stride, kernel),
+            _same(self.height, self.width, stride, kernel) if padded else (0, 0, 0, 0),
             bits=self.form.weights,
             exact=self.form.scale == "exact",
             divide=divide,
             around=-1 if signs else 0,
         )
         self.channels = channels
-        self.height, self.width = math.ceil(self.height / stride), math.ceil(self.width / stride)
+        if padded:
+            self.height, self.width = math.ceil(self.height / stride), math.ceil(self.width / stride)
+        else:
+            self.shrink(kernel, stride)
         return conv
 
     def pool(self) -> Downsample:
@@ -122,6 +141,57 @@ class _Builder:
             halve = index % convs == 0
             layers += [*self.activation(), self.conv(self.channels * (1 + halve), stride=1 + halve)]
         return layers
+
+    def cnv(self) -> list[nn.Module]:
+        """Pairs of unpadded 3x3 convolutions of 1, 2 and 4 times the channels, a 2x2 maximum behind the first two
+        pairs, and two dense layers of 8 times (arXiv 1612.07119, section 4.1)."""
+        layers: list[nn.Module] = []
+        for pair, wider in enumerate((1, 2, 4)):
+            for index in range(2):
+                layers += self.activation() if layers else []
+                layers.append(self.valid(self.form.channels * wider, 3, first=not layers))
+                if index == 1 and pair < 2:
+                    layers.append(self.maximum(2, 2))
+        for _ in range(2):
+            layers += [*self.activation(), self.dense(8 * self.form.channels)]
+        return layers
+
+    def alexnet(self) -> list[nn.Module]:
+        """AlexNet's five convolutions, of which the first, second and fifth are followed by a 3x3 maximum of stride 2,
+        and two dense layers: with 96 channels 96, 256, 384, 384, 256, 4096, 4096 (BitFlow-Net, BinaryNets)."""
+        third = self.form.channels // 3
+        if self.form.channels % 3:
+            raise BadInput(f"the channels of alexnet are a multiple of 3 (96, as published), not {self.form.channels}")
+        layers: list[nn.Module] = [self.conv(3 * third, 4, 11, first=True), self.maximum(3, 2)]
+        layers += [*self.activation(), self.conv(8 * third, kernel=5), self.maximum(3, 2)]
+        layers += [*self.activation(), self.conv(12 * third), *self.activation(), self.conv(12 * third)]
+        layers += [*self.activation(), self.conv(8 * third), self.maximum(3, 2)]
+        for _ in range(2):
+            layers += [*self.activation(), self.dense(128 * third)]
+        return layers
+
+    def valid(self, channels: int, kernel: int, first: bool = False) -> Conv2d:
+        """A convolution without padding."""
+        return self.conv(channels, 1, kernel, first=first, padded=False)
+
+    def dense(self, channels: int) -> Conv2d:
+        """Of all values of the map: a kernel as large as it is."""
+        if self.height != self.width:
+            raise BadInput(f"a dense layer here takes square maps, and the images leave {self.height}x{self.width}")
+        return self.valid(channels, self.height)
+
+    def maximum(self, kernel: int, stride: int) -> MaxPool:
+        self.shrink(kernel, stride)
+        return MaxPool(kernel, stride)
+
+    def shrink(self, kernel: int, stride: int) -> None:
+        """The map becomes that of the windows that fit in."""
+        if min(self.height, self.width) < kernel:
+            raise BadInput(
+                f"the images are too small for {self.form.form}: a {self.height}x{self.width} map is left "
+                f"for a {kernel}x{kernel} window"
+            )
+        self.height, self.width = (self.height - kernel) // stride + 1, (self.width - kernel) // stride + 1
 
     def head(self, classes: int) -> list[nn.Module]:
         form = self.form

@@ -28,8 +28,9 @@ Share = Annotated[float, Meta(ge=0, le=1)]
 class Network(Struct, frozen=True, forbid_unknown_fields=True, rename="kebab"):
     """What is trained.
 
-    form : wide residual (depth 6k + 2), its ImageNet form, or convolutions without skips (depth 3k + 1)
-    channels : of the first stage; the papers' width times 16, resnet18's times 64
+    form : wide residual (depth 6k + 2), its ImageNet form, or convolutions without skips (depth 3k + 1); FINN's CNV
+        (depth 9) and AlexNet (depth 8), with maximum pools and dense layers
+    channels : of the first stage; the papers' width times 16, resnet18's times 64, 64 in CNV and 96 in AlexNet
     weights : bits of a weight
     scale : of 1-bit weights: sqrt(2 / fan-in) or the power of two nearest to it
     activation : sign, one bit, is a fully binary layer's (BitFlow-Net), and needs a norm
@@ -40,7 +41,7 @@ class Network(Struct, frozen=True, forbid_unknown_fields=True, rename="kebab"):
     bits : of an activation once it is coded, 1 for a sign; 0 stays in floating point
     """
 
-    form: Literal["wide", "resnet18", "plain"]
+    form: Literal["wide", "resnet18", "plain", "cnv", "alexnet"]
     depth: Annotated[int, Meta(ge=1, le=1000)]
     channels: Annotated[int, Meta(ge=1, le=1 << 14)]
     weights: Literal[1, 32] = 1
