@@ -16,7 +16,7 @@ map, weights of one bit, random. Units first, on the four channels a cycle that 
 - batch norm, sign: scaling factor and normalisation in fixed point, 10 bits, and the sign
 
 The units of one function are first compared with the layers in simulation. Then the residual block of two such
-convolutions as a whole machine, of 256 lanes each: 64 x 4, and 256 x 1, where all behind a convolution runs at the one
+convolutions as a whole machine, of 64 x 4 lanes each, and of 192 x 1, where all behind a convolution runs at the one
 lane that the rate needs. With --liberty cell areas of an ASIC library too, without what is stored: bits of memory
 are given by themselves, since a memory is a macro there.
 """
@@ -276,7 +276,7 @@ def main() -> None:
                 show(name, f"{lanes} lanes", found)
         for name, activation in (("shifted ReLU", SHIFTED_RELU), ("batch norm", batch_norm(10))):
             net = block(activation)
-            for pe, simd in ((4, 64), (1, 256)):
+            for pe, simd in ((4, 64), (1, 192)):
                 found = {}
                 for family, target in TARGETS.items():
                     text = convert(Accelerator(net, plan(net, pe, simd, target)), "block")

@@ -72,8 +72,8 @@ def test_bad_input_gets_one_line_and_status_2(folder):
         ((file,), "Missing option '-o'"),
         ((file, "-o", folder), "cannot be written: Is a directory; choose another place"),
         ((file, "-o", folder / "nowhere" / "out.bitfold"), "cannot be written: No such file or directory; choose"),
-        ((file, *output, "--bits", 9), "9 is not in the range 2<=x<=8"),
-        ((file, *output, "--bits", "x"), "'x' is not a valid int"),
+        ((file, *output, "--bits", 9), "Invalid value for '--bits'"),
+        ((file, *output, "--bits", "x"), "Invalid value for '--bits'"),
         ((file, *output, "--data", folder / "nowhere"), "nowhere does not exist: make it, or name another"),
         ((folder / "seven.mat", *output, "--data", folder / "data"), "seven.mat tells 7 classes apart, as no data set"),
     ]:

@@ -90,7 +90,11 @@ def test_a_recipe_from_a_file(tmp_path):
         ("depth = 8", 'depth = "8"', "x.toml: network.depth: expected `int`, got `str`"),
         ("depth = 8", "depth = 8.0", "x.toml: network.depth: expected `int`, got `float`"),
         ("depth = 8\n", "", "x.toml: network: the key `depth` is missing"),
-        ('"wide"', '"wyde"', "x.toml: network.form: 'wyde' is none of 'wide', 'resnet18', 'plain'"),
+        (
+            '"wide"',
+            '"wyde"',
+            "x.toml: network.form: 'wyde' is none of 'wide', 'resnet18', 'plain', 'cnv', 'alexnet'",
+        ),
         (
             "depth = 8",
             'depth = 8\nactivation = "sign"\nnorm = "batch"',

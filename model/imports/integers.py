@@ -170,7 +170,7 @@ def _add_body(end: _End, block: Block, unit: float, bits: int) -> None:
 
 def _add_skip(end: _End, pool: SumPool, unit: float) -> None:
     """The mean of valid pixels in the next stage's unit, and as many channels of 0."""
-    end.add(pool, end.unit / pool.shares(end.t))
+    end.add(pool, end.unit / math.prod(pool.divisors(end.t.height, end.t.width)))
     shift, [factor] = _factors(np.array([end.unit / unit]))
     end.add(Scale(np.full(end.t.channels, factor), _frac(unit) + shift - end.t.frac), unit * 2.0**-shift)
     end.add(Requantise(shift, *STREAM), unit)
