@@ -24,6 +24,7 @@ from .layers import (
     Residual,
     Scale,
     SumPool,
+    addition,
 )
 from .net import Net
 from .tensor import Tensor
@@ -125,6 +126,10 @@ def _layers(module: nn.Module, values: _Values, path: str) -> tuple[Layer, ...]:
             f"module {path or 'network'} ({type(module).__name__}) takes values of a Sign, of which code c is 2c - 1; "
             "only convolutions and maximum pools do"
         )
+    if isinstance(module, modules.Codes) and not module.quantised:
+        raise NoIntegerForm(
+            f"module {path or 'network'} ({type(module).__name__}) is still floating point: calibrate the network first"
+        )
     match module:
         case nn.Sequential():
             layers: tuple[Layer, ...] = ()
@@ -134,19 +139,15 @@ def _layers(module: nn.Module, values: _Values, path: str) -> tuple[Layer, ...]:
                 layers = _merged(layers, converted, t)
             return layers
         case modules.Input():
-            return (_offset(-module.mean.flatten().cpu().numpy().astype(np.int64), t),)
+            return (addition(-module.mean.flatten().cpu().numpy().astype(np.int64), t),)
         case modules.Conv2d():
             return _conv(module, values, path, module.divide)
         case modules.Norm():
             return _affine(module, t, 1.0, path)
-        case modules.Sign() if module.quantised:
+        case modules.Sign():
             return _sign(module, t, path)
         case modules.Stream() | modules.ShiftedReLU() | modules.ReLU():
-            if not module.quantised:
-                raise _floating(module, path)
             return (Requantise(t.frac - module.frac, module.lo, module.hi),)
-        case modules.Sign():
-            raise _floating(module, path)
         case modules.MaxPool():
             return (MaxPool(module.kernel, module.stride, module.padding),)
         case modules.Downsample():
@@ -168,19 +169,8 @@ def _layers(module: nn.Module, values: _Values, path: str) -> tuple[Layer, ...]:
     raise NoIntegerForm(f"module {path or 'network'} ({type(module).__name__}) has no integer form")
 
 
-def _floating(module: nn.Module, path: str) -> NoIntegerForm:
-    return NoIntegerForm(
-        f"module {path or 'network'} ({type(module).__name__}) is still floating point: calibrate the network first"
-    )
-
-
 def _join(path: str, name: str) -> str:
     return f"{path}.{name}" if path else name
-
-
-def _offset(offset: np.ndarray[tuple[int], np.dtype[np.int64]], t: Tensor) -> Requantise:
-    """An addition per channel that clips nothing."""
-    return Requantise(0, t.lo + int(offset.min()), t.hi + int(offset.max()), offset)
 
 
 def _merged(layers: tuple[Layer, ...], after: tuple[Layer, ...], t: Tensor) -> tuple[Layer, ...]:
@@ -212,8 +202,7 @@ def _compared(layers: tuple[Layer, ...], scale: Scale | None, bit: Requantise, t
     for layer in layers:
         types.append(layer.infer(types[-1]))
     channels = types[-1].channels
-    addend = np.broadcast_to(bit.addend, channels)
-    least = tuple((Fraction(1) * 2**bit.shift if bit.shift > 0 else Fraction(1)) - int(each) for each in addend)
+    least = tuple(Fraction(_reached(bit.shift) - int(each)) for each in np.broadcast_to(bit.addend, channels))
     signs = (1,) * channels if scale is None else tuple(int(factor) for factor in scale.factors)
     return _judged(layers, types, Threshold(signs, least))
 
@@ -256,7 +245,7 @@ def _sign(module: modules.Sign, t: Tensor, path: str) -> tuple[Layer, ...]:
         affine = _affine(module.norm, t, 1.0, path)
         normal = Chain(affine).infer(t)
         # The codes count from -1 on: 1 is added.
-        one = _offset(np.full(t.channels, 1 << normal.frac, np.int64), normal)
+        one = addition(np.full(t.channels, 1 << normal.frac, np.int64), normal)
         return _merged((*affine, one), (Requantise(normal.frac - module.frac, module.lo, module.hi),), t)
     try:
         threshold = module.threshold()
@@ -272,9 +261,13 @@ def _comparison(threshold: Threshold, t: Tensor) -> tuple[Layer, ...]:
         layers = (Scale(np.array(threshold.signs, np.int64)),)
         t = layers[0].infer(t)
     shift = t.frac - SIGN_FRAC
-    reached = 1 << max(0, shift)
-    rounding = reached // 2
-    return (*layers, Requantise(shift, 0, 1, reached - rounding - threshold.integers(t.lo, t.hi)))
+    rounding = _reached(shift) // 2
+    return (*layers, Requantise(shift, 0, 1, _reached(shift) - rounding - threshold.integers(t.lo, t.hi)))
+
+
+def _reached(shift: int) -> int:
+    """The least value that a shift leaves at 1 or above."""
+    return 1 << max(0, shift)
 
 
 def _conv(module: modules.Conv2d, values: _Values, path: str, divide: int) -> tuple[Layer, ...]:
@@ -282,7 +275,7 @@ def _conv(module: modules.Conv2d, values: _Values, path: str, divide: int) -> tu
         raise NoIntegerForm(
             f"module {path or 'network'} (Conv2d) has {module.bits}-bit weights, which have no integer form"
         )
-    if any(module.padding) and module.around != max(-1, values.origin):
+    if any(module.padding) and module.around != values.origin:
         raise NoIntegerForm(
             f"module {path or 'network'} (Conv2d) pads with {module.around}, and code 0 of its input stands for "
             f"{values.origin}: give it around={values.origin}"
@@ -306,10 +299,10 @@ def _moved(signs: np.ndarray[Any, np.dtype[np.bool_]], values: _Values, t: Tenso
     up = max(0, -values.t.frac)
     total <<= values.t.frac + up
     if not (total % 2**up).any():
-        return (_offset(total >> up, t),)
+        return (addition(total >> up, t),)
     # An odd fan-in leaves half a step, which finer ones count.
     finer = Requantise(-up, t.lo << up, t.hi << up)
-    return (finer, _offset(total, finer.infer(t)))
+    return (finer, addition(total, finer.infer(t)))
 
 
 def _affine(module: modules.Norm, t: Tensor, share: float, path: str) -> tuple[Layer, ...]:
@@ -328,7 +321,7 @@ def _affine(module: modules.Norm, t: Tensor, share: float, path: str) -> tuple[L
     t = Chain(layers).infer(t)
     if float(offset.abs().max()) * 2.0**t.frac > 2**61:
         raise BadInput(f"module {path or 'network'} (Norm) moves its input further than 64 bits hold")
-    return (*layers, _offset(_integers(offset, t.frac), t))
+    return (*layers, addition(_integers(offset, t.frac), t))
 
 
 def _integers(values: torch.Tensor, frac: int) -> np.ndarray[tuple[int], np.dtype[np.int64]]:

@@ -296,6 +296,11 @@ class Scale:
         return y
 
 
+def addition(offset: NDArray[np.int64], t: Tensor) -> Requantise:
+    """A number added to each channel of values of type t, int64 [C], which clips nothing."""
+    return Requantise(0, t.lo + int(offset.min()), t.hi + int(offset.max()), offset)
+
+
 def shifted_relu(bits: int, frac_in: int, frac: int) -> Requantise:
     """max(-1, x) to `bits`-bit codes with `frac` fraction bits: all 2^bits codes are used (DESIGN 2.6)."""
     if not 2 <= bits <= 8:

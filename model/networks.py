@@ -17,6 +17,7 @@ from .layers import (
     Requantise,
     Residual,
     SumPool,
+    addition,
     shifted_relu,
 )
 from .limits import MAX_WEIGHTS
@@ -93,7 +94,7 @@ def wide_resnet(
     middle = (input.lo + input.hi + 1) // 2
     mean = np.full(input.channels, -middle, np.int64)
     stem = conv(input.channels, 16 * width, 3)
-    layers: list[Layer] = [Requantise(0, input.lo - middle, input.hi - middle, mean), stem]
+    layers: list[Layer] = [addition(mean, input), stem]
     layers.append(stream(input.frac + stem.scale))
     t = Chain(tuple(layers)).infer(input)
     for stage in range(3):
@@ -121,7 +122,7 @@ def cnv(input: Tensor = CIFAR, classes: int = 10, bits: int = 4, seed: int = 0) 
     rng = np.random.default_rng(seed)
     middle = (input.lo + input.hi + 1) // 2
     mean = np.full(input.channels, -middle, np.int64)
-    layers: list[Layer] = [Requantise(0, input.lo - middle, input.hi - middle, mean)]
+    layers: list[Layer] = [addition(mean, input)]
     t = layers[0].infer(input)
     channels = (64, 64, 128, 128, 256, 256, 512, 512, classes)
     for index, c_out in enumerate(channels):

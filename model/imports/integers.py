@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..error import BadInput
-from ..layers import Chain, GlobalSum, Layer, PadChannels, Requantise, Residual, Scale, SumPool
+from ..layers import Chain, GlobalSum, Layer, PadChannels, Requantise, Residual, Scale, SumPool, addition
 from ..net import Net
 from ..tensor import Ints, Tensor
 from .wide_resnet import EXTREME, Block, Conv, Norm, WideResNet
@@ -187,7 +187,7 @@ def _add_head(end: _End, network: WideResNet, bits: int) -> None:
     end.add(conv.layer, step / positions * conv.unit)
     frac, factors, offset = _affine(network.logits, end.unit, 1.0)
     end.add(Scale(factors, frac - end.t.frac), 2.0**-frac)
-    end.add(Requantise(0, end.t.lo + int(offset.min()), end.t.hi + int(offset.max()), offset), 2.0**-frac)
+    end.add(addition(offset, end.t), 2.0**-frac)
 
 
 def _add_sums(end: _End, conv: Conv, unit: float) -> None:

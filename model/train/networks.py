@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Literal
 
 from torch import nn
 
@@ -13,6 +14,9 @@ from ..networks import wide_blocks
 from ..tensor import Tensor
 from .modules import ELU, Conv2d, Downsample, Head, Input, MaxPool, Norm, ReLU, Residual, ShiftedReLU, Sign, Stream
 from .recipe import Network
+
+DEPTHS = {"resnet18": 18, "cnv": 9, "alexnet": 8}
+"""Of the forms that have but one."""
 
 
 def build(form: Network, input: Tensor, mean: tuple[int, ...], classes: int) -> nn.Sequential:
@@ -47,20 +51,22 @@ class _Builder:
 
     def __post_init__(self) -> None:
         self.stream = Stream()
+        self.around: Literal[0, -1] = 0
+        """What a convolution pads with here: -1 behind a Sign."""
         self.height, self.width, self.channels = self.input.height, self.input.width, self.input.channels
 
     def build(self, mean: tuple[int, ...], classes: int) -> nn.Sequential:
         form = self.form
+        if form.depth != DEPTHS.get(form.form, form.depth):
+            raise BadInput(f"the depth of {form.form} is {DEPTHS[form.form]}, not {form.depth}")
         layers: list[nn.Module] = [Input(mean, self.input.frac)]
         match form.form:
             case "wide":
                 blocks = wide_blocks(form.depth)
-                layers += [self.conv(form.channels, first=True), self.stream]
+                layers += [self.conv(form.channels), self.stream]
                 layers += self.stages(3, blocks)
             case "resnet18":
-                if form.depth != 18:
-                    raise BadInput(f"the depth of resnet18 is 18, not {form.depth}")
-                layers += [self.conv(form.channels, stride=2, kernel=7, first=True), self.stream]
+                layers += [self.conv(form.channels, stride=2, kernel=7), self.stream]
                 layers += [self.pool()]
                 layers += self.stages(4, 2)
             case "plain":
@@ -68,12 +74,8 @@ class _Builder:
                     raise BadInput(f"the depth of a plain network is 3k + 1 (4, 7, 10, ...), not {form.depth}")
                 layers += self.plain((form.depth - 1) // 3)
             case "cnv":
-                if form.depth != 9:
-                    raise BadInput(f"the depth of cnv is 9, not {form.depth}")
                 layers += self.cnv()
             case "alexnet":
-                if form.depth != 8:
-                    raise BadInput(f"the depth of alexnet is 8, not {form.depth}")
                 layers += self.alexnet()
         return nn.Sequential(*layers, *self.head(classes))
 
@@ -83,11 +85,8 @@ class _Builder:
         stride: int = 1,
         kernel: int = 3,
         divide: int = 0,
-        first: bool = False,
         padded: bool = True,
     ) -> Conv2d:
-        """A convolution of activations, or the first one, of pixels."""
-        signs = self.form.activation == "sign" and not first
         conv = Conv2d(
             self.channels,
             channels,
@@ -97,7 +96,7 @@ class _Builder:
             bits=self.form.weights,
             exact=self.form.scale == "exact",
             divide=divide,
-            around=-1 if signs else 0,
+            around=self.around,
         )
         self.channels = channels
         if padded:
@@ -115,6 +114,7 @@ class _Builder:
         """The layers between a sum and the next convolution."""
         if self.form.activation == "sign":
             assert self.form.norm != "none"  # Recipe's rule
+            self.around = -1
             return [Sign(Norm(self.channels, self.form.norm))]
         kinds: dict[str, type[nn.Module]] = {"shifted-relu": ShiftedReLU, "relu": ReLU, "elu": ELU}
         norm = [] if self.form.norm == "none" else [Norm(self.channels, self.form.norm)]
@@ -136,7 +136,7 @@ class _Builder:
 
     def plain(self, convs: int) -> list[nn.Module]:
         """Three stages of convolutions; the second and third halve the map and double the channels."""
-        layers: list[nn.Module] = [self.conv(self.form.channels, first=True)]
+        layers: list[nn.Module] = [self.conv(self.form.channels)]
         for index in range(1, 3 * convs):
             halve = index % convs == 0
             layers += [*self.activation(), self.conv(self.channels * (1 + halve), stride=1 + halve)]
@@ -149,7 +149,7 @@ class _Builder:
         for pair, wider in enumerate((1, 2, 4)):
             for index in range(2):
                 layers += self.activation() if layers else []
-                layers.append(self.valid(self.form.channels * wider, 3, first=not layers))
+                layers.append(self.valid(self.form.channels * wider, 3))
                 if index == 1 and pair < 2:
                     layers.append(self.maximum(2, 2))
         for _ in range(2):
@@ -162,7 +162,7 @@ class _Builder:
         third = self.form.channels // 3
         if self.form.channels % 3:
             raise BadInput(f"the channels of alexnet are a multiple of 3 (96, as published), not {self.form.channels}")
-        layers: list[nn.Module] = [self.conv(3 * third, 4, 11, first=True), self.maximum(3, 2)]
+        layers: list[nn.Module] = [self.conv(3 * third, 4, 11), self.maximum(3, 2)]
         layers += [*self.activation(), self.conv(8 * third, kernel=5), self.maximum(3, 2)]
         layers += [*self.activation(), self.conv(12 * third), *self.activation(), self.conv(12 * third)]
         layers += [*self.activation(), self.conv(8 * third), self.maximum(3, 2)]
@@ -170,9 +170,9 @@ class _Builder:
             layers += [*self.activation(), self.dense(128 * third)]
         return layers
 
-    def valid(self, channels: int, kernel: int, first: bool = False) -> Conv2d:
+    def valid(self, channels: int, kernel: int) -> Conv2d:
         """A convolution without padding."""
-        return self.conv(channels, 1, kernel, first=first, padded=False)
+        return self.conv(channels, kernel=kernel, padded=False)
 
     def dense(self, channels: int) -> Conv2d:
         """Of all values of the map: a kernel as large as it is."""
