@@ -25,6 +25,7 @@ import argparse
 import gzip
 import json
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -33,7 +34,7 @@ from amaranth.back import verilog
 from amaranth.lib import wiring
 from amaranth.sim import Simulator
 
-from bitfold.boards.synth import blocks, ffs, luts, run_tool, synthesise
+from bitfold.boards.synth import run_tool, synthesise
 from bitfold.hw.accelerator import Accelerator
 from bitfold.hw.array.constants import ConstantTable
 from bitfold.hw.device.target import FAMILIES
@@ -193,16 +194,17 @@ def plan(net, pe, simd, target):
     return Plan({place: Folding(pe, simd) for place in places}, pe, 1, target, input_lanes=pe)
 
 
-def measured(text: str, top: str, families, liberty: Path | None, folder: Path) -> dict[str, dict[str, float]]:
-    """Resources of a Verilog module in each family and, with a library, in its cells."""
-    path = folder / f"{top}.v"
-    path.write_text(text, encoding="utf-8")
+def measured(text: Callable[[str], str], liberty: Path | None, folder: Path) -> dict[str, dict[str, float]]:
+    """Resources of module `top` in each family and, with a library, in its cells; text(target) is its Verilog."""
+    path = folder / "top.v"
     found = {}
-    for family in families:
-        cells = synthesise(path, top, family).cells
-        found[family] = {"luts": luts(family, cells), "ffs": ffs(cells), "blocks": sum(blocks(cells).values())}
+    for family, target in TARGETS.items():
+        path.write_text(text(target), encoding="utf-8")
+        netlist = synthesise(path, "top", family)
+        found[family] = {"luts": netlist.luts, "ffs": netlist.ffs, "blocks": sum(netlist.blocks.values())}
     if liberty:
-        found["cells"] = in_cells(path, top, liberty)
+        path.write_text(text("generic"), encoding="utf-8")
+        found["cells"] = in_cells(path, "top", liberty)
     return found
 
 
@@ -266,25 +268,20 @@ def main() -> None:
         for name, layers in UNITS.items():
             prove(layers, layers or batch_norm(10))
             for lanes in (4, 1):
-                found = {}
-                for family in TARGETS:
-                    text = verilog.convert(units(layers, lanes, FAMILIES[family]), name="unit", emit_src=False)
-                    found |= measured(text, "unit", [family], None, Path(folder))
-                if liberty:
-                    text = verilog.convert(units(layers, lanes, FAMILIES["generic"]), name="unit", emit_src=False)
-                    found |= measured(text, "unit", [], liberty, Path(folder))
-                show(name, f"{lanes} lanes", found)
+
+                def unit(target: str, layers=layers, lanes=lanes) -> str:
+                    family = Plan({}, target=target).family
+                    return verilog.convert(units(layers, lanes, family), name="top", emit_src=False)
+
+                show(name, f"{lanes} lanes", measured(unit, liberty, Path(folder)))
         for name, activation in (("shifted ReLU", SHIFTED_RELU), ("batch norm", batch_norm(10))):
             net = block(activation)
             for pe, simd in ((4, 64), (1, 192)):
-                found = {}
-                for family, target in TARGETS.items():
-                    text = convert(Accelerator(net, plan(net, pe, simd, target)), "block")
-                    found |= measured(text, "block", [family], None, Path(folder))
-                if liberty:
-                    text = convert(Accelerator(net, plan(net, pe, simd, "generic")), "block")
-                    found |= measured(text, "block", [], liberty, Path(folder))
-                show(f"block, {name}", f"{simd} x {pe}", found)
+
+                def machine(target: str, net=net, pe=pe, simd=simd) -> str:
+                    return convert(Accelerator(net, plan(net, pe, simd, target)), "top")
+
+                show(f"block, {name}", f"{simd} x {pe}", measured(machine, liberty, Path(folder)))
     if arguments.picture:
         draw(figures, arguments.picture)
     if arguments.json:

@@ -12,6 +12,8 @@ import json
 import subprocess
 import sys
 import tempfile
+import tomllib
+from importlib import resources
 from pathlib import Path
 
 import numpy as np
@@ -42,26 +44,12 @@ VARIANTS = {
 
 def recipe(keys: dict[str, object]) -> str:
     """The recipe of digits with these keys of its network."""
-    network = {
-        "form": "wide", "depth": 8, "channels": 16, "temperature": 2, "branch-shift": 1, "bits": 4
-    } | keys  # fmt: skip
-    return "\n".join(
-        [
-            'data = "digits"',
-            "[network]",
-            *(f"{key} = {json.dumps(value)}" for key, value in network.items()),
-            "[augment]",
-            "shift = 1",
-            "[train]",
-            "epochs = 60",
-            "rate = 0.01",
-            'optimiser = "adam"',
-            "[tune]",
-            "epochs = 40",
-            "rate = 0.002",
-            'optimiser = "adam"',
-        ]
-    )
+    shipped = tomllib.loads((resources.files("bitfold.model.train") / "recipes" / "digits.toml").read_text("utf-8"))
+    shipped["network"] |= keys
+    lines = [f"data = {json.dumps(shipped.pop('data'))}"]
+    for table, values in shipped.items():
+        lines += [f"[{table}]", *(f"{key} = {json.dumps(value)}" for key, value in values.items())]
+    return "\n".join(lines)
 
 
 def figures(keys: dict[str, object], epochs: int | None, folder: Path) -> dict[str, object]:
