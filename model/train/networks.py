@@ -106,7 +106,7 @@ class _Builder:
         return conv
 
     def pool(self) -> Downsample:
-        """Halves the map before the first block; a mean in place of the papers' maximum, which has no integer form."""
+        """Halves the map before the first block: a mean, where the papers have a maximum."""
         self.height, self.width = math.ceil(self.height / 2), math.ceil(self.width / 2)
         return Downsample(0, self.stream)
 
