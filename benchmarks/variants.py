@@ -55,19 +55,8 @@ def recipe(keys: dict[str, object]) -> str:
 def figures(keys: dict[str, object], epochs: int | None, folder: Path) -> dict[str, object]:
     """Of one variant, all of it done in `folder`; SystemExit where the Verilog is not the network."""
     (folder / "recipe.toml").write_text(recipe(keys), encoding="utf-8")
-    words = [
-        "train",
-        "recipe.toml",
-        "-o",
-        "variant.bitfold",
-        "--seed",
-        "0",
-        "--device",
-        "cpu",
-        "--threads",
-        "1",
-        "--fp32",
-    ]
+    words = ["train", "recipe.toml", "-o", "variant.bitfold", "--seed", "0"]
+    words += ["--device", "cpu", "--threads", "1", "--fp32"]
     words += ["--epochs", str(epochs)] if epochs else []
     subprocess.run([sys.executable, "-m", "bitfold", *words], cwd=folder, check=True, stdout=subprocess.DEVNULL)
     net = Net.load(folder / "variant.bitfold")
