@@ -66,8 +66,7 @@ class _Builder:
                 layers += [self.conv(form.channels), self.stream]
                 layers += self.stages(3, blocks)
             case "resnet18":
-                layers += [self.conv(form.channels, stride=2, kernel=7), self.stream]
-                layers += [self.pool()]
+                layers += [self.conv(form.channels, stride=2, kernel=7), self.stream, self.pool()]
                 layers += self.stages(4, 2)
             case "plain":
                 if form.depth < 4 or form.depth % 3 != 1:
@@ -105,10 +104,11 @@ class _Builder:
             self.shrink(kernel, stride)
         return conv
 
-    def pool(self) -> Downsample:
-        """Halves the map before the first block: a mean, where the papers have a maximum."""
+    def pool(self) -> MaxPool:
+        """Halves the map before the first block: the maximum of 3x3 pixels."""
+        padding = _same(self.height, self.width, 2)
         self.height, self.width = math.ceil(self.height / 2), math.ceil(self.width / 2)
-        return Downsample(0, self.stream)
+        return MaxPool(3, 2, padding)
 
     def activation(self) -> list[nn.Module]:
         """The layers between a sum and the next convolution."""
