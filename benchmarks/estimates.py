@@ -63,6 +63,18 @@ def normed(channels: int) -> Net:
     return Net(Tensor(8, 8, channels, 0, 15), Chain(layers))
 
 
+def binary(ins: int, outs: int, kernel: int) -> Net:
+    """A convolution of bits, which the first layer makes, to bits."""
+    p = kernel // 2
+    offset = np.random.default_rng(outs).integers(-ins, ins, outs)
+    layers = (
+        Requantise(0, 0, 1),
+        BinaryConv(weights(outs, kernel, kernel, ins), 1, (p, p, p, p)),
+        Requantise(0, 0, 1, offset),
+    )
+    return body(layers, channels=ins, bits=4)
+
+
 def residual(channels: int, down: bool) -> Layer:
     """A block of two convolutions, as in the trained networks."""
     outs = channels * (1 + down)
@@ -107,6 +119,15 @@ def cases() -> list[tuple[str, Net, Plan]]:
                 Plan({"0": folding}, folding.pe, folding.pixels),
             )
         )
+    for ins, outs, kernel, folding in (
+        (64, 16, 3, Folding(4, 64)),
+        (16, 32, 3, Folding(8, 8)),
+        (32, 32, 1, Folding(4, 16)),
+        (16, 16, 3, Folding(4, 48)),
+        (4, 8, 3, Folding(8, 36)),
+    ):
+        name = f"{kernel}x{kernel} {ins}->{outs} on 8x8, bits to bits, {folding}"
+        found.append((name, binary(ins, outs, kernel), Plan({"1": folding}, output_lanes=folding.pe)))
     pools = body((SumPool(2, 2), Requantise(2, -128, 127)))
     found.append(("2x2 pool, requantise", pools, Plan({"0": Folding(4)}, output_lanes=4)))
     for name, pool, folding in (

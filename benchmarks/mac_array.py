@@ -1,10 +1,11 @@
 # amaranth: UnusedElaboratable=no
-"""LUTs a lane of the MAC array, 16 inputs x 16 outputs with 16-bit accumulators, by Yosys for each family.
+"""LUTs a lane of the arrays, 16 inputs x 16 outputs with 16-bit accumulators, by Yosys for each family.
 
     python benchmarks/mac_array.py [--place] [--json]
 
 Each array is first proven in simulation against numpy. The baseline, in the same run, is a registered tree of
-multiplexed +-a. Then a whole layer: 3x3, 16 -> 16 channels on an 8x8 map, 4 bits, of 576 cycles a frame at best.
+multiplexed +-a; that of the arrays for codes of one bit, also of 64 inputs, is the array for codes of any bits. Then a
+whole layer: 3x3, 16 -> 16 channels on an 8x8 map, 4 bits, of 576 cycles a frame at best.
 --place adds the clock that nextpnr reaches on an ECP5-85, speed 6, with registers around the array: the median of three
 seeds, about three minutes for each width.
 """
@@ -13,6 +14,7 @@ import argparse
 import json
 import re
 import tempfile
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -25,7 +27,9 @@ from cycles import layer
 
 from bitfold.boards.place import place
 from bitfold.boards.synth import Netlist, synthesise
-from bitfold.hw.array.mac import MacArray, numbers, ones
+from bitfold.hw.array.dot import DotArray, numbers, ones
+from bitfold.hw.array.form import dot_array
+from bitfold.hw.array.mac import MacArray
 from bitfold.hw.device.target import FAMILIES
 from bitfold.hw.stages.conv import ConvStage
 from bitfold.hw.stream.flow import Flow
@@ -34,6 +38,10 @@ from bitfold.sim.simulate import check
 SIMD = PE = WIDTH = 16
 LIMITS = {("xc7", 4): 4.5, ("xc7", 8): 7.0, ("ecp5", 4): 9.0, ("ecp5", 8): 13.0, ("ice40", 4): 10.0, ("ice40", 8): 16.0}
 """LUTs a lane asked for, by family and bits of a code."""
+ONE_BIT = ((16, 16), (64, 16), (64, 11))
+"""Inputs and bits of an accumulator of the arrays for codes of one bit; 11 are enough for 9 words of 64 inputs."""
+ONE_BIT_LIMITS = {("xc7", 64, 16): 1.4, ("ecp5", 64, 16): 2.6}
+"""LUTs a lane asked for, by family, inputs and bits of an accumulator."""
 TARGETS = {"xc7": "xc7a35t", "ecp5": "ecp5-85", "ice40": "ice40-up5k", "gowin": "generic"}
 MEMORY = re.compile("RAM|ROM|DPR16|DP16K|SDPB")
 """Cells that store words, in any family."""
@@ -84,7 +92,7 @@ class PlainTree(Component):
 class Enclosed(Component):
     """An array between shift registers, so that its paths are all that nextpnr sees, and a few pins serve."""
 
-    def __init__(self, array: MacArray):
+    def __init__(self, array: DotArray):
         self.array = array
         super().__init__({"i": In(1), "load": In(1), "o": Out(1)})
 
@@ -101,13 +109,14 @@ class Enclosed(Component):
         return m
 
 
-def prove(array: MacArray) -> None:
+def prove(array: DotArray) -> None:
     """Random dot products of 1 to 9 words without a pause; AssertionError unless all are exact."""
     rng = np.random.default_rng(0)
+    simd, pe, width = array.simd, array.pe, array.width
     lengths = rng.integers(1, 10, 40)
     words, starts = int(lengths.sum()), np.cumsum([0, *lengths[:-1]])
-    codes = rng.integers(0, 2**array.bits, (words, SIMD))
-    weights = rng.random((words, PE, SIMD)) < 0.5
+    codes = rng.integers(0, 2**array.bits, (words, simd))
+    weights = rng.random((words, pe, simd)) < 0.5
     initial = np.add.reduceat(array.correction(ones(weights[..., None, :]), 1), starts)
     expected = np.add.reduceat((np.where(weights, 1, -1) * codes[:, None]).sum(axis=-1), starts)
     steering = array.steering(weights)
@@ -120,9 +129,9 @@ def prove(array: MacArray) -> None:
         started = 0
         for cycle in range(words + array.latency + 1):
             if ctx.get(array.done):
-                results.append([ctx.get(value) for value in numbers(array.results, PE)])
+                results.append([ctx.get(value) for value in numbers(array.results, pe)])
             if ctx.get(array.starting):
-                ctx.set(array.initial, number(initial[started] % 2**WIDTH, WIDTH))
+                ctx.set(array.initial, number(initial[started] % 2**width, width))
                 started += 1
             ctx.set(array.valid, cycle < words)
             ctx.set(array.first, cycle in starts)
@@ -165,19 +174,52 @@ def array_figures(family: str, bits: int, folder: Path, placed: bool) -> dict[st
         "plain_tree_luts_per_lane": round(plain.luts / (SIMD * PE), 2),
     }
     if placed and family == "ecp5":
-        synthesised(Enclosed(array()), family, f"enclosed{bits}", folder, netlist=True)
-        netlist = folder / f"enclosed{bits}.ecp5.json"
-        found = sorted(
-            (place(netlist, "ecp5-85", frequency=FMAX * 1.25, seed=seed) for seed in SEEDS), key=lambda one: one.fmax
-        )
-        median = found[len(found) // 2]
-        figures |= {
-            "fmax": round(median.fmax, 1),
-            "fmax_asked": FMAX,
-            "fmax_of_seeds": [round(one.fmax, 1) for one in found],
-            "path": median.path,
-        }
+        figures |= placed_figures(array(), f"enclosed{bits}", folder)
     return figures
+
+
+def one_bit_figures(family: str, simd: int, width: int, folder: Path, placed: bool) -> dict[str, object]:
+    """LUTs and flip-flops a lane of the array for codes of one bit and of the one for any; perhaps the clock."""
+
+    def array() -> DotArray:
+        return dot_array(simd, PE, 1, width, FAMILIES[family])
+
+    prove(array())
+    name = f"one{simd}_{width}"
+    own = synthesised(array(), family, name, folder)
+    mac = synthesised(MacArray(simd, PE, 1, width, FAMILIES[family].chain), family, f"mac_{name}", folder)
+    lanes = simd * PE
+    figures = {
+        "family": family,
+        "inputs": simd,
+        "accumulator": width,
+        "form": type(array()).__name__,
+        "luts_per_lane": round(own.luts / lanes, 2),
+        "asked": ONE_BIT_LIMITS.get((family, simd, width)),
+        "ffs_per_lane": round(own.ffs / lanes, 2),
+        "multipliers": own.multipliers,
+        "mac_luts_per_lane": round(mac.luts / lanes, 2),
+        "mac_ffs_per_lane": round(mac.ffs / lanes, 2),
+    }
+    if placed and family == "ecp5" and (simd, width) == (64, 16):
+        figures |= placed_figures(array(), f"enclosed_{name}", folder)
+    return figures
+
+
+def placed_figures(array: DotArray, name: str, folder: Path) -> dict[str, object]:
+    """The clock of an array between registers on an ECP5."""
+    synthesised(Enclosed(array), "ecp5", name, folder, netlist=True)
+    netlist = folder / f"{name}.ecp5.json"
+    found = sorted(
+        (place(netlist, "ecp5-85", frequency=FMAX * 1.25, seed=seed) for seed in SEEDS), key=lambda one: one.fmax
+    )
+    median = found[len(found) // 2]
+    return {
+        "fmax": round(median.fmax, 1),
+        "fmax_asked": FMAX,
+        "fmax_of_seeds": [round(one.fmax, 1) for one in found],
+        "path": median.path,
+    }
 
 
 def layer_figures(family: str, folder: Path) -> dict[str, object]:
@@ -201,6 +243,12 @@ def layer_figures(family: str, folder: Path) -> dict[str, object]:
     }
 
 
+def say_clock(say: Callable[[str], None], figures: dict) -> None:
+    if "fmax" in figures:
+        say(f"    {figures['fmax']} MHz (asked {FMAX:.0f}; seeds {figures['fmax_of_seeds']}), slowest path:")
+        say("\n".join(f"    {step}" for step in figures["path"]))
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--place", action="store_true", help="place and route on the ECP5 too")
@@ -217,9 +265,15 @@ def main() -> None:
                     f"(asked {f['asked'] or '-'}), {f['ffs_per_lane']:.2f} FF; "
                     f"plain tree {f['plain_tree_luts_per_lane']:.2f} LUT"
                 )
-                if "fmax" in f:
-                    say(f"    {f['fmax']} MHz (asked {FMAX:.0f}; seeds {f['fmax_of_seeds']}), slowest path:")
-                    say("\n".join(f"    {step}" for step in f["path"]))
+                say_clock(say, f)
+            for simd, width in ONE_BIT:
+                arrays.append(f := one_bit_figures(family, simd, width, Path(folder), arguments.place))
+                say(
+                    f"{family:6} 1 bit, {simd} inputs, accumulators of {width}: {f['luts_per_lane']:5.2f} LUT a lane "
+                    f"(asked {f['asked'] or '-'}), {f['ffs_per_lane']:.2f} FF; MacArray {f['mac_luts_per_lane']:.2f} "
+                    f"LUT, {f['mac_ffs_per_lane']:.2f} FF"
+                )
+                say_clock(say, f)
         for family in TARGETS:
             layers.append(f := layer_figures(family, Path(folder)))
             say(

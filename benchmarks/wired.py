@@ -19,7 +19,7 @@ from amaranth.back import verilog
 from amaranth.sim import Simulator
 
 from bitfold.boards.synth import SCRIPTS, synthesise
-from bitfold.hw.array.mac import numbers
+from bitfold.hw.array.dot import numbers
 from bitfold.hw.array.wired import WiredArray
 from bitfold.hw.device.target import FAMILIES
 

@@ -164,8 +164,9 @@ def test_no_ready_reaches_an_offer():
 
 
 NO_STREAMS = {
-    "WindowedStage", "PoolStage", "SlidingPoolStage", "ResultQueue", "ConstantTable", "MacArray", "WiredArray",
-    "Window", "SlidingWindow", "Stage", "AxiStreamTop", "Ring", "PairRing", "SinglePort",
+    "WindowedStage", "PoolStage", "SlidingPoolStage", "ResultQueue", "ConstantTable", "DotArray", "MacArray",
+    "PopcountArray", "PopcountChain", "PopcountTree", "WiredArray", "Window", "SlidingWindow", "Stage",
+    "AxiStreamTop", "Ring", "PairRing", "SinglePort",
 }  # fmt: skip
 """Parts of units; and AxiStreamTop renames the Accelerator's ports."""
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from machines import examples
 
-from bitfold.hw.array.mac import numbers
+from bitfold.hw.array.dot import numbers
 from bitfold.hw.array.wired import WiredArray, wired_adder_bits
 from bitfold.hw.device.target import FAMILIES
 

@@ -14,107 +14,41 @@ the first: its codes are delayed here, once for all PEs, and its weights must co
 from itertools import pairwise
 
 import numpy as np
-from amaranth import Cat, Const, Module, Mux, Signal, Value
-from amaranth.lib import wiring
-from amaranth.lib.wiring import In, Out
+from amaranth import Cat, Const, Module, Mux, Signal
 from numpy.typing import NDArray
 
 from ..device.arithmetic import tree
 from ..device.resources import Resources, adder
 from ..device.target import Family
+from .dot import DotArray, tree_resources
 
 
-def numbers(value: Value, count: int) -> list[Value]:
-    """A value as `count` signed numbers, the first in the lowest bits."""
-    width = len(value) // count
-    return [value[k * width : (k + 1) * width].as_signed() for k in range(count)]
-
-
-def ones(weights: NDArray[np.bool_]) -> NDArray[np.int64]:
-    """How many weights of a dot product are +1: of the first of pairs, of the second, of those without another.
-
-    weights : bool [..., words, SIMD], in the words in which the array sees them
-    Returns int64 [3, ...].
-    """
-    paired = weights.shape[-1] // 2 * 2
-    places = weights[..., 0:paired:2], weights[..., 1:paired:2], weights[..., paired:]
-    return np.array([some.sum(axis=(-2, -1), dtype=np.int64) for some in places])
-
-
-class MacArray(wiring.Component):
-    """PE dot products of SIMD unsigned codes and +-1 a cycle, accumulated from `first` to `last`.
-
-    It is a plain pipeline without back-pressure: whoever starts a dot product has a place for its result.
+class MacArray(DotArray):
+    """The array for codes of any bits.
 
     Parameters
     ----------
-    simd, pe : inputs and outputs in parallel
+    simd, pe, width : as DotArray's
     top : the largest code
-    width : bits of the signed accumulators; the true results must fit, what they pass through need not
     chain : most pairs added one after the other; 1 makes a tree of all pairs
-
-    Members
-    -------
-    valid, first, last : In(1), a word is given; it is the first, the last of a dot product
-    codes : In(simd codes)
-    weights : In(pe * simd), the bits of `steering`, one position of the chains after the other
-    initial : In(pe * width), the accumulators' initial `numbers`, taken with the first word where `starting` says so
-    starting : Out(1), `initial` is taken
-    done : Out(1), `results` are given for this cycle
-    results : Out(pe * width), the `numbers` that the accumulators hold
-
-    Attributes
-    ----------
-    positions : for each position of the chains its range of inputs; it takes the bits pe * start to pe * stop
-        of `weights`
-
-    Timing
-    ------
-    The weights of position k come 1 + k cycles after the codes; `done` comes `latency` cycles after the cycle
-    that has `last`.
     """
 
     def __init__(self, simd: int, pe: int, top: int, width: int, chain: int):
-        # A constant input still has codes of one bit: Verilog has no signal of none.
-        self.simd, self.pe, self.bits, self.width = simd, pe, max(1, top.bit_length()), width
         pairs = -(-simd // 2)
         self.chains = -(-pairs // chain)
         edges = [*range(0, simd, 2 * self.chains), simd]
-        self.positions = tuple(range(start, stop) for start, stop in pairwise(edges))
+        positions = [range(start, stop) for start, stop in pairwise(edges)]
         self.levels = (self.chains - 1).bit_length()
-        self.latency = 1 + len(self.positions) + self.levels + 1
-        super().__init__(
-            {
-                "valid": In(1),
-                "first": In(1),
-                "last": In(1),
-                "codes": In(simd * self.bits),
-                "weights": In(pe * simd),
-                "initial": In(pe * width),
-                "starting": Out(1),
-                "done": Out(1),
-                "results": Out(pe * width),
-            }
-        )
+        # A constant input still has codes of one bit: Verilog has no signal of none.
+        super().__init__(simd, pe, max(1, top.bit_length()), width, positions, 1 + len(positions) + self.levels + 1)
 
     def steering(self, weights: NDArray[np.bool_]) -> list[NDArray[np.bool_]]:
-        """What the array wants instead of the weights, for each position of the chains.
-
-        weights : bool [words, PE, SIMD], 1 is +1
-        Returns bool [words, PE * inputs of the position]: of each pair whether its term is inverted, and whether
-        it is the difference.
-        """
+        """Of each pair whether its term is inverted, and whether it is the difference."""
         bits = ~weights
         bits[..., 1::2] ^= bits[..., 0 : self.simd - 1 : 2]
-        return [bits[..., inputs.start : inputs.stop].reshape(len(bits), -1) for inputs in self.positions]
+        return self.split(bits)
 
     def correction(self, each: NDArray[np.int64], words: int) -> NDArray[np.int64]:
-        """What must be added to the sum of a dot product's terms to make it the dot product.
-
-        each : int64 [3, ...], of each dot product's weights the `ones`
-        words : of a dot product
-        Returns int64 [...].
-        """
         first, second, single = each
         half = 2**self.bits
         pairs, odd = divmod(self.simd, 2)
@@ -126,12 +60,10 @@ class MacArray(wiring.Component):
         return -surplus - added_to_others * words
 
     def resources(self, family: Family, *, constant: bool = False) -> Resources:
-        """What it takes of a device of the family; `constant` where the weights are always the same."""
         pairs, odd = divmod(self.simd, 2)
         wide = self.bits + 1
         luts = pairs * 2 * adder(self.bits, family)
-        ffs = (pairs * 2 * wide + odd * self.bits) + 3 * (self.latency - 1) + 1 + min(4, self.pe) + min(16, self.pe)
-        ffs += sum((self.simd - inputs.start) * self.bits for inputs in self.positions[1:])
+        ffs = pairs * 2 * wide + odd * self.bits
         # The largest value of each chain so far, one output's.
         most = [0] * self.chains
         each_luts = each_ffs = 0
@@ -155,14 +87,9 @@ class MacArray(wiring.Component):
                     each_luts += bits
                     most[chain] = 2**bits - 1
                 each_ffs += most[chain].bit_length()
-        while len(most) > 1:
-            pairs = [most[k : k + 2] for k in range(0, len(most), 2)]
-            each_luts += sum(adder(max(pair).bit_length(), family) for pair in pairs if len(pair) == 2)
-            most = [sum(pair) for pair in pairs]
-            each_ffs += sum(value.bit_length() for value in most)
-        each_luts += self.width if family.inputs == 6 or constant else 2 * self.width
-        each_ffs += self.width
-        return Resources(luts + self.pe * each_luts + 1, ffs + self.pe * each_ffs)
+        each = tree_resources(most, family) + self.accumulator_resources(family, constant=constant)
+        each += Resources(each_luts, each_ffs)
+        return self.frame_resources() + Resources(luts, ffs) + each * self.pe
 
     def elaborate(self, platform):
         m = Module()
@@ -174,13 +101,7 @@ class MacArray(wiring.Component):
 
         # sums[p][c] is chain c of output p so far, and the largest it can be.
         sums: list[list] = [[None] * self.chains for _ in range(self.pe)]
-        codes = self.codes
-        for k, inputs in enumerate(self.positions):
-            if k:
-                # With a reset, lest synthesis spend LUTs on shift registers.
-                later = Signal((self.simd - inputs.start) * self.bits, name=f"codes{k}")
-                m.d.sync += later.eq(codes[-len(later) :])
-                codes = later
+        for k, (inputs, codes) in enumerate(zip(self.positions, self.waiting_codes(m), strict=True)):
             for chain in range(self.chains):
                 lanes = inputs[2 * chain : 2 * chain + 2]
                 name = f"{k}_{chain}"
@@ -193,9 +114,9 @@ class MacArray(wiring.Component):
                 s, _ = register(a + b[0] if b else a, limit, f"sum{name}")
                 d, _ = register(Cat(a, Const(1)) - b[0], limit, f"difference{name}") if b else (s, limit)
                 for p in range(self.pe):
-                    at = self.pe * inputs.start + p * len(inputs) + 2 * chain
-                    chosen = Mux(self.weights[at + 1], d, s) if b else s
-                    term = chosen ^ self.weights[at].replicate(len(s))
+                    invert, *differ = (self.weight(p, k, place) for place in lanes)
+                    chosen = Mux(differ[0], d, s) if b else s
+                    term = chosen ^ invert.replicate(len(s))
                     value, most = term, limit
                     if k:
                         # before + term + 1, written so that Yosys puts the choice of the term into the adder's LUTs.
@@ -204,27 +125,5 @@ class MacArray(wiring.Component):
                         value = before - ~Cat(term, Const(0, most.bit_length() - len(term)))
                     sums[p][chain] = register(value, most, f"partial{p}_{name}")
 
-        totals = [tree(m, row, self.levels, f"tree{p}") for p, row in enumerate(sums)]
-
-        flags = [Cat(self.valid, self.valid & self.first, self.valid & self.last)]
-        for stage in range(self.latency - 1):
-            flags.append(Signal(3, name=f"flags{stage}"))
-            m.d.sync += flags[-1].eq(flags[-2])
-        valid, first, last = flags[-1]
-        # One flag for the multiplexers of all accumulators would be the slowest path: its last two registers are up to
-        # four and sixteen. Their initial value, which means nothing while `valid` is 0, and their reset keep synthesis
-        # from making one register of those that hold the same.
-        firsts = [flags[-3][1]]
-        for level in range(2):
-            sources, firsts = firsts, []
-            for k in range(min(4 * len(sources), self.pe)):
-                source, kind = k % len(sources), k // len(sources)
-                firsts.append(Signal(name=f"first{level}_{k}", init=kind & 1, reset_less=bool(kind & 2)))
-                m.d.sync += firsts[-1].eq(sources[source])
-        m.d.comb += self.starting.eq(first)
-        m.d.sync += self.done.eq(last)
-        with m.If(valid):
-            accumulators = zip(totals, numbers(self.initial, self.pe), numbers(self.results, self.pe), strict=True)
-            for p, ((total, _), initial, result) in enumerate(accumulators):
-                m.d.sync += result.eq(Mux(firsts[p % len(firsts)], initial, result) + total)
+        self.accumulate(m, [tree(m, row, self.levels, f"tree{p}")[0] for p, row in enumerate(sums)])
         return m

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from ..device.arithmetic import later
 from ..device.resources import Resources
 from ..device.target import FAMILIES, Family
-from .mac import numbers
+from .dot import numbers
 from .sums import share
 
 LUTS_PER_ADDER_BIT = {"generic": 0.82, "xc7": 0.82, "ecp5": 1.05, "ice40": 1.29, "gowin": 1.29}

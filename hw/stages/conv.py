@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from ...model.layers import BinaryConv, Requantise
 from ..array.constants import ConstantTable, table_resources
-from ..array.mac import MacArray, numbers, ones
+from ..array.dot import numbers, ones
+from ..array.form import dot_array
 from ..array.wired import WiredArray
 from ..device.memory import alike, memory, mux_luts, place
 from ..device.resources import Resources, stored
@@ -68,7 +69,7 @@ class ConvStage(WindowedStage):
             matrix = layer.weights.reshape(len(layer.weights), -1)
             self.arrays = [WiredArray(matrix, top, constants, self.scaler.width, family) for _ in range(windows)]
         else:
-            self.arrays = [MacArray(self.simd, self.pe, top, self.scaler.width, family.chain) for _ in range(windows)]
+            self.arrays = [dot_array(self.simd, self.pe, top, self.scaler.width, family) for _ in range(windows)]
         super().__init__(
             source,
             Flow(requantise.infer(sums) if requantise else sums, self.pe * len(self.arrays)),
