@@ -17,6 +17,7 @@ from ..model.card import SUFFIX
 from ..model.error import BadInput, printable, suggest
 from .check import check
 from .demo import demo
+from .export import export
 from .import_net import import_net
 from .plan import plan
 from .report import report
@@ -46,6 +47,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "train": train,
     "import": import_net,
     "check": check,
+    "export": export,
     "zoo": list_zoo,
 }
 for name, command in COMMANDS.items():
