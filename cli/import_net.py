@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
 import typer
 
-from ..model.error import BadInput
+from ..model.error import BadInput, install
 from ..model.imports.integers import integers
 from ..model.imports.published import open_published
+from ..model.net import Net
 from ..model.train.data.cifar import cifar10, cifar100
 from ..model.write import check_place
 from .arguments import DataOption, JsonOption
@@ -24,17 +26,44 @@ IMAGES = 64
 
 
 def import_net(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="A published network; docs/published.md says which.")],
+    file: Annotated[
+        Path,
+        typer.Argument(metavar="FILE", help="A published network, see docs/published.md; or QONNX, see docs/onnx.md."),
+    ],
     output: Annotated[Path, typer.Option("-o", "--output", metavar="NET", help="The network's .bitfold file.")],
-    bits: Annotated[int, typer.Option(min=2, max=8, help="Of an activation.")] = 8,
+    bits: Annotated[int | None, typer.Option(min=2, max=8, help="Of an activation.", show_default="8")] = None,
     data: DataOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Turn a published network of 1-bit weights into integers, its normalisations kept.
+    """Turn another program's network of 1-bit weights into integers, its normalisations kept.
 
-    Training images in --data calibrate the activations; without any, what the file says of their distribution does.
+    Of a published one, training images in --data calibrate the activations; without any, what the file says of their
+    distribution does. A .onnx file says itself how they are quantised.
     """
     check_place(output)
+    if file.suffix.lower() == ".onnx":
+        if bits is not None or data is not None:
+            raise BadInput(f"--bits and --data are for published networks; {file} says itself what its activations are")
+        net, told = _qonnx(file)
+    else:
+        net, told = _published(file, 8 if bits is None else bits, data)
+    net.save(output)
+    tell({"net": str(output), **told, "weights": net.weights}, as_json)
+
+
+def _qonnx(file: Path) -> tuple[Net, dict[str, Any]]:
+    """A network of Brevitas, and what it tells of itself."""
+    if not find_spec("onnx"):
+        raise BadInput(f"{file} needs onnx to be read, which is not installed; {install('onnx')}")
+    from ..model.imports.qonnx import load
+
+    with err().status("reading QONNX"):
+        net = load(file)
+    return net, {"layout": "QONNX", "input": net.preprocessing}
+
+
+def _published(file: Path, bits: int, data: Path | None) -> tuple[Net, dict[str, Any]]:
+    """A published network with activations of so many bits, and what it tells of itself."""
     network = open_published(file)
     classes = len(network.logits.mean)
     known = SETS.get(classes)
@@ -50,12 +79,5 @@ def import_net(
             images = train.batch(np.arange(min(IMAGES, len(train))))
     with err().status("calibrating activations"):
         net = integers(network, bits, images, about.classes if about else (), about.preprocessing if about else "")
-    net.save(output)
-    figures = {
-        "net": str(output),
-        "layout": network.layout,
-        "weights": net.weights,
-        "bits": bits,
-        "calibrated_on": "moments in the file" if images is None else f"{len(images)} training images",
-    }
-    tell(figures, as_json)
+    calibrated = "moments in the file" if images is None else f"{len(images)} training images"
+    return net, {"layout": network.layout, "bits": bits, "calibrated_on": calibrated}

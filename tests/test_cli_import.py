@@ -86,3 +86,36 @@ def test_an_old_network_stays_where_a_new_one_cannot_be_made(folder):
     old.write_bytes(b"old")
     refused("import", folder / "broken.mat", "-o", old)
     assert old.read_bytes() == b"old"
+
+
+def test_a_network_of_brevitas(tmp_path):
+    pytest.importorskip("onnx")
+    from qonnx_graphs import Graph
+
+    from bitfold.model.imports.qonnx import from_qonnx
+
+    graph = Graph(3, 6, 6)
+    x = graph.quant("input", 0.25, 4)
+    x = graph.relu(graph.conv(x, np.random.default_rng(0).normal(size=(4, 3, 3, 3))), 0.3, 4)
+    model = graph.model(x)
+    (tmp_path / "net.ONNX").write_bytes(model.SerializeToString())
+    status, out, err = run("import", tmp_path / "net.ONNX", "-o", tmp_path / "net.bitfold", "--json")
+    assert (status, err) == (0, "")
+    net = Net.load(tmp_path / "net.bitfold")
+    assert net.digest() == from_qonnx(model).digest()
+    assert json.loads(out) == {
+        "net": str(tmp_path / "net.bitfold"),
+        "layout": "QONNX",
+        "input": "whole numbers c from -8 to 7, the codes that node /Quant_0 (Quant) gives for 0.25 c",
+        "weights": 108,
+    }
+    for words in (("--bits", 4), ("--data", tmp_path)):
+        line = refused("import", tmp_path / "net.ONNX", "-o", tmp_path / "x.bitfold", *words)
+        assert line.startswith("--bits and --data are for published networks; ")
+
+
+def test_a_network_of_brevitas_needs_onnx(tmp_path, monkeypatch):
+    monkeypatch.setattr("bitfold.cli.import_net.find_spec", lambda name: None)
+    assert refused("import", "net.onnx", "-o", tmp_path / "net.bitfold") == (
+        "net.onnx needs onnx to be read, which is not installed; in bitfold's folder: pip install '.[onnx]'"
+    )
