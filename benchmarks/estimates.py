@@ -32,6 +32,7 @@ from bitfold.model.layers import (
     Residual,
     Scale,
     SumPool,
+    Table,
 )
 from bitfold.model.net import Net
 from bitfold.model.tensor import Tensor
@@ -137,6 +138,12 @@ def cases() -> list[tuple[str, Net, Plan]]:
         ("3x3 maximum pool, all taps", MaxPool(3, 1, (1, 1, 1, 1)), Folding(8, 9)),
     ):
         found.append((f"{name}, 4 bits", body((pool,), bits=4), Plan({"0": folding}, output_lanes=folding.pe)))
+    for bits, frac, lo in ((4, 1, -3), (8, 4, -56)):
+        codes = np.arange(lo, lo + 2**bits)
+        elu = np.where(codes > 0, codes, np.floor(np.expm1(np.minimum(codes, 0) / 2**frac) * 2**frac + 0.5))
+        rounded = Requantise(0, lo, lo + 2**bits - 1), Table(elu.astype(np.int64), lo, frac)
+        net = body((*rounded, BinaryConv(weights(4, 1, 1, 8))), bits=12)
+        found.append((f"ELU as a table of {bits} bits, 1x1 8->4", net, Plan({"2": Folding(4, 8)}, output_lanes=4)))
     for down in (False, True):
         net = body((residual(8, down),), channels=8, bits=12)
         found.append((f"residual block{', downsampling' * down}", net, balance(net, 1200)))

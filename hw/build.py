@@ -21,6 +21,7 @@ from ..model.layers import (
     Residual,
     Scale,
     SumPool,
+    Table,
     Windowed,
 )
 from ..model.tensor import Tensor
@@ -34,6 +35,7 @@ from .stages.pool import SlidingSumPoolStage, SumPoolStage
 from .stages.requantise import RequantiseStage
 from .stages.residual import SaturatingAdd
 from .stages.scale import ScaleStage
+from .stages.table import TableStage
 from .stages.windowed import WindowedStage
 from .stream.converters import converters
 from .stream.flow import Flow
@@ -195,6 +197,8 @@ class Pipeline:
                 end = self.add(end, name, RequantiseStage(end.flow, layer, self.plan.family))
             case Scale():
                 end = self.add(end, name, ScaleStage(end.flow, layer, self.plan.family))
+            case Table():
+                end = self.add(end, name, TableStage(end.flow, layer, self.plan.family))
             case GlobalSum():
                 while (pixels := end.flow.pixels) > 1:
                     count = next(k for k in range(2, pixels + 1) if pixels % k == 0)

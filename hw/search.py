@@ -28,6 +28,7 @@ from ..model.layers import (
     Residual,
     Scale,
     SumPool,
+    Table,
     Windowed,
 )
 from ..model.tensor import Tensor
@@ -165,6 +166,8 @@ class Costs:
                 key += (layer.shift, layer.lo, layer.hi, None if layer.offset is None else layer.offset.tobytes())
             case Scale():
                 key += (layer.factors.tobytes(),)
+            case Table():
+                key += (layer.lo, layer.values.tobytes())
             case PadChannels():
                 key += (layer.channels,)
             case Residual():

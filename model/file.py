@@ -3,7 +3,7 @@
 Only what `write` writes is read, byte for byte: a network has one file, and a file says nothing besides it.
 
 Every array of the network is one tensor, named by the path of attributes that leads to it: weights as uint8,
-eight to a byte (numpy.packbits' order, the last byte filled up with 0), offsets and factors as int64. The
+eight to a byte (numpy.packbits' order, the last byte filled up with 0), offsets, factors and tables as int64. The
 single metadata entry "bitfold" is JSON: the format's version and the network's dataclasses, field by field,
 where an array is given by its shape, and a flag by being there: one that is False is left out, so that a network
 which has no use for a new flag keeps its file and its digest. A new kind of layer whose fields have the types that

@@ -30,6 +30,10 @@ MAX_FACTOR = 2**24
 MAX_DIVISOR = 2**16
 """Of the mean that a pool makes of the pixels on the map; 3,600 for a padded 5x5 window."""
 
+MAX_ENTRIES = 2**8
+"""Of a Table: of codes of 8 bits, the widest that an activation has. A lane takes up to 32 look-up tables of 6 inputs,
+and for each bit more twice as many."""
+
 _Number = TypeVar("_Number", bound=np.generic)
 
 BLOCK = 2**24
@@ -301,6 +305,55 @@ def addition(offset: NDArray[np.int64], t: Tensor) -> Requantise:
     return Requantise(0, t.lo + int(offset.min()), t.hi + int(offset.max()), offset)
 
 
+@dataclass(frozen=True, eq=False)
+class Table:
+    """Each value through a table, values[q - lo]: any function of a code, such as an ELU (DESIGN 2.15).
+
+    Parameters
+    ----------
+    values : int64 [entries], of the inputs lo, lo + 1, ...: at most MAX_ENTRIES, one for each value the input may have
+    lo : the input's lowest value
+    frac : fraction bits of the values
+    """
+
+    values: NDArray[np.int64]
+    lo: int
+    frac: int = 0
+
+    def __post_init__(self) -> None:
+        values = _array(self.values, "the values must be int64 [entries]", np.int64, 1)
+        if len(values) > MAX_ENTRIES:
+            raise BadInput(f"a table has at most {MAX_ENTRIES} values, not {len(values):,}")
+        settle(self, values=owned(values))
+        settle_ints(self, "lo", "frac")
+        check_interval(self.lo, self.hi, "the table's input")
+        check_interval(*self.reach, "the values' interval")
+
+    @property
+    def hi(self) -> int:
+        """The input's highest value."""
+        return self.lo + len(self.values) - 1
+
+    @property
+    def reach(self) -> tuple[int, int]:
+        """The smallest and the largest value."""
+        return int(self.values.min()), int(self.values.max())
+
+    def infer(self, t: Tensor) -> Tensor:
+        if (t.lo, t.hi) != (self.lo, self.hi):
+            raise BadInput(
+                f"the table has values for [{self.lo}, {self.hi}], the input lies in [{t.lo}, {t.hi}]: "
+                "put a Requantise that clips to the former in front"
+            )
+        lo, hi = self.reach
+        return replace(t, lo=lo, hi=hi, frac=self.frac)
+
+    def __call__(self, x: Ints) -> Ints:
+        """The smallest signed dtype that holds the values; the shape stays."""
+        values: Ints = self.values.astype(dtype_for(*self.reach))
+        return values[x.astype(np.int64) - self.lo]
+
+
 def shifted_relu(bits: int, frac_in: int, frac: int) -> Requantise:
     """max(-1, x) to `bits`-bit codes with `frac` fraction bits: all 2^bits codes are used (DESIGN 2.6)."""
     if not 2 <= bits <= 8:
@@ -527,10 +580,10 @@ Pool: TypeAlias = SumPool | MaxPool
 Windowed: TypeAlias = BinaryConv | Pool
 """What moves a kernel over a map."""
 
-Layer: TypeAlias = Windowed | Requantise | Scale | GlobalSum | PadChannels | Chain | Residual
+Layer: TypeAlias = Windowed | Requantise | Scale | Table | GlobalSum | PadChannels | Chain | Residual
 
 KINDS: tuple[type[Layer], ...] = (
-    BinaryConv, Requantise, Scale, SumPool, MaxPool, GlobalSum, PadChannels, Chain, Residual
+    BinaryConv, Requantise, Scale, Table, SumPool, MaxPool, GlobalSum, PadChannels, Chain, Residual
 )  # fmt: skip
 """Every kind of layer, in the order of this file."""
 

@@ -34,7 +34,7 @@ MAX_WEIGHTS = 2**28
 """Of the whole network: a gigabyte as 32-bit floats [2^25, 2^26]."""
 
 MAX_CONSTANTS = 2**20
-"""Of the whole network: a convolution's outputs, offsets and factors, handled one by one [2^14, 2^18]."""
+"""Of the whole network: a convolution's outputs, offsets, factors and tables, handled one by one [2^14, 2^18]."""
 
 MAX_PRODUCTS = 2**36
 """Of all convolutions for one frame: seconds of BLAS [2^32, 2^34]."""

@@ -12,7 +12,20 @@ from numpy.typing import ArrayLike, NDArray
 
 from . import file
 from .error import BadInput, commands, printable
-from .layers import BinaryConv, Chain, Layer, Pool, Requantise, Residual, Scale, Windowed, argmax, padded_size, walk
+from .layers import (
+    BinaryConv,
+    Chain,
+    Layer,
+    Pool,
+    Requantise,
+    Residual,
+    Scale,
+    Table,
+    Windowed,
+    argmax,
+    padded_size,
+    walk,
+)
 from .limits import (
     LEAST_CHANNELS,
     MAX_CONSTANTS,
@@ -150,10 +163,12 @@ class _Sizes:
                 self.moved += work * layer.kernel**2
             if isinstance(layer, BinaryConv | Scale) or (isinstance(layer, Requantise) and layer.offset is not None):
                 self.constants += output.channels
+            if isinstance(layer, Table):
+                self.constants += len(layer.values)
         for count, most, unit in (
             (self.layers, MAX_LAYERS, "layers"),
             (self.weights, MAX_WEIGHTS, "weights"),
-            (self.constants, MAX_CONSTANTS, "constants (offsets, factors, outputs of convolutions)"),
+            (self.constants, MAX_CONSTANTS, "constants (offsets, factors, tables, outputs of convolutions)"),
             (self.products, MAX_PRODUCTS, "products a frame"),
             (self.moved, MAX_MOVED, "values and operations of pools a frame"),
         ):

@@ -12,6 +12,7 @@ from bitfold.model.layers import (
     Residual,
     Scale,
     SumPool,
+    Table,
     shifted_relu,
 )
 from bitfold.model.net import Net
@@ -37,6 +38,7 @@ KINDS = {
     "requantise": Chain((Requantise(1, -3, 2, np.array([1, -5])),)),
     "scale": Chain((Scale(np.array([3, -5])),)),
     "scale and requantise": Chain((Scale(np.array([-7, 12]), 3), Requantise(3, -4, 11, np.array([5, -9])))),
+    "table": Chain((Table(np.array([5, -3, 0, 0, 7, -8, 2, 1, 9, 4, -1, -1, 3, 6, 12, -20]), -8),)),
     "sum pool": Chain((SumPool(3, 2, (1, 1, 0, 1)),)),
     "mean of valid pixels": Chain((SumPool(3, 1, (1, 1, 0, 1), valid=True),)),
     "max pool": Chain((MaxPool(3, 2, (1, 1, 0, 1)),)),

@@ -16,6 +16,7 @@ from hypothesis.strategies import DrawFn, SearchStrategy
 
 from bitfold.model.layers import (
     KINDS,
+    MAX_ENTRIES,
     BinaryConv,
     Chain,
     GlobalSum,
@@ -28,6 +29,7 @@ from bitfold.model.layers import (
     Residual,
     Scale,
     SumPool,
+    Table,
     shifted_relu,
 )
 from bitfold.model.net import Net
@@ -195,6 +197,29 @@ def scales(draw: DrawFn, t: Tensor, width: int = 48) -> Scale:
     return Scale(np.broadcast_to(each, t.channels), draw(st.integers(0, 4)))
 
 
+TABLE_BITS = MAX_ENTRIES.bit_length() - 1
+"""Of the widest code that a table may have values for."""
+
+
+@st.composite
+def tables(draw: DrawFn, t: Tensor) -> Table:
+    """Values of 1 to 16 bits, of a pattern (a line with a bend, as activations have) or of none."""
+    bits = draw(st.integers(1, 8) | st.just(16))
+    lo = draw(st.sampled_from([0, -(2 ** (bits - 1)), -(2**bits) + 1]))
+    entries = t.hi - t.lo + 1
+    if draw(st.booleans()):
+        values = np.random.default_rng(draw(seeds)).integers(lo, lo + 2**bits, entries)
+    else:
+        slope, bend = draw(st.integers(-3, 3)), draw(st.integers(0, entries - 1))
+        values = np.clip(lo + slope * np.maximum(np.arange(entries) - bend, 0), lo, lo + 2**bits - 1)
+    return Table(values, t.lo, draw(st.integers(0, 6)))
+
+
+def tabled(t: Tensor) -> SearchStrategy[Layer]:
+    """A table, or what makes the input narrow enough for one."""
+    return tables(t) if t.bits <= TABLE_BITS else requantises(t)
+
+
 def sum_pools(t: Tensor) -> SearchStrategy[SumPool]:
     """Of any window, of real 0 in the padding or of the map's pixels alone."""
     return _pooled(t, SumPool) | _pooled(t, lambda *window: SumPool(*window, valid=True))
@@ -223,7 +248,7 @@ def chains(draw: DrawFn, t: Tensor, ops: int = OPS) -> Chain:
     for _ in range(draw(st.integers(0, 3))):
         kinds = [requantises(t)]
         if t.bits <= 16:
-            kinds += [binary_convs(t, ops), sum_pools(t), max_pools(t), scales(t)]
+            kinds += [binary_convs(t, ops), sum_pools(t), max_pools(t), scales(t), tabled(t)]
         layers.append(draw(st.one_of(kinds)))
         t = layers[-1].infer(t)
     return Chain(tuple(layers))
@@ -272,6 +297,7 @@ LAYERS: dict[type[Layer], Callable[[Tensor], SearchStrategy[Layer]]] = {
     BinaryConv: binary_convs,
     Requantise: requantises,
     Scale: scales,
+    Table: tables,
     SumPool: sum_pools,
     MaxPool: max_pools,
     GlobalSum: lambda t: st.just(GlobalSum()),
@@ -286,8 +312,9 @@ assert set(LAYERS) == set(KINDS), f"no strategy for {set(KINDS) - set(LAYERS)}"
 @st.composite
 def layers_and_inputs(draw: DrawFn, kind: type[Layer] | None = None) -> tuple[Layer, Tensor]:
     """A layer of the kind, or of any, with an input it accepts."""
-    t = draw(tensors())
-    return draw(LAYERS[kind or draw(st.sampled_from(list(LAYERS)))](t)), t
+    kind = kind or draw(st.sampled_from(list(LAYERS)))
+    t = draw(tensors().filter(lambda t: t.bits <= TABLE_BITS) if kind is Table else tensors())
+    return draw(LAYERS[kind](t)), t
 
 
 @st.composite
@@ -315,7 +342,7 @@ def bare_nets(draw: DrawFn, side: int = 4) -> Net:
     t = source = Tensor(height, width, draw(st.integers(1, 6) | st.just(12)), lo, lo + 2**bits - 1)
     layers: list[Layer] = []
     for _ in range(draw(st.integers(0, 3))):
-        kind = draw(st.integers(0, 4))
+        kind = draw(st.integers(0, 5))
         if kind == 0:
             layers.append(PadChannels(draw(st.integers(1, 2 * t.channels))))
         elif kind == 1:
@@ -324,6 +351,8 @@ def bare_nets(draw: DrawFn, side: int = 4) -> Net:
             layers.append(draw(scales(t)))
         elif kind == 3:
             layers.append(Residual(branch(t, False), branch(t, False), -99, 99))
+        elif kind == 4:
+            layers.append(draw(tabled(t)))
         else:
             layers.append(GlobalSum())
         t = layers[-1].infer(t)
@@ -349,7 +378,7 @@ def nets(draw: DrawFn, ops: int = OPS, side: int = SIDE) -> Net:
     for _ in range(draw(st.integers(1, 4))):
         if t.bits > 16:
             add(requantises(t))
-        kinds = [binary_convs(t, ops), sum_pools(t), max_pools(t), LAYERS[PadChannels](t), scales(t)]
+        kinds = [binary_convs(t, ops), sum_pools(t), max_pools(t), LAYERS[PadChannels](t), scales(t), tabled(t)]
         add(*kinds, *([residuals(t, ops)] if rectifiable(t) else []))
     if draw(st.booleans()) or not rectifiable(t):
         return Net(source, Chain(tuple(layers)))

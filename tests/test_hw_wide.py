@@ -26,6 +26,7 @@ from bitfold.model.layers import (
     Residual,
     Scale,
     SumPool,
+    Table,
 )
 from bitfold.model.net import Net
 from bitfold.model.tensor import Tensor
@@ -71,6 +72,13 @@ def scale(draw: DrawFn, t: Tensor) -> tuple[Layer, ...]:
     return (Scale(draw(factors(t.channels, draw(st.sampled_from([1, 3, 2**24]))))),)
 
 
+def table(draw: DrawFn, t: Tensor) -> tuple[Layer, ...]:
+    """Of a few codes far out, and of values far out."""
+    lo = min(draw(ends), 2**60 - 3)
+    values = np.random.default_rng(draw(seeds)).choice([*ENDS, *(-end for end in ENDS)], 4)
+    return Requantise(0, lo, lo + 3), Table(values, lo)
+
+
 def pool(draw: DrawFn, t: Tensor, kind: Callable[[int, int, Padding], Pool]) -> tuple[Layer, ...]:
     kernel = draw(st.integers(1, min(t.height, t.width)))
     pad = tuple(draw(st.integers(0, kernel - 1)) for _ in range(4))
@@ -86,6 +94,7 @@ KINDS = {
     "BinaryConv": conv,
     "Requantise": requantise,
     "Scale": scale,
+    "Table": table,
     "SumPool": lambda draw, t: pool(draw, t, SumPool),
     "SumPool, valid pixels": lambda draw, t: pool(draw, t, lambda *window: SumPool(*window, valid=True)),
     "MaxPool": lambda draw, t: pool(draw, t, MaxPool),

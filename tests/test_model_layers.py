@@ -22,6 +22,7 @@ from bitfold.model.layers import (
     Residual,
     Scale,
     SumPool,
+    Table,
     argmax,
     shifted_relu,
     trace,
@@ -80,6 +81,11 @@ def naive(layer, x):
             y = np.empty_like(x)
             for index, q in np.ndenumerate(x):
                 y[index] = q * int(factors[index[-1]])
+            return y
+        case Table(values, lo):
+            y = np.empty_like(x)
+            for index, q in np.ndenumerate(x):
+                y[index] = int(values[q - lo])
             return y
         case SumPool(kernel, stride, padding, valid=False):
             return mapped({(r, c): w.sum(axis=(1, 2)) for r, c, w in positions(x, (kernel, kernel), stride, padding)})
@@ -344,6 +350,7 @@ def test_no_input_leaves_the_interval_of_a_mixed_kernel(data):
         (Scale(np.array([3])), (-9, 15)),
         (Scale(np.array([-3])), (-15, 9)),
         (Scale(np.array([0])), (0, 0)),
+        (Table(np.array([7, 0, 0, 2, 2, 0, 1, 0, -9]), -3), (-9, 7)),
         (Residual(Chain(), Chain(), -4, 6), (-4, 6)),
     ],
 )
@@ -412,6 +419,25 @@ def test_a_mean_of_an_outrageous_divisor_is_refused():
 @pytest.mark.parametrize("layer", [SumPool(2, 1, (0, 1, 0, 0)), PadChannels(1)])
 def test_padding_puts_zero_into_the_interval(layer):
     assert (layer.infer(Tensor(2, 2, 1, 3, 5)).lo, layer.infer(Tensor(2, 2, 1, -5, -3)).hi) == (0, 0)
+
+
+@pytest.mark.parametrize(("lo", "hi"), [(-3, 4), (-2, 5), (-3, 5)])
+def test_a_table_has_a_value_for_every_input_and_no_more(lo, hi):
+    message = rf"^the table has values for \[-3, 5\], the input lies in \[{lo}, {hi}\]: put a Requantise that clips "
+    table, t = Table(np.arange(9) * 100, -3, 7), Tensor(1, 1, 1, lo, hi, 2)
+    if (lo, hi) == (-3, 5):
+        assert table.infer(t) == Tensor(1, 1, 1, 0, 800, 7)
+    else:
+        with pytest.raises(BadInput, match=message):
+            table.infer(t)
+
+
+def test_a_table_of_8_bits_takes_any_dtype():
+    table = Table(np.arange(256) - 128, -128)
+    x = np.array([-128, 127, 0, -1]).reshape(1, 2, 2, 1)
+    for dtype in (np.int8, np.int16, np.int64):
+        np.testing.assert_array_equal(table(x.astype(dtype)), x)
+    assert table(x).dtype == np.int8
 
 
 def test_scales_move_the_binary_point():
@@ -547,8 +573,8 @@ BITS = np.ones((2, 3, 3, 1), np.bool_)
         (lambda: Chain(GlobalSum()), "the layers of a chain must be a tuple, not GlobalSum"),
         (
             lambda: Chain((GlobalSum(), Tensor(1, 1, 1, 0, 1))),
-            "layer 1 of a chain is a Tensor, none of BinaryConv, Requantise, Scale, SumPool, MaxPool, GlobalSum, "
-            "PadChannels, Chain, Residual",
+            "layer 1 of a chain is a Tensor, none of BinaryConv, Requantise, Scale, Table, SumPool, MaxPool, "
+            "GlobalSum, PadChannels, Chain, Residual",
         ),
         (lambda: Residual(GlobalSum()), "the body of a residual must be a Chain, not GlobalSum"),
         (lambda: Residual(Chain(), None), "the skip of a residual must be a Chain, not NoneType"),
@@ -563,6 +589,14 @@ BITS = np.ones((2, 3, 3, 1), np.bool_)
         (
             lambda: Scale(np.array([-(2**63), 3])),
             f"the factors must lie in [-2^24, 2^24], not in [{-(2**63)}, 3]",
+        ),
+        (lambda: Table([1, 2], 0), "the values must be int64 [entries], not list"),
+        (lambda: Table(np.zeros(0, np.int64), 0), "the values must be int64 [entries], not int64 [0]"),
+        (lambda: Table(np.zeros(257, np.int64), 0), "a table has at most 256 values, not 257"),
+        (lambda: Table(np.zeros(2, np.int64), 0.5), "lo must be an integer, not 0.5"),
+        (
+            lambda: Table(np.array([0, 2**60 + 1]), 0),
+            f"the values' interval [0, {2**60 + 1}] reaches beyond [-2^60, 2^60], which hardware is made for",
         ),
         (lambda: Residual(Chain(), Chain(), 1, 0), "the clip interval [1, 0] is empty"),
         (lambda: PadChannels(0), "the channels to append must be at least 1, not 0"),
@@ -583,6 +617,7 @@ ARRAYS = {
     "weights": (BITS, BinaryConv),
     "offset": (np.array([1, -2]), lambda offset: Requantise(0, 0, 1, offset)),
     "factors": (np.array([3, 4]), Scale),
+    "values": (np.array([5, -6]), lambda values: Table(values, 0)),
 }
 
 

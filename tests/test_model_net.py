@@ -10,7 +10,18 @@ from strategies import images, nets
 
 from bitfold.model import net as net_module
 from bitfold.model.error import BadInput
-from bitfold.model.layers import BinaryConv, Chain, GlobalSum, Layer, PadChannels, Requantise, Residual, Scale, SumPool
+from bitfold.model.layers import (
+    BinaryConv,
+    Chain,
+    GlobalSum,
+    Layer,
+    PadChannels,
+    Requantise,
+    Residual,
+    Scale,
+    SumPool,
+    Table,
+)
 from bitfold.model.net import Net
 from bitfold.model.networks import wide_resnet
 from bitfold.model.tensor import Tensor
@@ -102,7 +113,13 @@ LIMITS: list[tuple[Tensor, tuple[Layer, ...], str]] = [
     (
         PIXELS,
         (PadChannels(2**15 - 2), *(Requantise(0, 0, 1, np.zeros(2**15, np.int64)),) * 33),
-        "layer 33 (Requantise): with it the network has 1,081,344 constants (offsets, factors, outputs of "
+        "layer 33 (Requantise): with it the network has 1,081,344 constants (offsets, factors, tables, outputs of "
+        "convolutions), more than 1,048,576",
+    ),
+    (
+        Tensor(1, 1, 1, 0, 255),
+        (Table(np.arange(256), 0),) * 4097,
+        "layer 4096 (Table): with it the network has 1,048,832 constants (offsets, factors, tables, outputs of "
         "convolutions), more than 1,048,576",
     ),
     (

@@ -82,16 +82,19 @@ def _built(width: int, depth: int, rams: Sequence[Ram], rom: bool) -> _Built:
     return min(_builds(width, depth, rams, rom), key=lambda built: built.cost)
 
 
-def place(width: int, depth: int, family: Family, *, rom: bool = False, clocked: bool = True) -> Placement:
+def place(
+    width: int, depth: int, family: Family, *, rom: bool = False, clocked: bool = True, luts: int | None = None
+) -> Placement:
     """Where a memory with one write port (none: a `rom`) and one read port lies in the devices of a family.
 
     In blocks unless the look-up tables that would do are fewer than the blocks are worth, or the read port is not
-    `clocked`. A few bits, and what the family's look-up tables cannot hold, lie in flip-flops.
+    `clocked`. A few bits, and what the family's look-up tables cannot hold, lie in flip-flops. `luts` is how many
+    look-up tables give the words of a `rom`, where that is known better than for words without a pattern.
     """
     if not family.blocks:
         return Placement(width, depth, "")
     if rom:
-        soft = Placement(width, depth, "ROM", luts=rom_luts(width, depth, family))
+        soft = Placement(width, depth, "ROM", luts=rom_luts(width, depth, family) if luts is None else luts)
     elif family.lut_rams and (built := _built(width, depth, family.lut_rams, rom)).cost < width * depth:
         soft = Placement(width, depth, "LUT", luts=built.units + _select(width, built.rows, rom, family))
     else:
@@ -156,12 +159,20 @@ def varying(words: Sequence[int]) -> int:
     return reduce(or_, (word ^ words[0] for word in words), 0).bit_count()
 
 
-def memory(width: int, depth: int, family: Family, init: Sequence[int] = (), *, clocked: bool = True) -> Memory:
+def memory(
+    width: int,
+    depth: int,
+    family: Family,
+    init: Sequence[int] = (),
+    *,
+    clocked: bool = True,
+    luts: int | None = None,
+) -> Memory:
     """A memory that lies where ``place`` says; read-only where `init` gives its words.
 
     Its read port must not be asked for the word that is being written, or what it gives then must not be used.
     """
-    where = place(varying(init) if init else width, depth, family, rom=bool(init), clocked=clocked)
+    where = place(varying(init) if init else width, depth, family, rom=bool(init), clocked=clocked, luts=luts)
     styles = {
         "": {},
         "ROM": {"ram_style": "logic", "rom_style": "distributed"},  # Yosys obeys the first, Vivado the second
