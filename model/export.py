@@ -14,6 +14,7 @@ from torch import nn
 
 from .error import BadInput
 from .layers import (
+    MAX_ENTRIES,
     BinaryConv,
     Chain,
     GlobalSum,
@@ -24,6 +25,7 @@ from .layers import (
     Residual,
     Scale,
     SumPool,
+    Table,
     addition,
 )
 from .net import Net
@@ -78,8 +80,11 @@ def fine(network: nn.Module) -> nn.Module:
 
 
 def rehearsed(network: nn.Module, bits: int) -> nn.Module:
-    """A copy that exports as the network will once it is trained to activations of `bits` bits, or 0 for floats."""
-    return _coded(network, (bits, 0), (16, 8), modules.FACTOR_BITS) if bits else fine(network)
+    """A copy that exports as the network will once it is trained to activations of `bits` bits, or 0 for floats.
+
+    Their binary points are guessed, in the middle: what an ELU's table costs hangs on its own.
+    """
+    return _coded(network, (bits, bits // 2), (16, 8), modules.FACTOR_BITS) if bits else fine(network)
 
 
 def _coded(network: nn.Module, activation: tuple[int, int], stream: tuple[int, int], factor_bits: int) -> nn.Module:
@@ -148,6 +153,14 @@ def _layers(module: nn.Module, values: _Values, path: str) -> tuple[Layer, ...]:
             return _sign(module, t, path)
         case modules.Stream() | modules.ShiftedReLU() | modules.ReLU():
             return (Requantise(t.frac - module.frac, module.lo, module.hi),)
+        case modules.ELU():
+            if 1 << module.bits > MAX_ENTRIES:
+                raise NoIntegerForm(
+                    f"module {path or 'network'} (ELU) has codes of {module.bits} bits; there are tables for codes of "
+                    f"at most {MAX_ENTRIES.bit_length() - 1}"
+                )
+            rounding = Requantise(t.frac - module.frac, module.lo, module.hi)
+            return rounding, Table(module.table().numpy(), module.lo, module.frac)
         case modules.MaxPool():
             return (MaxPool(module.kernel, module.stride, module.padding),)
         case modules.Downsample():

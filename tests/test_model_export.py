@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 
 import numpy as np
 import pytest
@@ -13,8 +14,8 @@ pytest.importorskip("msgspec")
 from torch import nn  # noqa: E402
 
 from bitfold.model.error import BadInput  # noqa: E402
-from bitfold.model.export import export, fine  # noqa: E402
-from bitfold.model.layers import Chain, MaxPool, Scale, SumPool, trace, walk  # noqa: E402
+from bitfold.model.export import NoIntegerForm, export, fine, rehearsed  # noqa: E402
+from bitfold.model.layers import Chain, MaxPool, Scale, SumPool, Table, trace, walk  # noqa: E402
 from bitfold.model.tensor import Tensor  # noqa: E402
 from bitfold.model.train import modules  # noqa: E402
 from bitfold.model.train.calibrate import calibrate  # noqa: E402
@@ -126,12 +127,12 @@ def test_every_module_and_the_whole_agree(shape, seed):
     assert_same(network, random_values(t, 40), t)
 
 
-@pytest.mark.parametrize("activation", ["shifted-relu", "relu"])
+@pytest.mark.parametrize("activation", ["shifted-relu", "relu", "elu"])
 @pytest.mark.parametrize("scale", ["power-of-two", "exact"])
 @pytest.mark.parametrize("final_norm", NORMS)
 @pytest.mark.parametrize("norm", NORMS)
 def test_every_kind_of_network_agrees(norm, final_norm, scale, activation):
-    """Coded and fine, all three forms."""
+    """Coded and fine, all three forms; a table of fine codes there is not."""
     for seed, (form, size) in enumerate([("wide", (8, 8, 1)), ("plain", (7, 5, 2)), ("resnet18", (9, 8, 1))]):
         network, t = random_network(
             seed, size, form=form, norm=norm, final_norm=final_norm, scale=scale, activation=activation
@@ -139,6 +140,10 @@ def test_every_kind_of_network_agrees(norm, final_norm, scale, activation):
         values = random_values(t, 6)
         assert_same(network, values, t)
         twin = fine(network)
+        if activation == "elu":
+            with pytest.raises(NoIntegerForm, match=r"\(ELU\) has codes of (22|32) bits; there are tables"):
+                export(twin, t)
+            continue
         np.testing.assert_array_equal(
             export(twin, t)(values), integers(twin, values, 0, export(twin, t).output.frac, torch.float64)
         )
@@ -197,7 +202,7 @@ def test_a_binary_layer_is_a_convolution_and_one_addition(c_in, nested, frac):
 
 @pytest.mark.parametrize(
     ("activation", "norm"),
-    [*itertools.product(["shifted-relu", "relu"], NORMS), *(("sign", norm) for norm in NORMS[1:])],
+    [*itertools.product(["shifted-relu", "relu", "elu"], NORMS), *(("sign", norm) for norm in NORMS[1:])],
 )
 def test_networks_with_pools_and_dense_layers_agree(activation, norm):
     """CNV and AlexNet: rounding and comparisons move in front of the maximum pools."""
@@ -205,7 +210,7 @@ def test_networks_with_pools_and_dense_layers_agree(activation, norm):
         bits = 1 if activation == "sign" else 3
         network, t = random_network(5, (side, side, 1), bits, form=form, depth=depth, activation=activation, norm=norm)
         values = random_values(t, 3)
-        for each in (network, fine(network)):
+        for each in (network,) if activation == "elu" else (network, fine(network)):
             net = export(each, t)
             np.testing.assert_array_equal(net(values), integers(each, values, 0, net.output.frac, torch.float64))
         layers = export(network, t).body.layers
@@ -335,8 +340,34 @@ def test_the_twin_of_a_wide_network_is_a_network():
         export(fine(build(form, t, (1, 2, 3), 100)), t)
 
 
-def test_a_calibrated_network_agrees():
-    network, t = random_network(norm="batch", final_norm="batch-plain", scale="exact")
+@pytest.mark.parametrize("bits", range(2, 9))
+def test_an_elu_is_the_table_of_its_codes(bits):
+    """Each code by itself and what lies around it, for every binary point, in both precisions."""
+    for frac in range(bits):
+        elu, reach = modules.ELU(bits, frac, True).eval(), 2 ** (bits + 3)
+        t = Tensor(1, 2 * reach, 1, -reach, reach, frac + 2)
+        q = np.arange(t.lo, t.hi).reshape(1, 1, -1, 1)
+        rounding, table = export(elu, t).body.layers
+        assert (rounding.shift, rounding.lo, rounding.hi) == (2, elu.lo, elu.lo + 2**bits - 1)
+        assert (table.lo, table.hi, table.frac) == (rounding.lo, rounding.hi, frac)
+        for code, value in enumerate(table.values.tolist(), elu.lo):
+            assert value == (code if code > 0 else math.floor(math.expm1(code * 2.0**-frac) * 2**frac + 0.5))
+        for dtype in (torch.float32, torch.float64):
+            np.testing.assert_array_equal(table(rounding(q)), integers(elu, q, t.frac, frac, dtype))
+
+
+def test_an_elu_is_rehearsed_as_a_table_that_is_no_wire():
+    """Of a binary point in the middle: with none of its fraction bits an ELU's table would be nearly its input."""
+    network, t = random_network(activation="elu")
+    tables = [layer for _, layer, _ in trace(export(rehearsed(network, 8), t).body, random_values(t, 2))]
+    tables = [layer for layer in tables if isinstance(layer, Table)]
+    assert tables
+    assert all((table.frac, table.lo, table.reach[0]) == (4, -56, -16) for table in tables)
+
+
+@pytest.mark.parametrize("activation", ["shifted-relu", "elu"])
+def test_a_calibrated_network_agrees(activation):
+    network, t = random_network(norm="batch", final_norm="batch-plain", scale="exact", activation=activation)
     values = random_values(t, 30)
     calibrate(network, [torch.from_numpy(values).permute(0, 3, 1, 2).float()], 3)
     assert_same(network, values, t)
@@ -389,7 +420,16 @@ def unquantised(network, *places):
             "module 3.body.0 (Norm) moves its input further than 64 bits hold",
         ),
         ({}, lambda n: n.append(nn.ReLU()), "module 8 (ReLU) has no integer form"),
-        ({"activation": "elu"}, lambda n: None, "module 3.body.0 (ELU) has no integer form"),
+        (
+            {"activation": "elu"},
+            lambda n: unquantised(n, "3.body.0"),
+            "module 3.body.0 (ELU) is still floating point: calibrate the network first",
+        ),
+        (
+            {"activation": "elu", "bits": 9},
+            lambda n: None,
+            "module 3.body.0 (ELU) has codes of 9 bits; there are tables for codes of at most 8",
+        ),
         (
             {"activation": "sign", "norm": "batch", "bits": 1},
             lambda n: unquantised(n, "3.body.2"),

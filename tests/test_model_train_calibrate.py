@@ -19,7 +19,7 @@ def line(lo, hi):
     return torch.linspace(lo, hi, 1000).reshape(1, 1, 1, 1000)
 
 
-@pytest.mark.parametrize("kind", [modules.ShiftedReLU, modules.ReLU])
+@pytest.mark.parametrize("kind", [modules.ShiftedReLU, modules.ReLU, modules.ELU])
 @pytest.mark.parametrize("bits", range(2, 9))
 @pytest.mark.parametrize("reach", [0.4, 1.3, 6.0, 40.0])
 def test_the_binary_point_has_the_least_squared_error(kind, bits, reach):

@@ -191,11 +191,23 @@ def test_without_codes_the_float_network_itself_is_exported(train):
     assert float(last["test_error"]) == pytest.approx(found["test_error"], abs=1 / 60 + 1e-9)
 
 
+def test_a_network_of_tables_has_no_float_twin(train):
+    (found,), _ = train(activation="elu")
+    assert names(train.folder) == ["net.bitfold", "net.json", "net.run"]
+    card = Card.load(train.folder / "net.json")
+    assert (card.bits, card.float_test_error) == (4, None)
+    reason = "module 3.body.1 (ELU) has codes of 22 bits; there are tables for codes of at most 8"
+    assert found["note"] == f"the float twin is left out: {reason}"
+    assert card.test_error == pytest.approx(wrong(Net.load(train.folder / "net.bitfold")))
+
+
 @pytest.mark.parametrize(
     ("changes", "note"),
     [
-        ({"activation": "elu", "bits": 0}, "module 3.body.1 (ELU) has no integer form"),
-        ({"activation": "elu"}, "module 3.body.1 (ELU) has no integer form"),
+        (
+            {"activation": "elu", "bits": 0},
+            "module 3.body.1 (ELU) has codes of 22 bits; there are tables for codes of at most 8",
+        ),
         ({"weights": 32, "bits": 0}, "module 1 (Conv2d) has 32-bit weights, which have no integer form"),
         ({"weights": 32}, "module 1 (Conv2d) has 32-bit weights, which have no integer form"),
     ],

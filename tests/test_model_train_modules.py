@@ -109,6 +109,30 @@ def test_the_elu():
     assert y[1].item() == 2
 
 
+def test_an_elu_of_codes():
+    """The code is rounded, then its ELU; the gradient is that of the ELU where no code was clipped."""
+    x = torch.tensor([-9.0, -1.6, -0.9, -0.1, 0.3, 2.8, 9.0], requires_grad=True)
+    coded = modules.ELU(bits=4, frac=1, quantised=True)
+    assert (coded.lo, coded.hi) == (-3, 12)
+    y = coded(x)
+    assert y.tolist() == [-1, -1, -0.5, 0, 0.5, 3, 6]
+    assert coded.table().tolist() == [-2, -1, -1, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12]
+    y.sum().backward()
+    assert x.grad[1:6].tolist() == pytest.approx([math.exp(-1.5), math.exp(-1.0), 1, 1, 1])
+    assert x.grad[[0, 6]].tolist() == [0, 0]
+    assert coded(x.bfloat16()).tolist() == y.tolist()
+
+
+def test_an_elus_codes_begin_where_it_ends():
+    """At the highest whose ELU is -1; where that were more than half of the codes, at half."""
+    for bits in range(2, 9):
+        for frac in range(bits):
+            elu = modules.ELU(bits, frac)
+            first, second = elu.table()[:2].tolist()
+            assert (first == -(2**frac) < second) or elu.lo == -(2 ** (bits - 1))
+    assert [modules.ELU(8, frac).lo for frac in range(8)] == [-1, -3, -9, -23, -56, -128, -128, -128]
+
+
 def test_a_format_travels_in_the_state():
     one, other = modules.ShiftedReLU(bits=3, frac=2, quantised=True), modules.ShiftedReLU()
     other.load_state_dict(one.state_dict())

@@ -366,11 +366,35 @@ class Sign(Codes):
         return torch.from_numpy(signs), torch.from_numpy(least)
 
 
-class ELU(nn.Module):
-    """x where it is positive, else exp(x) - 1; has no integer form."""
+class ELU(Codes):
+    """x where it is positive, else exp(x) - 1 (arXiv 1907.06916, section IV).
+
+    Once `quantised`, x becomes a code first, and the ELU of that is rounded to as many fraction bits: a function of the
+    code, which a Table holds. What is positive is rounded once.
+    """
+
+    def __init__(self, bits: int = 8, frac: int = 0, quantised: bool = False) -> None:
+        super().__init__(bits, frac, quantised)
+
+    @property
+    def lo(self) -> int:
+        """The highest code whose ELU is -1, but at most half of all codes are negative."""
+        ends = math.floor((self.frac + 1) * math.log(2) * 2.0**self.frac) + 1
+        return -min(ends, 1 << self.bits - 1)
+
+    def encode(self, x: torch.Tensor) -> torch.Tensor:
+        """The rounded ELU of x's code; the gradient is the ELU's at that code, where nothing was clipped."""
+        # bfloat16 holds codes of 8 bits, but not the exponential.
+        codes = super().encode(x).to(torch.promote_types(x.dtype, torch.float32))
+        return encode(functional.elu(codes), self.frac, -(1 << self.frac), self.hi).to(x.dtype)
+
+    def table(self) -> torch.Tensor:
+        """int64 [2^bits]: the output's codes for the input's codes lo to hi, of `frac` fraction bits both."""
+        codes = torch.arange(self.lo, self.hi + 1, dtype=torch.float64)
+        return (self.encode(codes * 2.0**-self.frac) * 2.0**self.frac).long()
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return functional.elu(x)
+        return self.encode(x) if self.quantised else functional.elu(x)
 
 
 class Stream(Codes):
