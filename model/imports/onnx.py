@@ -31,6 +31,7 @@ from ..layers import (
     Residual,
     Scale,
     SumPool,
+    Table,
     padded_size,
 )
 from ..net import Net
@@ -203,6 +204,9 @@ class _Graph:
                 wide = _held(layer.infer(t))
                 # A factor that 32 bits hold but its product does not is taken to where the product is.
                 return self.operator("Mul", self.cast(x, _held(t), wide), self.each_channel(factors, wide))
+            case Table(values, lo):
+                place = self.operator("Sub", x, self.constant(lo, _held(t)))
+                return self.operator("Gather", self.constant(values, _held(layer.infer(t))), place, axis=0)
             case SumPool() | MaxPool():
                 return self.pool(layer, x, t)
             case GlobalSum():
