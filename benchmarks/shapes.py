@@ -1,7 +1,7 @@
 # amaranth: UnusedElaboratable=no
 """Published shapes at full size: planned, written, and every value of every layer against the reference.
 
-    python benchmarks/shapes.py [alexnet resnet18 resnet18-2.5 cnv] [--lanes 2048] [--json]
+    python benchmarks/shapes.py [alexnet resnet18 resnet18-2.5 cnv] [--lanes 2048] [--synth] [--json]
 
 AlexNet and FINN's CNV with binary layers (BitFlow-Net), ResNet18 of widths 1 and 2.5 with the shifted ReLU, for 224x224
 images and CNV for 32x32. Their weights are random, and so are the gammas and means of normalisations and one image.
@@ -9,14 +9,19 @@ images and CNV for 32x32. Their weights are random, and so are the gammas and me
 
 import argparse
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from every_layer import measure
 
+from bitfold.boards.synth import synthesise
+from bitfold.hw.accelerator import Accelerator
+from bitfold.hw.planner import fit
+from bitfold.hw.verilog.write import convert
 from bitfold.model.export import export
 from bitfold.model.net import Net
+from bitfold.model.places import scratch
 from bitfold.model.tensor import Tensor
 from bitfold.model.train.calibrate import calibrate
 from bitfold.model.train.modules import Norm
@@ -59,16 +64,32 @@ SHAPES = {
 }
 
 
+def synthesised(net: Net, lanes: int) -> dict[str, object]:
+    """The same machine for xc7, in Yosys, beside its estimate."""
+    machine = Accelerator(net, replace(fit(net, lanes), target="xc7z020"))
+    with scratch() as work:
+        (work / "top.v").write_text(convert(machine, "top"), encoding="utf-8")
+        netlist = synthesise(work / "top.v", "top", "xc7")
+    blocks = sum(memory.blocks for memory in machine.resources.memories)
+    return {
+        "xc7": {"luts": netlist.luts, "ffs": netlist.ffs, "blocks": sum(netlist.blocks.values())},
+        "xc7_estimated": {"luts": machine.resources.luts, "ffs": machine.resources.ffs, "blocks": blocks},
+    }
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("shapes", nargs="*", default=list(SHAPES), help=f"of {', '.join(SHAPES)}; default all")
     parser.add_argument("--lanes", type=int, default=2048, help="most lanes of the plan")
+    parser.add_argument("--synth", action="store_true", help="synthesise for xc7 too")
     parser.add_argument("--json", action="store_true", help="print the figures as JSON")
     arguments = parser.parse_args()
     found = {}
     for name in arguments.shapes:
         net = SHAPES[name].net()
         found[name] = {"weights": net.weights} | measure(net, SHAPES[name].images(), arguments.lanes)
+        if arguments.synth:
+            found[name] |= synthesised(net, arguments.lanes)
         if not arguments.json:
             print(name)
             for key, value in found[name].items():
