@@ -8,9 +8,10 @@ count two, half as many as inputs, are made for each PE.
 """
 
 import numpy as np
-from amaranth import Value
+from amaranth import Module, Signal, Value
 from numpy.typing import NDArray
 
+from ..device.arithmetic import later
 from .dot import DotArray
 
 
@@ -19,8 +20,32 @@ def majority(a: Value, b: Value, c: Value) -> Value:
     return (a & b) | (a & c) | (b & c)
 
 
+def register(m: Module, value: Value, name: str) -> Signal:
+    """The value a cycle later, without a reset."""
+    held = Signal(len(value), name=name, reset_less=True)
+    m.d.sync += held.eq(value)
+    return held
+
+
 class PopcountArray(DotArray):
-    """What the arrays for codes of one bit have in common."""
+    """What the arrays for codes of one bit have in common.
+
+    Attributes
+    ----------
+    carried : inputs that are left, 0 or 1; the last one's agreement is the accumulators' carry
+    """
+
+    carried: int
 
     def correction(self, each: NDArray[np.int64], words: int) -> NDArray[np.int64]:
         return each.sum(axis=0) - self.simd * words
+
+    def spare(self, m: Module, last_code: Value) -> list[Value]:
+        """Each output's agreement of the input that is left, when its total comes; none where none is left."""
+        if not self.carried:
+            return []
+        code = register(m, last_code, "last_code")
+        bits = [code ^ self.weight(p, len(self.positions) - 1, self.simd - 1) for p in range(self.pe)]
+        # With a reset, lest it be a shift register.
+        cycles = self.latency - len(self.positions) - 1
+        return [later(m, bit, cycles, f"carried{p}_") for p, bit in enumerate(bits)]

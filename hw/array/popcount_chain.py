@@ -7,7 +7,7 @@ bits: one is the adder's carry, and of the number of the other five each bit is,
 from itertools import pairwise
 
 import numpy as np
-from amaranth import Cat, Const, Module, Signal, Value
+from amaranth import Cat, Const, Module, Value
 from numpy.typing import NDArray
 
 from ..device.arithmetic import tree
@@ -15,7 +15,7 @@ from ..device.memory import alike
 from ..device.resources import Resources
 from ..device.target import Family
 from .dot import tree_resources
-from .popcount import PopcountArray, majority
+from .popcount import PopcountArray, majority, register
 
 FIRST, NEXT = 7, 6
 """Bits that the first addition of a chain counts, and each one behind it."""
@@ -92,11 +92,6 @@ class PopcountChain(PopcountArray):
     def elaborate(self, platform):
         m = Module()
 
-        def register(value, name, reset=False):
-            held = Signal(len(value), name=name, reset_less=not reset)
-            m.d.sync += held.eq(value)
-            return held
-
         def add(counted, carries, most, name):
             """A chain's next addition; `most` is the largest sum."""
             if not len(counted) and carries:
@@ -106,7 +101,7 @@ class PopcountChain(PopcountArray):
             counted, others = (Cat(value, Const(0, bits))[:bits] for value in (counted, _count(others)))
             # The bit below carries `one`: it is added to itself. Of a subtraction Yosys puts the second operand, the
             # count of the others, into the adder's LUTs.
-            return register((Cat(one, counted) - ~Cat(one, others))[1 : bits + 1], name)
+            return register(m, (Cat(one, counted) - ~Cat(one, others))[1 : bits + 1], name)
 
         waiting = self.waiting_codes(m)
         terms: list[list[tuple[Value, int]]] = [[] for _ in range(self.pe)]
@@ -121,9 +116,9 @@ class PopcountChain(PopcountArray):
                 shared = []
                 for a, b in pairs:
                     values = parity, codes[a], codes[b]
-                    shared.append([register(value, f"shared{a}_{n}") for n, value in enumerate(values)])
+                    shared.append([register(m, value, f"shared{a}_{n}") for n, value in enumerate(values)])
                     parity = parity ^ codes[a] ^ codes[b]
-                parity = register(parity, f"parity{c}_{k}")
+                parity = register(m, parity, f"parity{c}_{k}")
                 most += len(pairs)
                 for p in range(self.pe):
                     carries = []
@@ -132,22 +127,15 @@ class PopcountChain(PopcountArray):
                         # The bit of b's weight is what makes the parity. With the parities in its place synthesis
                         # would share an exclusive or with the next full adder, and make two LUTs of this one.
                         carry = majority(before ^ steered[p], one ^ n, other ^ steered[p] ^ n ^ after)
-                        carries.append(register(carry, f"carry{p}_{a}"))
+                        carries.append(register(m, carry, f"carry{p}_{a}"))
                         steered[p] = after
                     counted[p] = add(counted[p], carries, most, f"count{p}_{c}_{k}")
                     if k + 1 < len(chain):
-                        steered[p] = register(steered[p], f"steered{p}_{c}_{k}")
+                        steered[p] = register(m, steered[p], f"steered{p}_{c}_{k}")
             for p in range(self.pe):
-                single = register(parity ^ steered[p], f"single{p}_{c}")
-                terms[p].append((Cat(register(single, f"least{p}_{c}"), counted[p]), 2 * most + 1))
+                single = register(m, parity ^ steered[p], f"single{p}_{c}")
+                terms[p].append((Cat(register(m, single, f"least{p}_{c}"), counted[p]), 2 * most + 1))
 
-        carried = []
-        if self.carried:
-            code = register(waiting[-1][-1], "last_code")
-            for p in range(self.pe):
-                bit = code ^ self.weight(p, len(self.positions) - 1, self.simd - 1)
-                for cycle in range(2 + self.levels):
-                    bit = register(bit, f"carried{p}_{cycle}", reset=True)  # lest it be a shift register
-                carried.append(bit)
-        self.accumulate(m, [tree(m, row, self.levels, f"tree{p}")[0] for p, row in enumerate(terms)], carried)
+        spare = self.spare(m, waiting[-1][-1])
+        self.accumulate(m, [tree(m, row, self.levels, f"tree{p}")[0] for p, row in enumerate(terms)], spare)
         return m

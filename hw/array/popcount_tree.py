@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from ..device.memory import alike
 from ..device.resources import Resources
 from ..device.target import Family
-from .popcount import PopcountArray, majority
+from .popcount import PopcountArray, majority, register
 
 GROUP = 9
 """Most inputs of a group."""
@@ -162,11 +162,6 @@ class PopcountTree(PopcountArray):
     def elaborate(self, platform):
         m = Module()
 
-        def register(value, name, reset=False):
-            held = Signal(len(value), name=name, reset_less=not reset)
-            m.d.sync += held.eq(value)
-            return held
-
         def parity(*parts):
             return reduce(xor, (self.codes[k] for inputs in parts for k in inputs))
 
@@ -174,16 +169,16 @@ class PopcountTree(PopcountArray):
         wholes, parities, apart, unlike = {}, {}, {}, {}
         for first, *others in self.groups:
             if others:
-                wholes[first] = register(parity(first, *others), f"whole{first[0]}")
+                wholes[first] = register(m, parity(first, *others), f"whole{first[0]}")
             for part in (first, *others):
                 if part is first or len(part) == 3:
-                    parities[part] = register(parity(part), f"part{part[0]}")
+                    parities[part] = register(m, parity(part), f"part{part[0]}")
                 if part is not first:
-                    apart[part] = register(parity(first, part), f"apart{part[0]}")
+                    apart[part] = register(m, parity(first, part), f"apart{part[0]}")
                 for k in part[1:]:
-                    unlike[k] = register(parity(part[:1], [k]), f"unlike{k}")
+                    unlike[k] = register(m, parity(part[:1], [k]), f"unlike{k}")
 
-        totals, carried = [], []
+        totals = []
         for p in range(self.pe):
             weights = [self.weight(p, 0, k) for k in range(self.simd)]
             singles, doubles = [], []
@@ -194,32 +189,25 @@ class PopcountTree(PopcountArray):
                         b, c = (unlike[k] ^ weights[k] for k in part[1:])
                         odd = parities[part] ^ weights[part[0]]
                         carry = (b | c) ^ (odd if part is first else odd ^ start)
-                        doubles.append(register(carry, f"double{p}_{part[0]}"))
+                        doubles.append(register(m, carry, f"double{p}_{part[0]}"))
                 if others:
                     b, c = (apart[part] ^ weights[part[0]] for part in others)
-                    doubles.append(register((b & c) ^ parities[first] ^ start, f"double{p}_group{first[0]}"))
+                    doubles.append(register(m, (b & c) ^ parities[first] ^ start, f"double{p}_group{first[0]}"))
                     odd = wholes[first] ^ start ^ weights[others[0][0]] ^ weights[others[1][0]]
                 else:
                     odd = parities[first] ^ start
-                singles.append(register(odd, f"single{p}_{first[0]}"))
-            totals.append(self._count(m, register, p, singles + doubles))
-        if self.carried:
-            code = register(self.codes[-1], "last_code")
-            for p in range(self.pe):
-                bit = code ^ self.weight(p, 0, self.simd - 1)
-                for cycle in range(1 + self.counter.cycles):
-                    bit = register(bit, f"carried{p}_{cycle}", reset=True)  # lest it be a shift register
-                carried.append(bit)
-        self.accumulate(m, totals, carried)
+                singles.append(register(m, odd, f"single{p}_{first[0]}"))
+            totals.append(self._count(m, p, singles + doubles))
+        self.accumulate(m, totals, self.spare(m, self.codes[-1]))
         return m
 
-    def _count(self, m, register, p, given):
+    def _count(self, m, p, given):
         """The number of an output's bits, as many cycles later as its counter has."""
         held = {(bit, 0): value for bit, value in enumerate(given)}
 
         def at(bit, cycle):
             if (bit, cycle) not in held:
-                held[bit, cycle] = register(at(bit, cycle - 1), f"bit{p}_{bit}_{cycle}")
+                held[bit, cycle] = register(m, at(bit, cycle - 1), f"bit{p}_{bit}_{cycle}")
             return held[bit, cycle]
 
         for adder in self.counter.adders:
@@ -230,7 +218,7 @@ class PopcountTree(PopcountArray):
                 (adder.carry, majority(a, b, *c) if c else a & b),
             ):
                 if within == LEVELS - 1:
-                    held[bit, cycle + 1] = register(value, f"bit{p}_{bit}")
+                    held[bit, cycle + 1] = register(m, value, f"bit{p}_{bit}")
                 else:
                     # Kept, lest synthesis make LUTs of more inputs, which are two.
                     held[bit, cycle] = Signal(name=f"bit{p}_{bit}", attrs={"keep": 1})
