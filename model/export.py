@@ -27,6 +27,7 @@ from .layers import (
     SumPool,
     Table,
     addition,
+    finer,
 )
 from .net import Net
 from .tensor import Tensor
@@ -314,8 +315,8 @@ def _moved(signs: np.ndarray[Any, np.dtype[np.bool_]], values: _Values, t: Tenso
     if not (total % 2**up).any():
         return (addition(total >> up, t),)
     # An odd fan-in leaves half a step, which finer ones count.
-    finer = Requantise(-up, t.lo << up, t.hi << up)
-    return (finer, addition(total, finer.infer(t)))
+    steps = finer(up, t)
+    return (steps, addition(total, steps.infer(t)))
 
 
 def _affine(module: modules.Norm, t: Tensor, share: float, path: str) -> tuple[Layer, ...]:
@@ -329,8 +330,7 @@ def _affine(module: modules.Norm, t: Tensor, share: float, path: str) -> tuple[L
         layers = (Scale(_integers(factor, frac), frac),)
     elif t.frac < frac:
         # Room for the offset's fraction.
-        up = frac - t.frac
-        layers = (Requantise(-up, t.lo << up, t.hi << up),)
+        layers = (finer(frac - t.frac, t),)
     t = Chain(layers).infer(t)
     if float(offset.abs().max()) * 2.0**t.frac > 2**61:
         raise BadInput(f"module {path or 'network'} (Norm) moves its input further than 64 bits hold")

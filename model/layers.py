@@ -305,6 +305,11 @@ def addition(offset: NDArray[np.int64], t: Tensor) -> Requantise:
     return Requantise(0, t.lo + int(offset.min()), t.hi + int(offset.max()), offset)
 
 
+def finer(bits: int, t: Tensor) -> Requantise:
+    """The Requantise that counts t's integers in steps of 2^-bits, which clips nothing; `bits` more fraction bits."""
+    return Requantise(-bits, t.lo << bits, t.hi << bits)
+
+
 @dataclass(frozen=True, eq=False)
 class Table:
     """Each value through a table, values[q - lo]: any function of a code, such as an ELU (DESIGN 2.15).

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...error import BadInput
-from ...layers import BinaryConv, Chain, Layer, Requantise, Residual, Scale, SumPool
+from ...layers import BinaryConv, Chain, Layer, Requantise, Residual, Scale, SumPool, addition, finer
 from ...tensor import Tensor
 from .staircase import Staircase
 
@@ -247,7 +247,7 @@ def _moved(point: Point, by: Fraction) -> Point:
             offset += 0 if given is None else 2 * given
             point = point.before
     if wide:
-        point = point.then(Requantise(-1, 2 * point.tensor.lo, 2 * point.tensor.hi))
+        point = point.then(finer(1, point.tensor))
     return point.then(Requantise(0, lo, hi, offset))
 
 
@@ -300,16 +300,14 @@ def to_logits(value: Value) -> Point:
         fractions = math.lcm(*((each / unit).denominator for each in offset))
         shift = min(OFFSET_BITS, (fractions - 1).bit_length())
         if shift:
-            t = point.tensor
-            point = point.then(Requantise(-shift, t.lo << shift, t.hi << shift))
+            point = point.then(finer(shift, point.tensor))
             unit /= 2**shift
     else:
         unit, [factors] = common_unit(value.factor)
         point = point.then(Scale(factors))
     added = np.array([round(each / unit) for each in offset], np.int64)
     if added.any():
-        t = point.tensor
-        point = point.then(Requantise(0, t.lo + int(added.min()), t.hi + int(added.max()), added))
+        point = point.then(addition(added, point.tensor))
     return point.with_frac(magnitude(np.array([unit], np.object_))) or point
 
 
@@ -331,5 +329,5 @@ def scaled(point: Point, factors: NDArray[np.int64]) -> Point:
     first = int(factors[0])
     if (factors == first).all() and first > 0 and first & (first - 1) == 0:
         shift = first.bit_length() - 1
-        return point.then(Requantise(-shift, point.tensor.lo << shift, point.tensor.hi << shift)) if shift else point
+        return point.then(finer(shift, point.tensor)) if shift else point
     return point.then(Scale(factors))
