@@ -239,7 +239,7 @@ class Norm(nn.Module):
 class Codes(nn.Module):
     """Real values, or `bits`-bit codes with `frac` fraction bits once `quantised`."""
 
-    def __init__(self, bits: int, frac: int, quantised: bool) -> None:
+    def __init__(self, bits: int = 8, frac: int = 0, quantised: bool = False) -> None:
         super().__init__()
         self.bits = bits
         self.frac = frac
@@ -271,9 +271,6 @@ class Codes(nn.Module):
 class ShiftedReLU(Codes):
     """max(-1, x), the activation that replaces batch normalisation (arXiv 1907.06916)."""
 
-    def __init__(self, bits: int = 8, frac: int = 0, quantised: bool = False) -> None:
-        super().__init__(bits, frac, quantised)
-
     @property
     def lo(self) -> int:
         return -(1 << self.frac)
@@ -284,9 +281,6 @@ class ShiftedReLU(Codes):
 
 class ReLU(Codes):
     """max(0, x), the activation behind batch normalisation (arXiv 1802.08530)."""
-
-    def __init__(self, bits: int = 8, frac: int = 0, quantised: bool = False) -> None:
-        super().__init__(bits, frac, quantised)
 
     @property
     def lo(self) -> int:
@@ -372,9 +366,6 @@ class ELU(Codes):
     Once `quantised`, x becomes a code first, and the ELU of that is rounded to as many fraction bits: a function of the
     code, which a Table holds. What is positive is rounded once.
     """
-
-    def __init__(self, bits: int = 8, frac: int = 0, quantised: bool = False) -> None:
-        super().__init__(bits, frac, quantised)
 
     @property
     def lo(self) -> int:
