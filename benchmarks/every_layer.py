@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
+from bitfold.hw.plan import Plan
 from bitfold.hw.planner import fit
 from bitfold.model.layers import trace
 from bitfold.model.net import Net
@@ -23,10 +24,9 @@ from bitfold.sim import taps
 from bitfold.sim.simulate import Machine, as_frames
 
 
-def measure(net: Net, images: np.ndarray, lanes: int) -> dict[str, object]:
-    """Plan, write, simulate, compare."""
+def measure(net: Net, plan: Plan, images: np.ndarray) -> dict[str, object]:
+    """Write, simulate, compare."""
     start = time.perf_counter()
-    plan = fit(net, lanes)
     with scratch() as work:
         machine = Machine(net, plan, "verilator", None, None, work)
         written = time.perf_counter()
@@ -56,6 +56,12 @@ def measure(net: Net, images: np.ndarray, lanes: int) -> dict[str, object]:
         }
 
 
+def check(figures: dict[str, object]) -> None:
+    """SystemExit where a value of `measure` differs."""
+    if figures["stages_of_other_length"] or figures["differences"] or figures["mismatching_logits"]:
+        raise SystemExit("a value differs")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("net", help="its .bitfold file")
@@ -66,14 +72,14 @@ def main() -> None:
     parser.add_argument("--json", action="store_true", help="print the figures as JSON")
     arguments = parser.parse_args()
     images = open_data(arguments.set, arguments.data).test().batch(np.arange(arguments.images))
-    figures = measure(Net.load(arguments.net), images, arguments.lanes)
+    net = Net.load(arguments.net)
+    figures = measure(net, fit(net, arguments.lanes), images)
     if arguments.json:
         print(json.dumps(figures))
     else:
         for name, value in figures.items():
             print(f"{name:22} {value}")
-    if figures["stages_of_other_length"] or figures["differences"] or figures["mismatching_logits"]:
-        raise SystemExit("a value differs")
+    check(figures)
 
 
 if __name__ == "__main__":

@@ -53,10 +53,10 @@ def recipe(keys: dict[str, object]) -> str:
     return "\n".join(lines)
 
 
-def float_error(folder: Path) -> float:
+def float_error(card: Card, folder: Path) -> float:
     """The test error before activations became codes: of the float twin or, where there is none, in the log."""
-    if (found := Card.load(folder / "variant.json").float_test_error) is not None:
-        return found
+    if card.float_test_error is not None:
+        return card.float_test_error
     with open(folder / "variant.run" / "log.csv", encoding="utf-8") as log:
         return [float(row["test_error"]) for row in csv.DictReader(log) if row["phase"] == "train"][-1]
 
@@ -69,10 +69,8 @@ def figures(keys: dict[str, object], epochs: int | None, folder: Path) -> dict[s
     words += ["--epochs", str(epochs)] if epochs else []
     subprocess.run([sys.executable, "-m", "bitfold", *words], cwd=folder, check=True, stdout=subprocess.DEVNULL)
     net = Net.load(folder / "variant.bitfold")
-    found: dict[str, object] = {
-        "test_error": Card.load(folder / "variant.json").test_error,
-        "float_test_error": float_error(folder),
-    }
+    card = Card.load(folder / "variant.json")
+    found: dict[str, object] = {"test_error": card.test_error, "float_test_error": float_error(card, folder)}
     images = open_data("digits", None).test().batch(np.arange(IMAGES))
     for family, target in TARGETS.items():
         plan = balance(net, CYCLES, target=target)
