@@ -1,6 +1,8 @@
 # amaranth: UnusedElaboratable=no
 """Wired weights against sums of signed codes."""
 
+from itertools import product
+
 import numpy as np
 import pytest
 from amaranth import Value
@@ -76,6 +78,18 @@ def test_array_sums_signed_codes_and_has_its_latency(family, inputs, outputs, to
     results, lags = run_array(array, windows, idle, seed)
     np.testing.assert_array_equal(results, windows @ np.where(weights, 1, -1).T + initial)
     assert set(lags) == {array.latency}
+
+
+@pytest.mark.parametrize("family", ["generic", "xc7"])
+@pytest.mark.parametrize("top", [1, 2, 3])
+def test_every_array_of_two_inputs_and_two_outputs(family, top):
+    """A difference may be no longer than what is subtracted: xc7's whole - 2 * part of codes of one bit."""
+    windows = list(product(range(top + 1), repeat=2))
+    for signs in product([False, True], repeat=4):
+        weights = np.array(signs).reshape(2, 2)
+        array = WiredArray(weights, top, np.zeros(2, np.int64), width_of(2, top, np.zeros(1)), FAMILIES[family])
+        results, _ = run_array(array, windows, 0.0, 0)
+        np.testing.assert_array_equal(results, windows @ np.where(weights, 1, -1).T)
 
 
 def array_of(shape, family="generic"):

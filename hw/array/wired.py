@@ -171,7 +171,8 @@ class WiredArray(wiring.Component):
             x = Cat(x, Const(0, max(0, node.up - len(x))))
             low, high, size = x[: node.up], x[node.up :], node.bits - node.up
             if node.difference:
-                ones = Const(-1, max(0, size - len(y)))
+                spare = max(0, size - len(y))
+                ones = Const((1 << spare) - 1, spare)
                 total = (Cat(Const(0, self.borrow), high) - Cat(Const(1, self.borrow), y, ones))[self.borrow :]
             else:
                 total = high + y
