@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -33,11 +34,31 @@ UNIT = 1_000_000
 _WORK = re.compile("build-[0-9a-f]{32}")
 
 
-def build(verilog: Path, *, waveform: bool = False, folder: Path | None = None) -> Path:
+@dataclass(frozen=True)
+class Program:
+    """What is compiled around a model.
+
+    driver : C++, with the program's `main`; the model's class is Vtop
+    top : the module that is simulated
+    beside : files that Verilator reads before the module's own
+    """
+
+    driver: Path
+    top: str
+    beside: tuple[Path, ...] = ()
+
+
+MACHINE = Program(DRIVER, "bitfold", (COUNTERS,))
+
+
+def build(
+    verilog: Path, around: Program = MACHINE, *, waveform: bool = False, folder: Path | None = None
+) -> Path:
     """Compile `verilog` to an executable and return its path; the same content is compiled once.
 
     Parameters
     ----------
+    around : what is compiled around it
     waveform : a model that can write waveforms
     folder : where compiled models are kept; None is the user's cache
 
@@ -47,7 +68,8 @@ def build(verilog: Path, *, waveform: bool = False, folder: Path | None = None) 
     verilate = [
         "--cc", "--exe", "-O3", "--no-assert", "--x-assign", "fast", "--x-initial", "fast",
         "-Wno-lint", "-Wno-style", "-Wno-fatal", "--output-split", "3000",
-        "--prefix", "Vtop", "--top-module", "bitfold", "--make", "json", "-Mdir", ".", COUNTERS.name, "design.v",
+        "--prefix", "Vtop", "--top-module", around.top, "--make", "json", "-Mdir", ".",
+        *(path.name for path in around.beside), "design.v",
     ]  # fmt: skip
     if waveform:
         verilate += ["--trace-vcd", "--trace-max-width", "0"]
@@ -58,7 +80,7 @@ def build(verilog: Path, *, waveform: bool = False, folder: Path | None = None) 
     compile_ += [f"-DVM_{name}={value:d}" for name, value in traces.items()]
     machine = platform.machine(), platform.libc_ver(), call([gcc, "--version"])
     setting = repr((verilate, compile_, machine)).encode(), (root / "__init__.py").read_bytes()
-    model = kept.key(*setting, DRIVER.read_bytes(), COUNTERS.read_bytes(), verilog.read_bytes())
+    model = kept.key(*setting, *(path.read_bytes() for path in (around.driver, *around.beside, verilog)))
     folder = (cache() if folder is None else folder).resolve() / "verilator"
     folder.mkdir(parents=True, exist_ok=True)
     sweep(folder, _WORK)
@@ -67,7 +89,7 @@ def build(verilog: Path, *, waveform: bool = False, folder: Path | None = None) 
     with held(folder / f"build-{model}") as work:
         if found := kept.find(folder, model):  # made by the process that was waited for
             return found
-        units, parts = _verilate(verilate, root, verilog, work)
+        units, parts = _verilate(verilate, root, around, verilog, work)
         runtime = kept.key(*setting, repr(parts).encode())
         known = kept.find(folder, runtime)
         made = units if known else units + parts
@@ -82,10 +104,13 @@ def build(verilog: Path, *, waveform: bool = False, folder: Path | None = None) 
         return kept.keep(folder, model, work / "model")
 
 
-def _verilate(options: Sequence[str], root: Path, verilog: Path, work: Path) -> tuple[list[str], list[str]]:
+def _verilate(
+    options: Sequence[str], root: Path, around: Program, verilog: Path, work: Path
+) -> tuple[list[str], list[str]]:
     """Write C++ to `work`; the names of what the design alone needs, and of what is the same for others."""
     shutil.copyfile(verilog, work / "design.v")
-    shutil.copyfile(COUNTERS, work / COUNTERS.name)
+    for path in around.beside:
+        shutil.copyfile(path, work / path.name)
     (work / "verilator").symlink_to(root)
     _call(["verilator/bin/verilator_bin", *options], work, "Verilator", VERILATOR_ROOT="verilator")
     slow = sorted(work.glob("*__Slow.cpp"))
@@ -94,7 +119,7 @@ def _verilate(options: Sequence[str], root: Path, verilog: Path, work: Path) -> 
     parts = sorted(set(re.findall(r"/include/(verilated\w*)\.cpp\b", listed)))
     for part in parts:
         (work / f"{part}.cpp").symlink_to(f"verilator/include/{part}.cpp")
-    shutil.copyfile(DRIVER, work / "driver.cpp")
+    shutil.copyfile(around.driver, work / "driver.cpp")
     return [*_units(work, "fast", fast), *_units(work, "slow", slow), "driver"], parts
 
 
