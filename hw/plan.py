@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import tomllib
@@ -166,6 +167,10 @@ class Plan:
         lanes = self.lanes(net)
         convs = ((layer, layer.infer(t)) for _, layer, t in _folded(net) if isinstance(layer, BinaryConv))
         return sum(out.pixels * layer.weights.size for layer, out in convs) / (lanes * cycles) if lanes else 1.0
+
+    def digest(self) -> str:
+        """sha256, in hex, of the plan's file without notes; equal plans have equal digests."""
+        return hashlib.sha256(self.dumps().encode()).hexdigest()
 
     def dumps(self, notes: Mapping[str, str] = MappingProxyType({})) -> str:
         """The plan as TOML, a line a layer; `notes` by path become comments at the ends of the lines."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import os
 import re
+import signal
 import subprocess
 import sys
 from dataclasses import astuple
@@ -196,8 +197,9 @@ def test_a_finished_run_is_not_run_again(tmp_path, uninterrupted):
 def alone(folder: Path, file: Path, last: int, *launcher: str) -> subprocess.Popen[str]:
     """train_tiny's main in a process of its own, or in several with a launcher."""
     command = [sys.executable, *launcher, train_tiny.__file__, str(folder), str(file), str(last)]
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONFAULTHANDLER": "1"}
+    pipe = subprocess.PIPE
+    return subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True, env=environment, start_new_session=True)
 
 
 def test_a_killed_process_has_left_a_checkpoint_to_go_on_from(tmp_path, uninterrupted):
@@ -213,6 +215,9 @@ def test_a_killed_process_has_left_a_checkpoint_to_go_on_from(tmp_path, uninterr
     assert 0 < sum(isinstance(item, Step) for item in told) <= sum(STEPS) - 14
 
 
+TOGETHER_SECONDS = 400
+"""Of two processes; alone on two cores they take five."""
+
 TORCHRUN = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
 
 
@@ -220,8 +225,14 @@ def together(folder: Path, recipe: str, last: int = 0):
     """Two processes; (exit status, state, rows)."""
     file = folder.with_suffix(".toml")
     file.write_text(recipe)
-    process = alone(folder, file, last, *TORCHRUN)
-    _, errors = process.communicate(timeout=120)
+    with alone(folder, file, last, *TORCHRUN) as process:
+        try:
+            _, errors = process.communicate(timeout=TOGETHER_SECONDS)
+        except subprocess.TimeoutExpired:
+            for worker in Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split():
+                os.kill(int(worker), signal.SIGABRT)  # they say where they are, and the launcher ends
+            _, errors = process.communicate(timeout=60)
+            pytest.fail(f"two processes took more than {TOGETHER_SECONDS} s:\n{errors}")
     if process.returncode:
         return process.returncode, None, errors
     return 0, *torch.load(folder / "result.pt", weights_only=True)

@@ -1,0 +1,135 @@
+# amaranth: UnusedElaboratable=no
+"""Frames of a host: what they ask for, and the images in them."""
+
+from amaranth import Module, Mux, Signal
+from amaranth.lib import data, wiring
+from amaranth.lib.crc.catalog import CRC32_ISO_HDLC
+from amaranth.lib.wiring import In, Out
+
+from ...hw.device.resources import Resources, counter
+from ...hw.device.target import Family
+from ..protocol import HEADER, OVERHEAD, Kind, Reason
+from .stuffing import Unstuffer
+
+REQUEST = data.StructLayout({"kind": 8, "sequence": 8, "reason": 3})
+"""What a frame was: of the kind and number it says; 0, or the Reason why it is refused."""
+
+PIECE = data.StructLayout({"byte": 8, "end": 1})
+"""A byte of an image, or with `end` what became of the image: 1 it is whole, 0 it is not."""
+
+CRC_LUTS = {4: 220, 6: 120}
+"""Look-up tables of a CRC-32 over bytes, by the inputs of one."""
+
+
+class Receiver(wiring.Component):
+    """Takes frames apart and judges them.
+
+    An image's bytes leave before it is known whether the frame is whole; what ends them tells. Bytes come as fast as
+    the wire gives them: where nobody takes a piece the image is lost, and its frame refused as an overrun.
+
+    Parameters
+    ----------
+    image_bytes : of an image, at least 1
+
+    Members
+    -------
+    data, valid, broken : In, as UartReceiver gives them
+    room : In(1), two more pieces at least will be taken, or one and the image has begun
+    numbered : In(1), one more sequence number will be taken
+    piece : Out(PIECE), of an image; `pieces` tells when
+    pieces : Out(1)
+    sequence : Out(8), an image's number; `accepted` tells when, with the image's end
+    accepted : Out(1)
+    request : Out(REQUEST), what a frame was, images that are whole left out; `asked` tells when
+    asked : Out(1)
+    clear : In(1), what has come of an image is gone
+    """
+
+    def __init__(self, image_bytes: int):
+        self.image_bytes = image_bytes
+        super().__init__(
+            {
+                "data": In(8),
+                "valid": In(1),
+                "broken": In(1),
+                "room": In(1),
+                "numbered": In(1),
+                "piece": Out(PIECE),
+                "pieces": Out(1),
+                "sequence": Out(8),
+                "accepted": Out(1),
+                "request": Out(REQUEST),
+                "asked": Out(1),
+                "clear": In(1),
+            }
+        )
+
+    def resources(self, family: Family) -> Resources:
+        """What it takes of a device of the family."""
+        count = counter(self.image_bytes + OVERHEAD + 2, family)
+        return Unstuffer().resources(family) + count + Resources(CRC_LUTS[family.inputs] + 70, 32 + 40)
+
+    def elaborate(self, platform):
+        m = Module()
+        m.submodules.unstuffer = wire = Unstuffer()
+        m.submodules.crc = crc = CRC32_ISO_HDLC(data_width=8).create()
+        # Bytes of the frame so far; it stops where no frame of a host is as long.
+        top = self.image_bytes + OVERHEAD + 1
+        count = Signal(range(top + 1))
+        kind = Signal(8)
+        sequence = Signal(8)
+        fits = Signal()  # the length said is that of the kind
+        begun = Signal()  # pieces of this image have left
+        lost = Signal()  # and some did not
+        is_image = kind == Kind.IMAGE
+        m.d.comb += [
+            wire.data.eq(self.data),
+            wire.valid.eq(self.valid),
+            wire.broken.eq(self.broken),
+            crc.data.eq(wire.byte),
+            crc.valid.eq(wire.given),
+            crc.start.eq(wire.given & (count == 0)),
+        ]
+        with m.If(wire.given):
+            with m.If(count != top):
+                m.d.sync += count.eq(count + 1)
+            with m.If(count == 0):
+                m.d.sync += [kind.eq(wire.byte), fits.eq(1)]
+            with m.Elif(count == 1):
+                m.d.sync += sequence.eq(wire.byte)
+            for byte in range(2, HEADER.size):
+                said = Mux(is_image, self.image_bytes >> 8 * (byte - 2) & 0xFF, 0)
+                with m.If((count == byte) & (wire.byte != said)):
+                    m.d.sync += fits.eq(0)
+            inside = (count >= HEADER.size) & (count < HEADER.size + self.image_bytes)
+            with m.If(inside & is_image & fits):
+                m.d.comb += [self.piece.byte.eq(wire.byte), self.pieces.eq(self.room & ~lost)]
+                m.d.sync += lost.eq(~self.pieces)
+                with m.If(self.pieces):
+                    m.d.sync += begun.eq(1)
+
+        whole = wire.sound & crc.match_detected & (count >= OVERHEAD)
+        length = fits & (count == Mux(is_image, self.image_bytes + OVERHEAD, OVERHEAD))
+        known = is_image | (kind == Kind.IDENTIFY) | (kind == Kind.COUNT) | (kind == Kind.RESET)
+        reason = self.request.reason
+        m.d.comb += [self.request.kind.eq(kind), self.request.sequence.eq(sequence), self.sequence.eq(sequence)]
+        with m.If(wire.flag):
+            with m.If(~whole):
+                m.d.comb += reason.eq(Reason.DAMAGED)
+            with m.Elif(~known):
+                m.d.comb += reason.eq(Reason.UNKNOWN)
+            with m.Elif(~length):
+                m.d.comb += reason.eq(Reason.LENGTH)
+            with m.Elif(is_image & (lost | ~self.numbered)):
+                m.d.comb += reason.eq(Reason.OVERRUN)
+            m.d.comb += [
+                self.accepted.eq(is_image & (reason == 0)),
+                self.asked.eq(~self.accepted),
+                self.piece.byte.eq(self.accepted),
+                self.piece.end.eq(1),
+                self.pieces.eq(begun),
+            ]
+            m.d.sync += [begun.eq(0), lost.eq(0), count.eq(0)]
+        with m.If(self.clear):
+            m.d.sync += [begun.eq(0), lost.eq(begun | wire.given)]
+        return m

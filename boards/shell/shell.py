@@ -1,0 +1,230 @@
+# amaranth: UnusedElaboratable=no
+"""A machine behind a host link of two wires."""
+
+from dataclasses import dataclass
+from importlib.metadata import version
+
+from amaranth import Cat, Const, Module, Mux, ResetInserter, Signal, Value
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
+
+from ...hw.accelerator import Accelerator
+from ...hw.device.resources import Resources, total
+from ...hw.device.target import Family
+from ...hw.stream.flow import Flow
+from ...hw.stream.queue import Queue
+from ...hw.verilog.formats import formats
+from ...model.tensor import Tensor
+from ..protocol import PROTOCOL, Identity, Reason
+from .feeder import Feeder
+from .receiver import PIECE, REQUEST, Receiver
+from .transmitter import Transmitter
+from .uart import UartReceiver, UartTransmitter
+
+IN_FLIGHT = 32
+"""Images whose results are still to come."""
+
+REQUESTS = 4
+"""Frames whose replies are still to come; further ones are not answered."""
+
+CYCLE_BITS, RESULT_BITS, REFUSAL_BITS = 48, 32, 16
+"""Of the counters; that of cycles begins anew after its largest value, the others stop there."""
+
+GLOW = 21
+"""A light stays on for 2^GLOW cycles: between a twentieth and a tenth of a second."""
+
+
+def bytes_flow(bits: int) -> Flow:
+    """Words of so many bits, for a Queue."""
+    return Flow(Tensor(1, 1, 1, 0, (1 << bits) - 1), 1)
+
+
+def waiting(family: Family) -> int:
+    """Pieces of images that wait for the machine: what a memory block of the family holds."""
+    fitting = [depth for block in family.blocks[:1] for bits, depth in block.shapes.items() if bits >= PIECE.size]
+    return max(fitting, default=512)
+
+
+def identity(accelerator: Accelerator, *, clock: int, baud: int, board: str) -> Identity:
+    """What a board with this machine says of itself.
+
+    Parameters
+    ----------
+    clock : Hz
+    baud : bits a second of the link
+    board : at most 16 ASCII characters
+    """
+    net, plan = accelerator.net, accelerator.plan
+    t, out, f = net.input, net.output, formats(net, plan)
+    major, minor, patch = (int(part) for part in version("bitfold").split(".")[:3])
+    return Identity(
+        protocol=PROTOCOL,
+        version=(major, minor, patch),
+        network=net.digest(),
+        plan=plan.digest(),
+        board=board,
+        clock=clock,
+        baud=baud,
+        height=t.height,
+        width=t.width,
+        channels=t.channels,
+        sample_bytes=f.in_bytes,
+        sample_signed=f.in_signed,
+        out_height=out.height,
+        out_width=out.width,
+        out_channels=out.channels,
+        value_bytes=f.out_bytes,
+        cycles=accelerator.cycles,
+        in_flight=IN_FLIGHT,
+        buffer=waiting(plan.family),
+    )
+
+
+@dataclass(frozen=True)
+class _Units:
+    """All that stands around a machine."""
+
+    uart_receiver: UartReceiver
+    receiver: Receiver
+    pieces: Queue
+    feeder: Feeder
+    sequences: Queue
+    requests: Queue
+    transmitter: Transmitter
+    uart_transmitter: UartTransmitter
+
+
+class Shell(wiring.Component):
+    """A machine behind a host link: protocol.py and docs/host_link.md have its frames.
+
+    Parameters
+    ----------
+    clock : Hz of the domain `sync`
+    baud : bits a second, at most a fifth of the clock
+    board : its name, at most 16 ASCII characters
+
+    Members
+    -------
+    rx : In(1), the wire from the host; no clock of ours
+    tx : Out(1), the wire to the host
+    activity : Out(1), a result has just left
+    trouble : Out(1), a frame has just been refused
+    best : Out, the last image's class
+
+    Attributes
+    ----------
+    identity : what it says of itself
+    """
+
+    def __init__(self, accelerator: Accelerator, *, clock: int, baud: int, board: str):
+        self.accelerator = accelerator
+        self.identity = identity(accelerator, clock=clock, baud=baud, board=board)
+        f, family = formats(accelerator.net, accelerator.plan), accelerator.plan.family
+        source = accelerator.i.payload.shape()
+        result = accelerator.o.payload.shape()
+        self._units = _Units(
+            UartReceiver(clock, baud),
+            Receiver(self.identity.image_bytes),
+            Queue(bytes_flow(PIECE.size), waiting(family), family),
+            Feeder(source, f.in_beats),
+            Queue(bytes_flow(8), IN_FLIGHT, family),
+            Queue(bytes_flow(REQUEST.size), REQUESTS, family),
+            Transmitter(result, f.out_beats, self.identity.pack(), family),
+            UartTransmitter(clock, baud),
+        )
+        super().__init__(
+            {
+                "rx": In(1, init=1),
+                "tx": Out(1, init=1),
+                "activity": Out(1),
+                "trouble": Out(1),
+                "best": Out(f.best_bits),
+            }
+        )
+
+    @property
+    def resources(self) -> Resources:
+        """What it takes of the plan's device beside the machine."""
+        family = self.accelerator.plan.family
+        counters = CYCLE_BITS + RESULT_BITS + len(Reason) * REFUSAL_BITS + 2 * GLOW
+        own = Resources(round(1.5 * counters), counters + len(self.best))
+        return own + total(unit.resources(family) for unit in vars(self._units).values())
+
+    def elaborate(self, platform):
+        m = Module()
+        units, machine = self._units, self.accelerator
+        clear = units.transmitter.clear
+        for name in ("uart_receiver", "receiver", "requests", "transmitter", "uart_transmitter"):
+            m.submodules[name] = getattr(units, name)
+        for name in ("pieces", "feeder", "sequences"):
+            m.submodules[name] = ResetInserter(clear)(getattr(units, name))
+        m.submodules.machine = ResetInserter(clear)(machine)
+
+        serial, receiver, transmitter = units.uart_receiver, units.receiver, units.transmitter
+        m.d.comb += [
+            serial.rx.eq(self.rx),
+            self.tx.eq(units.uart_transmitter.tx),
+            receiver.data.eq(serial.data),
+            receiver.valid.eq(serial.valid),
+            receiver.broken.eq(serial.broken),
+            receiver.clear.eq(clear),
+        ]
+
+        # The last place is kept for the end of an image that has begun.
+        pieces = units.pieces
+        inside = Signal(range(pieces.depth + 1))
+        came, went = pieces.i.valid & pieces.i.ready, pieces.o.valid & pieces.o.ready
+        m.d.sync += inside.eq(inside + came - went)
+        m.d.comb += [
+            receiver.room.eq(inside < pieces.depth - 1),
+            receiver.numbered.eq(units.sequences.i.ready),
+            pieces.i.payload.eq(receiver.piece.as_value()),
+            pieces.i.valid.eq(receiver.pieces),
+            units.sequences.i.payload.eq(receiver.sequence),
+            units.sequences.i.valid.eq(receiver.accepted),
+            units.requests.i.payload.eq(receiver.request.as_value()),
+            units.requests.i.valid.eq(receiver.asked),
+            units.feeder.i.payload.as_value().eq(pieces.o.payload),
+            units.feeder.i.valid.eq(pieces.o.valid),
+            pieces.o.ready.eq(units.feeder.i.ready),
+            transmitter.requests.payload.as_value().eq(units.requests.o.payload),
+            transmitter.requests.valid.eq(units.requests.o.valid),
+            units.requests.o.ready.eq(transmitter.requests.ready),
+        ]
+        wiring.connect(m, units.feeder.o, machine.i)
+        wiring.connect(m, machine.o, transmitter.values)
+        wiring.connect(m, units.sequences.o, transmitter.sequences)
+        wiring.connect(m, transmitter.o, units.uart_transmitter.i)
+
+        cycles = Signal(CYCLE_BITS)
+        results = Signal(RESULT_BITS)
+        refused = [Signal(REFUSAL_BITS, name=f"refused_{reason.name.lower()}") for reason in Reason]
+
+        def count(counter, event):
+            with m.If(event & (counter != (1 << len(counter)) - 1)):
+                m.d.sync += counter.eq(counter + 1)
+
+        m.d.sync += cycles.eq(cycles + 1)
+        count(results, transmitter.answered)
+        for reason, counter in zip(Reason, refused, strict=True):
+            count(counter, receiver.asked & (receiver.request.reason == reason))
+        frames = (machine.short_frames, machine.long_frames)
+        m.d.comb += transmitter.counts.eq(Cat(wide(cycles, 64), wide(results, 32), *refused, *frames))
+        with m.If(clear):
+            m.d.sync += [counter.eq(0) for counter in (cycles, results, inside, *refused)]
+
+        for light, event in (
+            (self.activity, transmitter.answered),
+            (self.trouble, receiver.asked & (receiver.request.reason != 0)),
+        ):
+            glow = Signal(GLOW)
+            m.d.comb += light.eq(glow != 0)
+            m.d.sync += glow.eq(Mux(event, ~0, Mux(light, glow - 1, 0)))
+        with m.If(machine.o.valid & machine.o.ready & machine.o.payload.last):
+            m.d.sync += self.best.eq(machine.o.payload.best)
+        return m
+
+
+def wide(value: Value, bits: int) -> Value:
+    """An unsigned value in so many bits."""
+    return Cat(value, Const(0, bits - len(value)))
