@@ -15,11 +15,14 @@ import typer
 from ..model import zoo
 from ..model.card import SUFFIX
 from ..model.error import BadInput, printable, suggest
+from .boards import list_boards
+from .build import build
 from .check import check
 from .demo import demo
 from .export import export
 from .import_net import import_net
 from .plan import plan
+from .program import program
 from .report import report
 from .simulate import simulate
 from .train import train
@@ -44,6 +47,9 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "verilog": verilog,
     "simulate": simulate,
     "report": report,
+    "build": build,
+    "boards": list_boards,
+    "program": program,
     "train": train,
     "import": import_net,
     "check": check,

@@ -1,0 +1,94 @@
+# amaranth: UnusedElaboratable=no
+"""Which plan a board gets, and what to do where there is none."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+from ..hw.accelerator import Accelerator
+from ..hw.device.resources import Resources
+from ..hw.device.target import Target
+from ..hw.planner import Limits, Planner
+from ..model import zoo
+from ..model.error import BadInput
+from ..model.net import Net
+from .board import BOARDS, Board
+from .shell.shell import Shell
+
+SHARE = 0.8
+"""Of a device's look-up tables and flip-flops that a machine and its shell may take, by their estimates."""
+
+MOST_CELLS = 8_000
+"""Look-up tables of a machine that is chosen for its speed: larger ones take place and route hours, and the serial line
+feeds none of them. A network that needs more to fit at all, and a plan of one's own, may take what the device has."""
+
+
+def shell_of(board: Board, machine: Accelerator, clock: int) -> Shell:
+    """The shell of a machine on a board, at a clock in hertz."""
+    return Shell(machine, clock=clock, baud=board.baud, board=board.name)
+
+
+def limits(device: Target, shell: Resources) -> Limits:
+    """What a device has for a machine beside its shell."""
+    found = Limits.of(device, SHARE)
+    return replace(
+        found,
+        cells=found.cells - shell.cells(device.family),
+        ffs=found.ffs - shell.ffs,
+        blocks={kind: count - shell.blocks.get(kind, 0) for kind, count in device.blocks.items()},
+        most_blocks=found.most_blocks - sum(shell.blocks.values()),
+    )
+
+
+def chosen(net: Net, board: Board) -> Accelerator:
+    """The fastest machine of a network that fits a board together with its shell, of MOST_CELLS where that will do.
+
+    BadInput says what it lacks, and names a board that would do or a shipped network that would.
+    """
+    planner = Planner(net, board.target)
+    # The shell's size depends on the beats of the machine it serves; the smallest machine's are the narrowest.
+    shell = shell_of(board, planner.smallest, board.wanted).resources
+    for most in (MOST_CELLS, board.device.luts):
+        for _ in range(2):
+            room = limits(board.device, shell)
+            machine = planner.fastest(replace(room, cells=min(most, room.cells)))
+            if machine is None:
+                break
+            shell = shell_of(board, machine, board.wanted).resources
+            if not limits(board.device, shell).lacking(machine):
+                return machine
+    lacks = " and ".join(planner.lacking(limits(board.device, shell))) or "more than is left"
+    raise BadInput(
+        f"{board.title} does not hold even the smallest plan beside its shell, which takes {lacks}; {_instead(net, board)}"
+    )
+
+
+def _instead(net: Net, board: Board) -> str:
+    """What would do."""
+    other = next((other.name for other in _larger(board) if _holds(net, other)), None)
+    smaller = next((name for name in _smaller(net) if _holds(zoo.load(name), board)), None)
+    found = [f"{other} holds it" if other else "", f"of the shipped networks it holds {smaller}" if smaller else ""]
+    return ", ".join(filter(None, found)) or "narrow the network"
+
+
+def _larger(board: Board) -> Iterator[Board]:
+    """Boards with more look-up tables, the smallest first; those for which a bitstream is made before the others."""
+    order = sorted(BOARDS.values(), key=lambda other: (other.makes != "bitstream", other.device.luts))
+    return (other for other in order if other.device.luts > board.device.luts)
+
+
+def _smaller(net: Net) -> list[str]:
+    """Shipped networks of fewer weights, the largest first."""
+    weights = {name: zoo.card(name).weights for name in zoo.names()}
+    return sorted((name for name in weights if weights[name] < net.weights), key=lambda name: -weights[name])
+
+
+def _holds(net: Net, board: Board) -> bool:
+    """Whether a board has room for the smallest plan."""
+    ram = board.device.family.blocks[0]
+    if net.weights > board.device.blocks[ram.kind] * ram.bits + 64 * board.device.luts:
+        return False
+    planner = Planner(net, board.target)
+    shell = shell_of(board, planner.smallest, board.wanted).resources
+    return planner.within(2**62, limits(board.device, shell)) is not None
