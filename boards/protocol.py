@@ -183,12 +183,11 @@ class Identity:
 
 @dataclass(frozen=True)
 class Counts:
-    """What a board has counted since its reset, the payload of COUNTS; all but the cycles stop at their largest value.
+    """What a board has counted since its reset, the payload of COUNTS.
 
-    cycles : of the machine's clock
-    results : frames answered
-    damaged, unknown, length, overrun : frames refused, by Reason
-    short_frames, long_frames : frames that the machine dropped, because they ended early or late
+    cycles, results : of the machine's clock, and images answered; they begin anew after 2^32 - 1
+    damaged, unknown, length, overrun : frames refused, by Reason; these and the following stop at 255
+    short_frames, long_frames : images that the machine dropped, because they ended early or late
     """
 
     cycles: int
@@ -200,7 +199,7 @@ class Counts:
     short_frames: int
     long_frames: int
 
-    LAYOUT: ClassVar = struct.Struct("<QI6H")
+    LAYOUT: ClassVar = struct.Struct("<II6B")
 
     @classmethod
     def unpack(cls, payload: bytes) -> Self:
