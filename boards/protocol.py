@@ -129,7 +129,7 @@ class Identity:
     value_bytes : an output value, little endian, two's complement
     cycles : a frame takes in steady state
     in_flight : images that may be on their way before the first result is back
-    buffer : bytes of images that wait where the machine is slower than the link
+    buffer : bytes that wait where the machine is slower than the link, one more than its samples for each image
     """
 
     protocol: int
@@ -152,7 +152,7 @@ class Identity:
     in_flight: int
     buffer: int
 
-    LAYOUT: ClassVar = struct.Struct("<B3B32s32s16sIIHHHB?HHHBIHH")
+    LAYOUT: ClassVar = struct.Struct("<B3B32s32s16sIIHHHB?HHHBIHI")
 
     @property
     def image_bytes(self) -> int:

@@ -36,10 +36,13 @@ def bytes_flow(bits: int) -> Flow:
     return Flow(Tensor(1, 1, 1, 0, (1 << bits) - 1), 1)
 
 
-def waiting(family: Family) -> int:
-    """Pieces of images that wait for the machine: what a memory block of the family holds."""
+def waiting(image_bytes: int, family: Family) -> int:
+    """Pieces of images that may wait for the machine: two images, so that one comes while another is worked on.
+
+    Or more, where they are small: what a memory block of the family holds.
+    """
     fitting = [depth for block in family.blocks[:1] for bits, depth in block.shapes.items() if bits >= PIECE.size]
-    return max(fitting, default=512)
+    return max(2 * (image_bytes + 1) + 1, max(fitting, default=0))
 
 
 def identity(accelerator: Accelerator, *, clock: int, baud: int, board: str) -> Identity:
@@ -73,7 +76,7 @@ def identity(accelerator: Accelerator, *, clock: int, baud: int, board: str) -> 
         value_bytes=f.out_bytes,
         cycles=accelerator.cycles,
         in_flight=IN_FLIGHT,
-        buffer=waiting(plan.family),
+        buffer=waiting(t.pixels * t.channels * f.in_bytes, plan.family) - 1,
     )
 
 
@@ -122,7 +125,7 @@ class Shell(wiring.Component):
         self._units = _Units(
             UartReceiver(clock, baud),
             Receiver(self.identity.image_bytes),
-            Queue(bytes_flow(PIECE.size), waiting(family), family),
+            Queue(bytes_flow(PIECE.size), self.identity.buffer + 1, family),
             Feeder(source, f.in_beats),
             Queue(bytes_flow(8), IN_FLIGHT, family),
             Queue(bytes_flow(REQUEST.size), REQUESTS, family),
