@@ -16,7 +16,7 @@ from ..model.net import Net
 from .board import BOARDS, Board
 from .shell.shell import Shell
 
-SHARE = 0.8
+SHARE = 0.9
 """Of a device's look-up tables and flip-flops that a machine and its shell may take, by their estimates."""
 
 MOST_CELLS = 8_000

@@ -51,7 +51,7 @@ class Top(Elaboratable):
         # `waking` is reset by what is not ready, `sync` until `waking` has counted.
         m.domains.waking = ClockDomain("waking")
         m.domains.sync = ClockDomain("sync")
-        cycles = ceil(WAIT * int(self.setting.clock))
+        cycles = ceil(WAIT * self.setting.clock)
         waited, held = Signal(cycles.bit_length() + 1), Signal(init=1)
         with m.If(~waited[-1]):
             m.d.waking += waited.eq(waited + 1)
@@ -69,7 +69,7 @@ class Top(Elaboratable):
         m.submodules.tx_pin = tx = Buffer("o", pin(TX))
         m.d.comb += [shell.rx.eq(rx.i), tx.o.eq(shell.tx)]
 
-        beats = Signal(int(self.setting.clock).bit_length())
+        beats = Signal(self.setting.clock.bit_length())
         m.d.sync += beats.eq(beats + 1)
         lights = [beats[-1], shell.activity, shell.trouble, *shell.best]
         for number, (light, at) in enumerate(zip(lights, board.leds, strict=False)):
