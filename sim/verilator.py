@@ -10,13 +10,14 @@ import threading
 import time
 from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from ..model import kept
 from ..model.places import cache, held, scratch, sweep
 from ..model.processes import call, end, start
-from . import models
 from .stimulus import Broken, Capture, Progress, Stimulus, out_dtype
 from .tools import module, program
 
@@ -33,11 +34,31 @@ UNIT = 1_000_000
 _WORK = re.compile("build-[0-9a-f]{32}")
 
 
-def build(verilog: Path, *, waveform: bool = False, folder: Path | None = None) -> Path:
+@dataclass(frozen=True)
+class Program:
+    """What is compiled around a model.
+
+    driver : C++, with the program's `main`; the model's class is Vtop
+    top : the module that is simulated
+    beside : files that Verilator reads before the module's own
+    """
+
+    driver: Path
+    top: str
+    beside: tuple[Path, ...] = ()
+
+
+MACHINE = Program(DRIVER, "bitfold", (COUNTERS,))
+
+
+def build(
+    verilog: Path, around: Program = MACHINE, *, waveform: bool = False, folder: Path | None = None
+) -> Path:
     """Compile `verilog` to an executable and return its path; the same content is compiled once.
 
     Parameters
     ----------
+    around : what is compiled around it
     waveform : a model that can write waveforms
     folder : where compiled models are kept; None is the user's cache
 
@@ -47,7 +68,8 @@ def build(verilog: Path, *, waveform: bool = False, folder: Path | None = None) 
     verilate = [
         "--cc", "--exe", "-O3", "--no-assert", "--x-assign", "fast", "--x-initial", "fast",
         "-Wno-lint", "-Wno-style", "-Wno-fatal", "--output-split", "3000",
-        "--prefix", "Vtop", "--top-module", "bitfold", "--make", "json", "-Mdir", ".", COUNTERS.name, "design.v",
+        "--prefix", "Vtop", "--top-module", around.top, "--make", "json", "-Mdir", ".",
+        *(path.name for path in around.beside), "design.v",
     ]  # fmt: skip
     if waveform:
         verilate += ["--trace-vcd", "--trace-max-width", "0"]
@@ -58,18 +80,18 @@ def build(verilog: Path, *, waveform: bool = False, folder: Path | None = None) 
     compile_ += [f"-DVM_{name}={value:d}" for name, value in traces.items()]
     machine = platform.machine(), platform.libc_ver(), call([gcc, "--version"])
     setting = repr((verilate, compile_, machine)).encode(), (root / "__init__.py").read_bytes()
-    model = models.key(*setting, DRIVER.read_bytes(), COUNTERS.read_bytes(), verilog.read_bytes())
+    model = kept.key(*setting, *(path.read_bytes() for path in (around.driver, *around.beside, verilog)))
     folder = (cache() if folder is None else folder).resolve() / "verilator"
     folder.mkdir(parents=True, exist_ok=True)
     sweep(folder, _WORK)
-    if found := models.find(folder, model):
+    if found := kept.find(folder, model):
         return found
     with held(folder / f"build-{model}") as work:
-        if found := models.find(folder, model):  # made by the process that was waited for
+        if found := kept.find(folder, model):  # made by the process that was waited for
             return found
-        units, parts = _verilate(verilate, root, verilog, work)
-        runtime = models.key(*setting, repr(parts).encode())
-        known = models.find(folder, runtime)
+        units, parts = _verilate(verilate, root, around, verilog, work)
+        runtime = kept.key(*setting, repr(parts).encode())
+        known = kept.find(folder, runtime)
         made = units if known else units + parts
         levels = ["-O0" if unit.startswith("slow") else "-O2" for unit in made]
         _call_all(
@@ -77,15 +99,18 @@ def build(verilog: Path, *, waveform: bool = False, folder: Path | None = None) 
         )
         if known is None:
             _call([gcc, "-r", "-nostdlib", "-o", "runtime", *(f"{part}.o" for part in parts)], work, "g++")
-            known = models.keep(folder, runtime, work / "runtime")
+            known = kept.keep(folder, runtime, work / "runtime")
         _call([gcc, "-pthread", "-o", "model", *(f"{unit}.o" for unit in units), known], work, "g++")
-        return models.keep(folder, model, work / "model")
+        return kept.keep(folder, model, work / "model")
 
 
-def _verilate(options: Sequence[str], root: Path, verilog: Path, work: Path) -> tuple[list[str], list[str]]:
+def _verilate(
+    options: Sequence[str], root: Path, around: Program, verilog: Path, work: Path
+) -> tuple[list[str], list[str]]:
     """Write C++ to `work`; the names of what the design alone needs, and of what is the same for others."""
     shutil.copyfile(verilog, work / "design.v")
-    shutil.copyfile(COUNTERS, work / COUNTERS.name)
+    for path in around.beside:
+        shutil.copyfile(path, work / path.name)
     (work / "verilator").symlink_to(root)
     _call(["verilator/bin/verilator_bin", *options], work, "Verilator", VERILATOR_ROOT="verilator")
     slow = sorted(work.glob("*__Slow.cpp"))
@@ -94,7 +119,7 @@ def _verilate(options: Sequence[str], root: Path, verilog: Path, work: Path) -> 
     parts = sorted(set(re.findall(r"/include/(verilated\w*)\.cpp\b", listed)))
     for part in parts:
         (work / f"{part}.cpp").symlink_to(f"verilator/include/{part}.cpp")
-    shutil.copyfile(DRIVER, work / "driver.cpp")
+    shutil.copyfile(around.driver, work / "driver.cpp")
     return [*_units(work, "fast", fast), *_units(work, "slow", slow), "driver"], parts
 
 
