@@ -1,3 +1,4 @@
+# amaranth: UnusedElaboratable=no
 """A network on a board: the plan, the top, the clock that place and route proves, the bitstream, the record."""
 
 from __future__ import annotations

@@ -76,4 +76,3 @@ class Top(Elaboratable):
             m.submodules[f"led_pin_{number}"] = led = Buffer("o", pin(at))
             m.d.comb += led.o.eq(light)
         return m
-

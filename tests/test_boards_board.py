@@ -52,7 +52,9 @@ def test_every_device_has_its_arguments():
 
 
 def test_a_board_that_is_not_there():
-    with pytest.raises(BadInput, match=r"^there is no board ulx3; did you mean ulx3s-\w+\? there are icebreaker, ulx3s-"):
+    with pytest.raises(
+        BadInput, match=r"^there is no board ulx3; did you mean ulx3s-\w+\? there are icebreaker, ulx3s-"
+    ):
         board("ulx3")
     with pytest.raises(BadInput, match="^there is no board x; there are icebreaker, "):
         board("x")
