@@ -51,7 +51,7 @@ class Work:
     say: Say
 
     def clocked(self, most: float) -> Setting:
-        """The fastest clock of at most `most` hertz that the PLL makes; RuntimeError where the serial line needs more."""
+        """The fastest clock of at most `most` hertz that the PLL makes; RuntimeError where that is too slow."""
         least = CYCLES_PER_BIT * self.board.baud
         if found := fastest(self.board.pll, self.board.crystal, least, most):
             return found
@@ -105,7 +105,8 @@ def build(
     began = time.monotonic()
     if plan is not None and plan.target != board.target:
         raise BadInput(
-            f"the plan is for {plan.target}, and {board.title} has {board.target}: plan again with --target {board.target}"
+            f"the plan is for {plan.target}, and {board.title} has {board.target}: "
+            f"plan again with --target {board.target}"
         )
     say("planning")
     machine = chosen(net, board) if plan is None else Accelerator(net, plan)

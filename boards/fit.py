@@ -17,13 +17,13 @@ from .board import BOARDS, Board
 from .shell.shell import Shell
 
 SHARE, MOST_SHARE = 0.8, 0.92
-"""Of a device's look-up tables and flip-flops that a machine and its shell may take, by their estimates; at the most where
-nothing smaller fits."""
+"""The part of a device's look-up tables and flip-flops that a machine and its shell may take, by their estimates; and
+the part where nothing smaller fits."""
 
 MOST_CELLS = 8_000
 """Look-up tables of a machine that is chosen for its speed: larger ones take place and route hours, and the serial line
-feeds none of them. Where nothing so small holds the network, it is twice as many, and so on; a plan of one's own may take
-what the device has."""
+feeds none of them. Where nothing so small holds the network, it is twice as many, and so on; a plan of one's own may
+take what the device has."""
 
 
 def shell_of(board: Board, machine: Accelerator, clock: int) -> Shell:
@@ -66,7 +66,8 @@ def chosen(net: Net, board: Board) -> Accelerator:
                 return machine
     lacks = " and ".join(planner.lacking(limits(board.device, shell))) or "more than is left"
     raise BadInput(
-        f"{board.title} does not hold even the smallest plan beside its shell, which takes {lacks}; {_instead(net, board)}"
+        f"{board.title} does not hold even the smallest plan beside its shell, which takes {lacks}; "
+        f"{_instead(net, board)}"
     )
 
 

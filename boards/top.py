@@ -23,9 +23,9 @@ configuration, and only an oscillator of its own ends that (YosysHQ/icestorm, is
 class Top(Elaboratable):
     """A board's machine, from pin to pin.
 
-    The clock of ``sync`` is the PLL's. Its reset begins when the PLL is not locked or the button is down, and lasts WAIT
-    longer. The lights show, as far as they go: a blink about once a second, activity, trouble, the last class from its
-    lowest bit.
+    The clock of ``sync`` is the PLL's. Its reset begins when the PLL is not locked or the button is down, and lasts
+    WAIT longer. The lights show, as far as they go: a blink about once a second, activity, trouble, the last class
+    from its lowest bit.
     """
 
     def __init__(self, board: Board, setting: Setting, shell: Shell):

@@ -6,6 +6,7 @@ import sys
 from functools import cache
 
 import pytest
+from sim_nets import residual_net
 
 from bitfold.boards.board import BOARDS, RX, TX, board
 from bitfold.boards.flow import ECP5_PACKAGES, ECP5_SIZES, FLOWS, family
@@ -18,7 +19,6 @@ from bitfold.hw.accelerator import Accelerator
 from bitfold.hw.device.target import TARGETS
 from bitfold.hw.planner import balance
 from bitfold.model.error import BadInput
-from sim_nets import residual_net
 
 EACH = pytest.mark.parametrize("name", BOARDS)
 
@@ -56,7 +56,7 @@ def test_a_board_that_is_not_there():
         BadInput, match=r"^there is no board ulx3; did you mean ulx3s-\w+\? there are icebreaker, ulx3s-"
     ):
         board("ulx3")
-    with pytest.raises(BadInput, match="^there is no board x; there are icebreaker, "):
+    with pytest.raises(BadInput, match=r"^there is no board x; there are icebreaker, "):
         board("x")
 
 

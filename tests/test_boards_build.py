@@ -7,6 +7,7 @@ from types import MappingProxyType
 
 import numpy as np
 import pytest
+from sim_nets import images, residual_net
 
 from bitfold.boards import build as builds
 from bitfold.boards import record as records
@@ -17,7 +18,6 @@ from bitfold.boards.pll.choose import fastest
 from bitfold.hw.planner import balance
 from bitfold.model.error import BadInput
 from bitfold.model.net import Net
-from sim_nets import images, residual_net
 
 ULX3S = BOARDS["ulx3s-25f"]
 NET = residual_net()
@@ -26,7 +26,7 @@ PLAN = balance(NET, 10**4, ULX3S.target)
 
 @pytest.fixture
 def placer(monkeypatch):
-    """In place of Yosys, nextpnr and the packer: the clocks in MHz that place and route is to reach, and what was asked."""
+    """In place of Yosys, nextpnr and the packer: the MHz that place and route is to reach, and what it was asked."""
 
     class Tools:
         def __init__(self):

@@ -29,6 +29,7 @@ def test_a_network_that_does_not_fit_says_what_would_do():
         chosen(zoo.load("mnist-4bit"), BOARDS["tang-nano-9k"])
     line = str(refused.value)
     assert line.startswith(
-        "Sipeed Tang Nano 9K does not hold even the smallest plan beside its shell, which takes at least 28 BSRAM of 25, "
+        "Sipeed Tang Nano 9K does not hold even the smallest plan beside its shell, which takes at least 28 BSRAM of "
+        "25, "
     )
     assert line.endswith("; tang-nano-20k holds it, of the shipped networks it holds digits")

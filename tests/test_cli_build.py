@@ -9,6 +9,7 @@ import stat
 from dataclasses import replace
 
 import pytest
+from sim_nets import residual_net
 
 from bitfold.boards import program as loading
 from bitfold.boards import record as records
@@ -16,7 +17,6 @@ from bitfold.boards.board import BOARDS
 from bitfold.boards.build import build
 from bitfold.cli.main import main
 from bitfold.hw.planner import balance
-from sim_nets import residual_net
 
 
 def run(*words):
