@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import struct
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import astuple, dataclass, fields
 from enum import IntEnum
 from typing import ClassVar, Self
@@ -87,12 +87,13 @@ class Decoder:
         self._content: bytearray | None = None  # None before the first flag
         self._escaped = False
 
-    def feed(self, data: Iterable[int]) -> Iterator[Frame]:
+    def feed(self, data: Iterable[int]) -> list[Frame]:
         """The whole frames that end in these bytes."""
+        found = []
         for byte in data:
             if byte == FLAG:
-                if self._content:
-                    yield from self._end(bytes(self._content), self._escaped)
+                if self._content and (frame := self._judge(bytes(self._content))):
+                    found.append(frame)
                 self._content, self._escaped = bytearray(), False
             elif self._content is not None:
                 if byte == ESCAPE and not self._escaped:
@@ -100,15 +101,16 @@ class Decoder:
                 else:
                     self._content.append(byte ^ FLIP if self._escaped else byte)
                     self._escaped = False
+        return found
 
-    def _end(self, content: bytes, escaped: bool) -> Iterator[Frame]:
-        if len(content) >= OVERHEAD and not escaped:
+    def _judge(self, content: bytes) -> Frame | None:
+        if len(content) >= OVERHEAD and not self._escaped:
             kind, sequence, length = HEADER.unpack_from(content)
             (crc,) = CRC.unpack_from(content, len(content) - CRC.size)
             if length == len(content) - OVERHEAD and crc == zlib.crc32(content[: -CRC.size]):
-                yield Frame(kind, sequence, content[HEADER.size : -CRC.size])
-                return
+                return Frame(kind, sequence, content[HEADER.size : -CRC.size])
         self.damaged += 1
+        return None
 
 
 @dataclass(frozen=True)
@@ -183,12 +185,11 @@ class Identity:
 
 @dataclass(frozen=True)
 class Counts:
-    """What a board has counted since its reset, the payload of COUNTS; all but the cycles stop at their largest value.
+    """What a board has counted since its reset, the payload of COUNTS.
 
-    cycles : of the machine's clock
-    results : frames answered
-    damaged, unknown, length, overrun : frames refused, by Reason
-    short_frames, long_frames : frames that the machine dropped, because they ended early or late
+    cycles, results : of the machine's clock, and images answered; they begin anew after 2^32 - 1
+    damaged, unknown, length, overrun : frames refused, by Reason; these and the following stop at 255
+    short_frames, long_frames : images that the machine dropped, because they ended early or late
     """
 
     cycles: int
@@ -200,7 +201,7 @@ class Counts:
     short_frames: int
     long_frames: int
 
-    LAYOUT: ClassVar = struct.Struct("<QI6H")
+    LAYOUT: ClassVar = struct.Struct("<II6B")
 
     @classmethod
     def unpack(cls, payload: bytes) -> Self:

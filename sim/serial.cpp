@@ -14,6 +14,7 @@
 #include <cstring>
 #include <memory>
 #include <string>
+#include <utility>
 
 #include <fcntl.h>
 #include <poll.h>
@@ -31,7 +32,8 @@ constexpr int REST_MS = 1000;
     std::exit(3);
 }
 
-int open_terminal() {
+// The terminal, and the name of its other end.
+std::pair<int, std::string> open_terminal() {
     const int terminal = posix_openpt(O_RDWR | O_NOCTTY | O_NONBLOCK);
     if (terminal < 0 || grantpt(terminal) || unlockpt(terminal)) fail("no pseudo-terminal");
     const char* name = ptsname(terminal);
@@ -41,9 +43,7 @@ int open_terminal() {
     if (client < 0 || tcgetattr(client, &settings)) fail(name);
     cfmakeraw(&settings);
     if (tcsetattr(client, TCSANOW, &settings)) fail(name);
-    std::printf("%s\n", name);
-    std::fflush(stdout);
-    return terminal;
+    return {terminal, name};
 }
 
 // Ends of bits, from a clock that is no multiple of them.
@@ -65,8 +65,21 @@ int main(int argc, char** argv) {
     const uint64_t quiet = std::strtoull(argv[3], nullptr, 10);
     const int button = open(argv[4], O_RDWR | O_NONBLOCK);
     if (button < 0) fail(argv[4]);
-    const int terminal = open_terminal();
+    const auto [terminal, name] = open_terminal();
     const auto top = std::make_unique<Vtop>();
+
+    const auto tick = [&] {
+        top->clk = 0;
+        top->eval();
+        top->clk = 1;
+        top->eval();
+    };
+
+    // A board has come out of its reset long before somebody speaks to it.
+    top->rx = 1;
+    for (uint64_t cycle = 0; cycle < quiet; cycle++) tick();
+    std::printf("%s\n", name.c_str());
+    std::fflush(stdout);
 
     Pace out{clock, baud}, in{clock, baud};
     unsigned char waiting[4096];
@@ -75,7 +88,6 @@ int main(int argc, char** argv) {
     unsigned going = 0, coming = 0;
     int pressed = 0;
     uint64_t still = 0;
-    top->rx = 1;
     for (uint64_t cycle = 0;; cycle++) {
         if (sending) {
             if (out.step()) {
@@ -103,11 +115,7 @@ int main(int argc, char** argv) {
         top->reset = pressed > 0;
         if (pressed) pressed--;
 
-        top->clk = 0;
-        top->eval();
-        top->clk = 1;
-        top->eval();
-
+        tick();
         if (receiving) {
             if (in.step() && --receiving < 9) {
                 coming = coming >> 1 | top->tx << 8;

@@ -15,7 +15,7 @@ from .verilator import Program, build
 PRIMITIVES = Path(__file__).with_name("primitives.v")
 """The vendors' cells around a top, as simulation sees them: a PLL is a wire."""
 
-SERIAL = Program(Path(__file__).with_name("serial.cpp"), "virtual", (PRIMITIVES,))
+SERIAL = Program(Path(__file__).with_name("serial.cpp"), "outside", (PRIMITIVES,))
 
 QUIET = 100_000
 """Cycles in which nothing happens on the wires before the model rests, beside those that its frames take."""
@@ -35,10 +35,11 @@ class Pins:
     reset_low: bool
 
     def wrapper(self) -> str:
-        """A module `virtual` around module `top`, whose ports C++ knows by name."""
+        """A module `outside` around module `top`, whose ports C++ knows by name."""
         return f"""
-module virtual(input clk, input rx, output tx, input reset);
-  top top(.{self.clock}(clk), .{self.rx}(rx), .{self.tx}(tx), .{self.reset}({"~" * self.reset_low}reset));
+module outside(input clk, input rx, output tx, input reset);
+  wire crystal = clk, heard = rx, button = {"~" * self.reset_low}reset;
+  top top(.{self.clock}(crystal), .{self.rx}(heard), .{self.tx}(tx), .{self.reset}(button));
 endmodule
 """
 

@@ -3,22 +3,19 @@
 
 from amaranth import Module, Mux, Signal
 from amaranth.lib import data, wiring
-from amaranth.lib.crc.catalog import CRC32_ISO_HDLC
 from amaranth.lib.wiring import In, Out
 
 from ...hw.device.resources import Resources, counter
 from ...hw.device.target import Family
 from ..protocol import HEADER, OVERHEAD, Kind, Reason
+from .crc import ByteCrc
 from .stuffing import Unstuffer
 
-REQUEST = data.StructLayout({"kind": 8, "sequence": 8, "reason": 3})
-"""What a frame was: of the kind and number it says; 0, or the Reason why it is refused."""
+REQUEST = data.StructLayout({"sequence": 8, "sound": 1, "what": 3})
+"""What a frame was: the number it says; whether it is answered, and then its Kind's lowest bits, else the Reason."""
 
 PIECE = data.StructLayout({"byte": 8, "end": 1})
 """A byte of an image, or with `end` what became of the image: 1 it is whole, 0 it is not."""
-
-CRC_LUTS = {4: 220, 6: 120}
-"""Look-up tables of a CRC-32 over bytes, by the inputs of one."""
 
 
 class Receiver(wiring.Component):
@@ -67,12 +64,12 @@ class Receiver(wiring.Component):
     def resources(self, family: Family) -> Resources:
         """What it takes of a device of the family."""
         count = counter(self.image_bytes + OVERHEAD + 2, family)
-        return Unstuffer().resources(family) + count + Resources(CRC_LUTS[family.inputs] + 70, 32 + 40)
+        return Unstuffer().resources(family) + ByteCrc().resources(family) + count + Resources(60, 20)
 
     def elaborate(self, platform):
         m = Module()
         m.submodules.unstuffer = wire = Unstuffer()
-        m.submodules.crc = crc = CRC32_ISO_HDLC(data_width=8).create()
+        m.submodules.crc = crc = ByteCrc()
         # Bytes of the frame so far; it stops where no frame of a host is as long.
         top = self.image_bytes + OVERHEAD + 1
         count = Signal(range(top + 1))
@@ -86,7 +83,7 @@ class Receiver(wiring.Component):
             wire.data.eq(self.data),
             wire.valid.eq(self.valid),
             wire.broken.eq(self.broken),
-            crc.data.eq(wire.byte),
+            crc.byte.eq(wire.byte),
             crc.valid.eq(wire.given),
             crc.start.eq(wire.given & (count == 0)),
         ]
@@ -108,11 +105,16 @@ class Receiver(wiring.Component):
                 with m.If(self.pieces):
                     m.d.sync += begun.eq(1)
 
-        whole = wire.sound & crc.match_detected & (count >= OVERHEAD)
+        whole = wire.sound & crc.match & (count >= OVERHEAD)
         length = fits & (count == Mux(is_image, self.image_bytes + OVERHEAD, OVERHEAD))
         known = is_image | (kind == Kind.IDENTIFY) | (kind == Kind.COUNT) | (kind == Kind.RESET)
-        reason = self.request.reason
-        m.d.comb += [self.request.kind.eq(kind), self.request.sequence.eq(sequence), self.sequence.eq(sequence)]
+        reason = Signal(3)
+        m.d.comb += [
+            self.sequence.eq(sequence),
+            self.request.sequence.eq(sequence),
+            self.request.sound.eq(reason == 0),
+            self.request.what.eq(Mux(reason == 0, kind[:3], reason)),
+        ]
         with m.If(wire.flag):
             with m.If(~whole):
                 m.d.comb += reason.eq(Reason.DAMAGED)

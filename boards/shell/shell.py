@@ -4,7 +4,7 @@
 from dataclasses import dataclass
 from importlib.metadata import version
 
-from amaranth import Cat, Const, Module, Mux, ResetInserter, Signal, Value
+from amaranth import Cat, Module, Mux, ResetInserter, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
@@ -24,14 +24,11 @@ from .uart import UartReceiver, UartTransmitter
 IN_FLIGHT = 32
 """Images whose results are still to come."""
 
-REQUESTS = 4
+REQUESTS = 2
 """Frames whose replies are still to come; further ones are not answered."""
 
-CYCLE_BITS, RESULT_BITS, REFUSAL_BITS = 48, 32, 16
-"""Of the counters; that of cycles begins anew after its largest value, the others stop there."""
-
-GLOW = 21
-"""A light stays on for 2^GLOW cycles: between a twentieth and a tenth of a second."""
+GLOW = 20
+"""A light stays on for 2^GLOW cycles at least, and for at most twice as many: some hundredths of a second."""
 
 
 def bytes_flow(bits: int) -> Flow:
@@ -146,8 +143,8 @@ class Shell(wiring.Component):
     def resources(self) -> Resources:
         """What it takes of the plan's device beside the machine."""
         family = self.accelerator.plan.family
-        counters = CYCLE_BITS + RESULT_BITS + len(Reason) * REFUSAL_BITS + 2 * GLOW
-        own = Resources(round(1.5 * counters), counters + len(self.best))
+        counters = 2 * 32 + 8 * len(Reason)
+        own = Resources(counters + 70, counters + len(self.best) + 16)
         return own + total(unit.resources(family) for unit in vars(self._units).values())
 
     def elaborate(self, platform):
@@ -196,35 +193,26 @@ class Shell(wiring.Component):
         wiring.connect(m, units.sequences.o, transmitter.sequences)
         wiring.connect(m, transmitter.o, units.uart_transmitter.i)
 
-        cycles = Signal(CYCLE_BITS)
-        results = Signal(RESULT_BITS)
-        refused = [Signal(REFUSAL_BITS, name=f"refused_{reason.name.lower()}") for reason in Reason]
-
-        def count(counter, event):
-            with m.If(event & (counter != (1 << len(counter)) - 1)):
-                m.d.sync += counter.eq(counter + 1)
-
-        m.d.sync += cycles.eq(cycles + 1)
-        count(results, transmitter.answered)
+        cycles, results = Signal(32), Signal(32)
+        m.d.sync += [cycles.eq(cycles + 1), results.eq(results + transmitter.answered)]
+        refused = [Signal(8, name=f"refused_{reason.name.lower()}") for reason in Reason]
+        trouble = receiver.asked & ~receiver.request.sound
         for reason, counter in zip(Reason, refused, strict=True):
-            count(counter, receiver.asked & (receiver.request.reason == reason))
-        frames = (machine.short_frames, machine.long_frames)
-        m.d.comb += transmitter.counts.eq(Cat(wide(cycles, 64), wide(results, 32), *refused, *frames))
+            with m.If(trouble & (receiver.request.what == reason) & ~counter.all()):
+                m.d.sync += counter.eq(counter + 1)
+        dropped = (machine.short_frames, machine.long_frames)
+        dropped = [Mux(number[8:].any(), 0xFF, number[:8]) for number in dropped]
+        m.d.comb += transmitter.counts.eq(Cat(cycles, results, *refused, *dropped))
         with m.If(clear):
             m.d.sync += [counter.eq(0) for counter in (cycles, results, inside, *refused)]
 
-        for light, event in (
-            (self.activity, transmitter.answered),
-            (self.trouble, receiver.asked & (receiver.request.reason != 0)),
-        ):
-            glow = Signal(GLOW)
-            m.d.comb += light.eq(glow != 0)
-            m.d.sync += glow.eq(Mux(event, ~0, Mux(light, glow - 1, 0)))
+        # A light that an event has lit goes out at the second tick.
+        for light, event in ((self.activity, transmitter.answered), (self.trouble, trouble)):
+            again = Signal()
+            with m.If(event):
+                m.d.sync += [light.eq(1), again.eq(1)]
+            with m.Elif(cycles[:GLOW].all()):
+                m.d.sync += [light.eq(again), again.eq(0)]
         with m.If(machine.o.valid & machine.o.ready & machine.o.payload.last):
             m.d.sync += self.best.eq(machine.o.payload.best)
         return m
-
-
-def wide(value: Value, bits: int) -> Value:
-    """An unsigned value in so many bits."""
-    return Cat(value, Const(0, bits - len(value)))

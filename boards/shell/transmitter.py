@@ -3,14 +3,14 @@
 
 from amaranth import Cat, Const, Module, Mux, Signal, Value
 from amaranth.lib import data, stream, wiring
-from amaranth.lib.crc.catalog import CRC32_ISO_HDLC
 from amaranth.lib.wiring import In, Out
 
 from ...hw.device.memory import memory, place
-from ...hw.device.resources import Resources, counter, stored
+from ...hw.device.resources import Resources, stored
 from ...hw.device.target import Family
 from ..protocol import CRC, HEADER, Counts, Kind
-from .receiver import CRC_LUTS, REQUEST
+from .crc import ByteCrc
+from .receiver import REQUEST
 from .stuffing import Stuffer
 
 BEST_BYTES = 2
@@ -57,15 +57,13 @@ class Transmitter(wiring.Component):
     def resources(self, family: Family) -> Resources:
         """What it takes of a device of the family."""
         rom = stored(place(8, len(self.identity), family, rom=True))
-        head = 8 * (HEADER.size + Counts.LAYOUT.size)
-        counts = counter(max(2, self.bytes), family) + counter(max(2, len(self.identity)), family)
-        rest = Resources(CRC_LUTS[family.inputs] + head + 4 * self.bytes + 110, 32 + head + 40)
-        return rom + counts + rest + Stuffer().resources(family)
+        rest = Resources(4 * self.bytes + 230, 80)
+        return rom + rest + Stuffer().resources(family) + ByteCrc().resources(family)
 
     def elaborate(self, platform):
         m = Module()
         m.submodules.stuffer = stuffer = Stuffer()
-        m.submodules.crc = crc = CRC32_ISO_HDLC(data_width=8).create()
+        m.submodules.crc = crc = ByteCrc()
         m.submodules.identity = identity = memory(8, len(self.identity), self.family, self.identity)
         rom = identity.read_port()
         wiring.connect(m, stuffer.o, wiring.flipped(self.o))
@@ -76,72 +74,86 @@ class Transmitter(wiring.Component):
             stuffer.i.payload.byte.eq(content.byte),
             stuffer.i.valid.eq(content.given),
             passed.eq(content.given & stuffer.i.ready),
-            crc.data.eq(content.byte),
+            crc.byte.eq(content.byte),
             crc.valid.eq(passed),
         ]
 
         def give(byte: Value):
-            m.d.comb += [content.byte.eq(byte), content.given.eq(1)]
+            m.d.comb += [content.byte.eq(byte), content.given.eq(~crc.busy)]
 
-        # The header, and behind it a payload that is not taken from elsewhere.
-        head = Signal(8 * (HEADER.size + Counts.LAYOUT.size))
-        left = Signal(range(len(head) // 8))  # bytes of it, less one
-        kind = Signal(8)
+        reply = Signal(Kind)
+        sequence = Signal(8)
+        reason = Signal(3)
+        cycles = Signal(32)  # as they were when they were asked for; no other count changes while it leaves
         best = Signal(8 * BEST_BYTES)
-        index = Signal(range(max(2, self.bytes, len(self.identity), CRC.size)))
+        index = Signal(range(max(2, self.bytes, len(self.identity), Counts.LAYOUT.size, HEADER.size)))
         request, values = self.requests.payload, self.values.payload
+        lengths = {
+            Kind.IDENTITY: len(self.identity),
+            Kind.COUNTS: Counts.LAYOUT.size,
+            Kind.DONE: 0,
+            Kind.RESULT: self.words * self.bytes + BEST_BYTES,
+            Kind.REFUSED: 1,
+        }
 
-        def start(reply: Kind, sequence: Value, length: int, *payload: Value):
-            """A frame of `length` bytes of payload: these, or others from elsewhere."""
-            m.d.sync += [
-                head.eq(Cat(Const(reply, 8), sequence, Const(length, 32), *payload)),
-                left.eq(HEADER.size + (length if payload else 0) - 1),
-                kind.eq(reply),
-            ]
-            m.next = "head"
+        def follow(length: int, state: str):
+            """Count bytes, and go on after so many."""
+            with m.If(passed):
+                m.d.sync += index.eq(index + 1)
+                with m.If(index == length - 1):
+                    m.d.sync += index.eq(0)
+                    m.next = state
 
         m.d.comb += rom.addr.eq(0)
         with m.FSM(name="reply"):
             with m.State("idle"):
                 m.d.comb += crc.start.eq(1)
-                m.d.sync += index.eq(0)
+                m.d.sync += [
+                    index.eq(0),
+                    sequence.eq(request.sequence),
+                    reason.eq(request.what),
+                    cycles.eq(self.counts),
+                ]
                 with m.If(self.requests.valid):
-                    m.d.comb += self.requests.ready.eq(1)
-                    with m.If(request.reason != 0):
-                        start(Kind.REFUSED, request.sequence, 1, request.reason)
-                    with m.Elif(request.kind == Kind.IDENTIFY):
-                        start(Kind.IDENTITY, request.sequence, len(self.identity))
-                    with m.Elif(request.kind == Kind.COUNT):
-                        start(Kind.COUNTS, request.sequence, Counts.LAYOUT.size, self.counts)
-                    with m.Else():
-                        m.d.comb += self.clear.eq(1)
-                        start(Kind.DONE, request.sequence, 0)
+                    m.d.comb += [self.requests.ready.eq(1), self.clear.eq(request.sound & (request.what == Kind.RESET))]
+                    m.d.sync += reply.eq(
+                        Mux(request.sound, Cat(request.what, Const(Kind.IDENTITY >> 3, 5)), Kind.REFUSED)
+                    )
+                    m.next = "header"
                 with m.Elif(self.values.valid & self.sequences.valid):
                     m.d.comb += [self.sequences.ready.eq(1), self.answered.eq(1)]
-                    start(Kind.RESULT, self.sequences.payload, self.words * self.bytes + BEST_BYTES)
-            with m.State("head"):
-                give(head[:8])
+                    m.d.sync += [reply.eq(Kind.RESULT), sequence.eq(self.sequences.payload)]
+                    m.next = "header"
+            with m.State("header"):
+                length = Signal(32)
+                with m.Switch(reply):
+                    for kind, number in lengths.items():
+                        with m.Case(kind):
+                            m.d.comb += length.eq(number)
+                give(Cat(reply, sequence, length).word_select(index, 8))
                 with m.If(passed):
-                    m.d.sync += [head.eq(head[8:]), left.eq(left - 1)]
-                    with m.If(left == 0):
-                        m.next = "crc"
-                        with m.If(kind == Kind.IDENTITY):
-                            m.next = "identity"
-                        with m.If(kind == Kind.RESULT):
-                            m.next = "values"
+                    m.d.sync += index.eq(index + 1)
+                    with m.If(index == HEADER.size - 1):
+                        m.d.sync += index.eq(0)
+                        with m.Switch(reply):
+                            for kind in lengths:
+                                with m.Case(kind):
+                                    m.next = "crc" if kind == Kind.DONE else kind.name.lower()
             with m.State("identity"):
                 # The memory answers a cycle later: while a byte waits, it is asked for again.
-                after = (index + 1)[: len(index)]
-                m.d.comb += rom.addr.eq(Mux(passed, after, index))
+                m.d.comb += rom.addr.eq(index + passed)
                 give(rom.data)
-                with m.If(passed):
-                    m.d.sync += index.eq(after)
-                    with m.If(index == len(self.identity) - 1):
-                        m.d.sync += index.eq(0)
-                        m.next = "crc"
-            with m.State("values"):
+                follow(len(self.identity), "crc")
+            with m.State("counts"):
+                give(Cat(cycles, self.counts[32:]).word_select(index, 8))
+                follow(Counts.LAYOUT.size, "crc")
+            with m.State("refused"):
+                give(reason)
+                follow(1, "crc")
+            with m.State("result"):
                 give(values.values.as_value().word_select(index, 8))
-                m.d.comb += content.given.eq(self.values.valid)
+                with m.If(~self.values.valid):
+                    m.d.comb += content.given.eq(0)
                 with m.If(passed):
                     m.d.sync += [index.eq(index + 1), best.eq(values.best)]
                     with m.If(index == self.bytes - 1):
@@ -151,16 +163,9 @@ class Transmitter(wiring.Component):
                             m.next = "best"
             with m.State("best"):
                 give(best.word_select(index, 8))
-                with m.If(passed):
-                    m.d.sync += index.eq(index + 1)
-                    with m.If(index == BEST_BYTES - 1):
-                        m.d.sync += index.eq(0)
-                        m.next = "crc"
+                follow(BEST_BYTES, "crc")
             with m.State("crc"):
                 give(crc.crc.word_select(index, 8))
                 m.d.comb += [crc.valid.eq(0), stuffer.i.payload.last.eq(index == CRC.size - 1)]
-                with m.If(passed):
-                    m.d.sync += index.eq(index + 1)
-                    with m.If(index == CRC.size - 1):
-                        m.next = "idle"
+                follow(CRC.size, "idle")
         return m

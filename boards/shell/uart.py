@@ -56,7 +56,7 @@ class UartReceiver(wiring.Component):
 
     def resources(self, family: Family) -> Resources:
         """What it takes of a device of the family."""
-        return Resources(2 * self.pace.width + 24, self.pace.width + 18)
+        return Resources(self.pace.width + 14, self.pace.width + 14)
 
     def elaborate(self, platform):
         m = Module()
@@ -118,7 +118,7 @@ class UartTransmitter(wiring.Component):
 
     def resources(self, family: Family) -> Resources:
         """What it takes of a device of the family."""
-        return Resources(2 * self.pace.width + 20, self.pace.width + 15)
+        return Resources(self.pace.width + 12, self.pace.width + 15)
 
     def elaborate(self, platform):
         m = Module()
