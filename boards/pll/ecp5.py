@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 
 from amaranth import Instance, Module, Signal
@@ -32,11 +32,11 @@ class Setting:
         return Fraction(self.crystal, self.clki)
 
     @property
-    def clock(self) -> Fraction:
-        return self.pfd * self.clkfb
+    def clock(self) -> int:
+        return self.crystal * self.clkfb // self.clki
 
     @property
-    def vco(self) -> Fraction:
+    def vco(self) -> int:
         return self.clock * self.clkop
 
     def add(self, m: Module, pin: SingleEndedPort, clock: Signal, locked: Signal) -> None:
@@ -45,7 +45,7 @@ class Setting:
         m.submodules.pll = Instance(
             NAME,
             a_FREQUENCY_PIN_CLKI=f"{self.crystal / 1e6:g}",
-            a_FREQUENCY_PIN_CLKOP=f"{float(self.clock) / 1e6:g}",
+            a_FREQUENCY_PIN_CLKOP=f"{self.clock / 1e6:g}",
             a_ICP_CURRENT="12",
             a_LPF_RESISTOR="8",
             a_MFG_ENABLE_FILTEROPAMP="1",
@@ -82,12 +82,12 @@ class Setting:
 
 
 def settings(crystal: int) -> Iterator[Setting]:
-    """For each clock that the ranges allow the one with its VCO in the middle."""
+    """For each clock of whole hertz that the ranges allow the one with its VCO in the middle."""
     for clki in range(1, 129):
         for clkfb in range(1, 81):
-            clock = Fraction(crystal * clkfb, clki)
-            if PFD[0] <= Fraction(crystal, clki) <= PFD[1] and OUT[0] <= clock <= OUT[1]:
-                clkop = min(128, max(1, round(MIDDLE / clock)))
-                found = Setting(crystal, clki, clkfb, clkop)
-                if VCO[0] <= found.vco <= VCO[1]:
-                    yield found
+            if crystal * clkfb % clki == 0:
+                found = Setting(crystal, clki, clkfb, 1)
+                if PFD[0] <= found.pfd <= PFD[1] and OUT[0] <= found.clock <= OUT[1]:
+                    found = replace(found, clkop=min(128, max(1, round(MIDDLE / found.clock))))
+                    if VCO[0] <= found.vco <= VCO[1]:
+                        yield found

@@ -44,11 +44,11 @@ class Setting:
         return Fraction(self.crystal, self.idiv + 1)
 
     @property
-    def clock(self) -> Fraction:
-        return self.pfd * (self.fbdiv + 1)
+    def clock(self) -> int:
+        return self.crystal * (self.fbdiv + 1) // (self.idiv + 1)
 
     @property
-    def vco(self) -> Fraction:
+    def vco(self) -> int:
         return self.clock * self.odiv
 
     def add(self, m: Module, pin: SingleEndedPort, clock: Signal, locked: Signal) -> None:
@@ -85,14 +85,14 @@ class Setting:
 
 
 def settings(crystal: int, device: Device) -> Iterator[Setting]:
-    """For each clock that the ranges allow the one with its VCO in the middle."""
+    """For each clock of whole hertz that the ranges allow the one with its VCO in the middle."""
     middle = sum(device.vco) // 2
     for idiv in range(64):
         for fbdiv in range(64):
-            clock = Fraction(crystal * (fbdiv + 1), idiv + 1)
-            pfd = Fraction(crystal, idiv + 1)
-            if device.pfd[0] <= pfd <= device.pfd[1] and device.out[0] <= clock <= device.out[1]:
+            if crystal * (fbdiv + 1) % (idiv + 1) == 0:
+                clock = crystal * (fbdiv + 1) // (idiv + 1)
                 odiv = min(ODIVS, key=lambda odiv: abs(clock * odiv - middle))
                 found = Setting(crystal, idiv, fbdiv, odiv, device)
-                if device.vco[0] <= found.vco <= device.vco[1]:
+                values = {found.pfd: device.pfd, found.vco: device.vco, found.clock: device.out}
+                if all(low <= value <= high for value, (low, high) in values.items()):
                     yield found

@@ -38,8 +38,8 @@ class Setting:
         return self.pfd * (self.divf + 1)
 
     @property
-    def clock(self) -> Fraction:
-        return self.vco / 2**self.divq
+    def clock(self) -> int:
+        return self.crystal * (self.divf + 1) // (self.divr + 1) >> self.divq
 
     def add(self, m: Module, pin: SingleEndedPort, clock: Signal, locked: Signal) -> None:
         """The PLL between the crystal's pin and `clock`; `locked` once the clock is steady."""
@@ -59,10 +59,13 @@ class Setting:
 
 
 def settings(crystal: int) -> Iterator[Setting]:
-    """All that the ranges allow."""
+    """All of whole hertz that the ranges allow."""
     for divr in range(16):
         for divf in range(128):
             found = Setting(crystal, divr, divf, 0)
             if PFD[0] <= found.pfd <= PFD[1] and VCO[0] <= found.vco <= VCO[1]:
-                each = (Setting(crystal, divr, divf, divq) for divq in range(1, 7))
-                yield from (setting for setting in each if OUT[0] <= setting.clock <= OUT[1])
+                for divq in range(1, 7):
+                    found = Setting(crystal, divr, divf, divq)
+                    whole = crystal * (divf + 1) % ((divr + 1) << divq) == 0
+                    if whole and OUT[0] <= found.clock <= OUT[1]:
+                        yield found

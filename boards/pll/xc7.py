@@ -35,8 +35,8 @@ class Setting:
         return self.pfd * self.mult
 
     @property
-    def clock(self) -> Fraction:
-        return self.vco / self.clkout
+    def clock(self) -> int:
+        return self.crystal * self.mult // (self.divclk * self.clkout)
 
     def add(self, m: Module, pin: SingleEndedPort, clock: Signal, locked: Signal) -> None:
         """The PLL between the crystal's pin and `clock`; `locked` once the clock is steady."""
@@ -61,10 +61,13 @@ class Setting:
 
 
 def settings(crystal: int) -> Iterator[Setting]:
-    """All that the ranges allow."""
+    """All of whole hertz that the ranges allow."""
     for divclk in range(1, 57):
         for mult in range(2, 65):
             found = Setting(crystal, divclk, mult, 1)
             if PFD[0] <= found.pfd <= PFD[1] and VCO[0] <= found.vco <= VCO[1]:
-                each = (Setting(crystal, divclk, mult, clkout) for clkout in range(1, 129))
-                yield from (setting for setting in each if OUT[0] <= setting.clock <= OUT[1])
+                for clkout in range(1, 129):
+                    if crystal * mult % (divclk * clkout) == 0:
+                        found = Setting(crystal, divclk, mult, clkout)
+                        if OUT[0] <= found.clock <= OUT[1]:
+                            yield found

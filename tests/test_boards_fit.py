@@ -1,0 +1,35 @@
+# amaranth: UnusedElaboratable=no
+"""Which plan a board gets: with its shell inside the device, or one line about what would do."""
+
+import pytest
+
+from bitfold.boards.board import BOARDS
+from bitfold.boards.fit import MOST_CELLS, chosen, limits, shell_of
+from bitfold.model import zoo
+from bitfold.model.error import BadInput
+
+
+@pytest.mark.parametrize(
+    ("name", "board"), [("digits", "ulx3s-85f"), ("digits", "tang-nano-9k"), ("digits-tiny", "tang-nano-9k")]
+)
+def test_a_chosen_machine_fits_together_with_its_shell(name, board):
+    found = BOARDS[board]
+    machine = chosen(zoo.load(name), found)
+    assert machine.plan.target == found.target
+    shell = shell_of(found, machine, found.wanted).resources
+    assert limits(found.device, shell).lacking(machine) == []
+    together = shell + machine.resources
+    assert together.cells(found.device.family) <= found.device.luts
+    assert all(count <= found.device.blocks[kind] for kind, count in together.blocks.items())
+    assert machine.cells <= MOST_CELLS
+
+
+def test_a_network_that_does_not_fit_says_what_would_do():
+    with pytest.raises(BadInput) as refused:
+        chosen(zoo.load("mnist-4bit"), BOARDS["tang-nano-9k"])
+    line = str(refused.value)
+    assert line.startswith(
+        "Sipeed Tang Nano 9K does not hold even the smallest plan beside its shell, which takes at least 28 BSRAM of "
+        "25, "
+    )
+    assert line.endswith("; tang-nano-20k holds it, of the shipped networks it holds digits")
