@@ -14,9 +14,9 @@ from pathlib import Path
 
 import numpy as np
 
+from ..model import kept
 from ..model.places import cache, held, scratch, sweep
 from ..model.processes import call, end, start
-from . import models
 from .stimulus import Broken, Capture, Progress, Stimulus, out_dtype
 from .tools import module, program
 
@@ -58,18 +58,18 @@ def build(verilog: Path, *, waveform: bool = False, folder: Path | None = None) 
     compile_ += [f"-DVM_{name}={value:d}" for name, value in traces.items()]
     machine = platform.machine(), platform.libc_ver(), call([gcc, "--version"])
     setting = repr((verilate, compile_, machine)).encode(), (root / "__init__.py").read_bytes()
-    model = models.key(*setting, DRIVER.read_bytes(), COUNTERS.read_bytes(), verilog.read_bytes())
+    model = kept.key(*setting, DRIVER.read_bytes(), COUNTERS.read_bytes(), verilog.read_bytes())
     folder = (cache() if folder is None else folder).resolve() / "verilator"
     folder.mkdir(parents=True, exist_ok=True)
     sweep(folder, _WORK)
-    if found := models.find(folder, model):
+    if found := kept.find(folder, model):
         return found
     with held(folder / f"build-{model}") as work:
-        if found := models.find(folder, model):  # made by the process that was waited for
+        if found := kept.find(folder, model):  # made by the process that was waited for
             return found
         units, parts = _verilate(verilate, root, verilog, work)
-        runtime = models.key(*setting, repr(parts).encode())
-        known = models.find(folder, runtime)
+        runtime = kept.key(*setting, repr(parts).encode())
+        known = kept.find(folder, runtime)
         made = units if known else units + parts
         levels = ["-O0" if unit.startswith("slow") else "-O2" for unit in made]
         _call_all(
@@ -77,9 +77,9 @@ def build(verilog: Path, *, waveform: bool = False, folder: Path | None = None) 
         )
         if known is None:
             _call([gcc, "-r", "-nostdlib", "-o", "runtime", *(f"{part}.o" for part in parts)], work, "g++")
-            known = models.keep(folder, runtime, work / "runtime")
+            known = kept.keep(folder, runtime, work / "runtime")
         _call([gcc, "-pthread", "-o", "model", *(f"{unit}.o" for unit in units), known], work, "g++")
-        return models.keep(folder, model, work / "model")
+        return kept.keep(folder, model, work / "model")
 
 
 def _verilate(options: Sequence[str], root: Path, verilog: Path, work: Path) -> tuple[list[str], list[str]]:
