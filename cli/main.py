@@ -22,6 +22,7 @@ from .import_net import import_net
 from .plan import plan
 from .report import report
 from .simulate import simulate
+from .synth import synth
 from .train import train
 from .verilog import verilog
 from .zoo import list_zoo
@@ -44,6 +45,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "verilog": verilog,
     "simulate": simulate,
     "report": report,
+    "synth": synth,
     "train": train,
     "import": import_net,
     "check": check,
