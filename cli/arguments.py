@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from tokenize import TokenError
 from typing import Annotated, Any
@@ -12,7 +13,7 @@ import typer
 from numpy.typing import NDArray
 
 from ..hw.plan import Plan
-from ..hw.planner import balance, fit
+from ..hw.planner import balance, fit, fit_device
 from ..model import zoo
 from ..model.card import SUFFIX
 from ..model.error import BadInput, suggest
@@ -63,16 +64,20 @@ def load_net(name: str) -> Net:
     return Net.load(net_path(name))
 
 
-def choose_plan(net: Net, path: Path | None, cycles: int | None) -> Plan:
-    """The plan of a file, or the smallest for so many cycles a frame, or the default."""
+def choose_plan(net: Net, path: Path | None, cycles: int | None, target: str | None = None) -> Plan:
+    """The plan of a file, or the smallest for so many cycles a frame, or the default.
+
+    With a `target`, a key of TARGETS, for that device: there the default is the fastest that fits.
+    """
     if path is not None and cycles is not None:
         raise BadInput("--plan and --cycles exclude each other; give one of them")
     if path is not None:
-        return Plan.load(path)
+        plan = Plan.load(path)
+        return replace(plan, target=target) if target else plan
     if cycles is None:
-        return fit(net, DEFAULT_LANES)
+        return fit_device(net, target) if target else fit(net, DEFAULT_LANES)
     check_range("--cycles", cycles, 1, 10**15)
-    return balance(net, cycles)
+    return balance(net, cycles, target or "generic")
 
 
 def check_range(option: str, value: float, least: float, most: float) -> None:

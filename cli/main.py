@@ -25,6 +25,7 @@ from .plan import plan
 from .program import program
 from .report import report
 from .simulate import simulate
+from .synth import synth
 from .train import train
 from .verilog import verilog
 from .zoo import list_zoo
@@ -47,6 +48,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "verilog": verilog,
     "simulate": simulate,
     "report": report,
+    "synth": synth,
     "build": build,
     "boards": list_boards,
     "program": program,

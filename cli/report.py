@@ -15,7 +15,7 @@ from ..model import places
 from ..model.error import printable
 from ..model.write import check_place, write_beside
 from .arguments import CacheOption, CyclesOption, JsonOption, NetArgument, PlanOption, choose_plan, load_net
-from .progress import bar
+from .progress import bar, steps
 from .tell import err, tell
 
 
@@ -31,12 +31,16 @@ def report(
         typer.Option(min=0, help="Random frames to simulate, for each stage's occupancy over time; 0 leaves it out."),
     ] = 3,
     synth: Annotated[
-        bool, typer.Option("--synth", help="Synthesise for the plan's target: measured resources beside the estimates.")
+        bool,
+        typer.Option(
+            "--synth", help="Synthesise, place and route for the plan's target: measured resources, the clock."
+        ),
     ] = False,
     cache: CacheOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Write one HTML page about the machine: the pipeline drawn, cost and work of each stage, occupancy over time."""
+    from ..boards.implement import implement
     from ..report import figures as figures_of  # here, because no other command needs its libraries
     from ..report.page import render
 
@@ -46,14 +50,14 @@ def report(
     figures_of.check(accelerator, frames, synth)
     kept = places.cache(cache)
     console = err()
-    netlist = simulation = None
+    implementation = simulation = None
     if frames:
         with bar(console, "compiling", "frames") as progress:
             simulation = figures_of.simulate(accelerator, frames, progress, kept)
     if synth:
-        with console.status("synthesising"):
-            netlist = figures_of.measure(accelerator, kept)
-    figures = figures_of.gather(printable(Path(net).stem), accelerator, netlist, simulation)
+        with steps(console) as begin:
+            implementation = implement(accelerator, cache=kept, say=begin)
+    figures = figures_of.gather(printable(Path(net).stem), accelerator, implementation, simulation)
     write_beside(output, render(figures, accelerator).encode())
     if as_json:
         print(json.dumps(dataclasses.asdict(figures)))

