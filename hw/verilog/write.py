@@ -15,9 +15,9 @@ from ...model.net import Net
 from ...model.write import check_folder, make_folder, write_beside
 from ..accelerator import Accelerator
 from ..plan import Plan
-from ..stages.frames import COUNTER_BITS
 from .formats import formats
 from .names import broken, check_name, inner, plain
+from .ports import ports
 from .sheet import interface_sheet
 
 
@@ -26,22 +26,8 @@ class AxiStreamTop(wiring.Component):
 
     def __init__(self, accelerator: Accelerator):
         self.accelerator = accelerator
-        f = formats(accelerator.net, accelerator.plan)
-        super().__init__(
-            {
-                "s_axis_tdata": In(8 * f.in_bytes * f.in_lanes),
-                "s_axis_tvalid": In(1),
-                "s_axis_tready": Out(1),
-                "s_axis_tlast": In(1),
-                "m_axis_tdata": Out(8 * f.out_bytes * f.out_lanes),
-                "m_axis_tvalid": Out(1),
-                "m_axis_tready": In(1),
-                "m_axis_tlast": Out(1),
-                "m_axis_tuser": Out(f.best_bits),
-                "short_frames": Out(COUNTER_BITS),
-                "long_frames": Out(COUNTER_BITS),
-            }
-        )
+        every = ports(formats(accelerator.net, accelerator.plan))
+        super().__init__({port.name: (Out if port.output else In)(port.bits) for port in every[2:]})
 
     def elaborate(self, platform):
         m = Module()
