@@ -23,6 +23,9 @@ def verilog(
     plan: PlanOption = None,
     cycles: CyclesOption = None,
     name: Annotated[str, typer.Option(help="Name of the top module and of the files.")] = "bitfold",
+    weights_file: Annotated[
+        bool, typer.Option("--weights-file", help="Contents of memories as files beside the Verilog, for $readmemh.")
+    ] = False,
     cache: CacheOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -34,7 +37,7 @@ def verilog(
     kept = places.cache(cache)
     with err().status("writing Verilog"):
         machine = Accelerator(network, folding)
-        path = write_machine(machine, output, name, cache=kept)
+        path = write_machine(machine, output, name, weights_file=weights_file, cache=kept)
     figures = {
         "verilog": str(path),
         "sheet": str(path.with_suffix(".md")),

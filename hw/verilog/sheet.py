@@ -10,17 +10,25 @@ from .formats import Formats, formats
 from .latency import latency
 from .ports import Port, ports
 
-MEMORIES = """\
-Weights and constants are memories that `initial` blocks fill, word by word. In an `initial` block Synplify in Lattice
+INSIDE = """\
+Weights and constants are memories that `initial` blocks of the Verilog fill, word by word. In an `initial` block Synplify in Lattice
 Diamond heeds `$readmemh` alone and leaves all else out, with the warning CG532: all weights would be 0
-(https://github.com/amaranth-lang/amaranth/issues/684). Intel's and AMD's guides to Quartus and Vivado describe both ways; Yosys,
-Verilator and Icarus read both. Of Gowin's synthesis and Lattice Radiant nothing is known here: look for a
-warning about `initial`, or compare the first outputs with a simulation."""
-"""What is known of tools that leave out the contents of memories."""
+(https://github.com/amaranth-lang/amaranth/issues/684). Write the Verilog with `--weights-file` for it. Intel's and AMD's guides to
+Quartus and Vivado describe both ways; Yosys, Verilator and Icarus read both. Of Gowin's synthesis and Lattice Radiant nothing is known
+here: look for a warning about `initial`, and compare the first outputs with a simulation."""
+APART = """\
+Weights and constants are memories that `$readmemh` fills from the files `MODULE.mem` beside the Verilog, one a memory: hexadecimal,
+a word a line. The Verilog names them without a folder. Yosys looks in the folder it runs in, then beside the Verilog; Verilator's and
+Icarus' simulations in the folder they run in; in Vivado add the files to the project, in Quartus and Diamond put them in the
+project's folder. A simulator that does not find them says so, and synthesis may not: look for a warning."""
+"""What is known of tools that leave out the contents of memories, and of where they look for files."""
 
 
-def interface_sheet(accelerator: Accelerator, name: str) -> str:
-    """Markdown that describes module `name`: how to instantiate it, ports, formats, timing, cost, stages."""
+def interface_sheet(accelerator: Accelerator, name: str, weights_file: bool = False) -> str:
+    """Markdown that describes module `name`: how to instantiate it, ports, formats, timing, cost, stages.
+
+    With `weights_file` the contents of memories are in files.
+    """
     net, plan = accelerator.net, accelerator.plan
     t, out, f = net.input, net.output, formats(net, plan)
     every = ports(f)
@@ -68,7 +76,7 @@ def interface_sheet(accelerator: Accelerator, name: str) -> str:
         "",
         "## Contents of memories",
         "",
-        *MEMORIES.splitlines(),
+        *(APART if weights_file else INSIDE).splitlines(),
         "",
         "## Stages",
         "",
