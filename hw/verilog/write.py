@@ -17,6 +17,7 @@ from ...model.net import Net
 from ...model.write import check_folder, make_folder, write_beside
 from ..accelerator import Accelerator
 from ..plan import Plan
+from .comments import commented
 from .formats import formats
 from .names import broken, check_name, inner, plain
 from .ports import ports
@@ -99,7 +100,7 @@ def _convert(accelerator: Accelerator, name: str, cache: Path | None, apart: boo
     text, roms = files.roms.place(plain(text + "".join(files.texts.values()), name))
     contents = {f"{module}{CONTENTS}": rom.contents() for module, rom in roms.items()} if apart else {}
     text += "".join(rom.module(module, f"{module}{CONTENTS}" if apart else "") for module, rom in roms.items())
-    return broken(text), contents
+    return broken(commented(text, accelerator, name)), contents
 
 
 def write(
@@ -108,18 +109,19 @@ def write(
     directory: str | os.PathLike[str],
     name: str = "bitfold",
     *,
+    clock: float | None = None,
     weights_file: bool = False,
     cache: Path | None = None,
 ) -> Path:
     """Write NAME.v, the interface sheet NAME.md and the plan NAME.toml; returns the Verilog's path.
 
-    The same network, plan and name give the same bytes. With `weights_file` the contents of memories are files
-    beside NAME.v, one for each memory, that it reads with $readmemh. `cache` is a folder for what Yosys keeps between
-    runs, None the user's. BadInput where the plan does not suit the network, the name is none for a module or the
-    folder cannot be written.
+    The same network, plan and name give the same bytes. The sheet tells times at `clock` MHz, where one is given. With
+    `weights_file` the contents of memories are files beside NAME.v, one for each memory, that it reads with $readmemh.
+    `cache` is a folder for what Yosys keeps between runs, None the user's. BadInput where the plan does not suit the
+    network, the name is none for a module or the folder cannot be written.
     """
     check_name(name)
-    return write_machine(Accelerator(net, plan), directory, name, weights_file=weights_file, cache=cache)
+    return write_machine(Accelerator(net, plan), directory, name, clock=clock, weights_file=weights_file, cache=cache)
 
 
 def write_machine(
@@ -127,6 +129,7 @@ def write_machine(
     directory: str | os.PathLike[str],
     name: str = "bitfold",
     *,
+    clock: float | None = None,
     weights_file: bool = False,
     cache: Path | None = None,
 ) -> Path:
@@ -142,7 +145,7 @@ def write_machine(
     for file, words in contents.items():
         write_beside(directory / file, words.encode())
     write_beside(directory / f"{name}.toml", plan.dumps().encode())
-    write_beside(directory / f"{name}.md", interface_sheet(accelerator, name, weights_file).encode())
+    write_beside(directory / f"{name}.md", interface_sheet(accelerator, name, clock, weights_file).encode())
     path = directory / f"{name}.v"
     write_beside(path, ("\n".join(header) + "\n" + text).encode())
     return path
