@@ -24,10 +24,10 @@ project's folder. A simulator that does not find them says so, and synthesis may
 """What is known of tools that leave out the contents of memories, and of where they look for files."""
 
 
-def interface_sheet(accelerator: Accelerator, name: str, weights_file: bool = False) -> str:
+def interface_sheet(accelerator: Accelerator, name: str, clock: float | None = None, weights_file: bool = False) -> str:
     """Markdown that describes module `name`: how to instantiate it, ports, formats, timing, cost, stages.
 
-    With `weights_file` the contents of memories are in files.
+    Times are told at `clock` MHz too, where one is given. With `weights_file` the contents of memories are in files.
     """
     net, plan = accelerator.net, accelerator.plan
     t, out, f = net.input, net.output, formats(net, plan)
@@ -67,6 +67,7 @@ def interface_sheet(accelerator: Accelerator, name: str, weights_file: bool = Fa
         f"- About {latency(accelerator):,} cycles from a frame's first beat in to its last beat out, where it is "
         "alone and neither side pauses: computed from what the stages declare, as if each had room for all that comes "
         "to it. Behind other frames it takes longer.",
+        *_at(accelerator, clock),
         "- While `rst` is high `s_axis_tready` may be high too, and a beat that is offered then is lost: keep the source "
         "in reset as long, or its `tvalid` low.",
         "",
@@ -83,6 +84,14 @@ def interface_sheet(accelerator: Accelerator, name: str, weights_file: bool = Fa
         *_stages(accelerator),
     ]
     return "\n".join(lines) + "\n"
+
+
+def _at(accelerator: Accelerator, clock: float | None) -> Iterator[str]:
+    if clock is not None:
+        yield (
+            f"- At {clock:g} MHz, which was asked for and not measured: {1e6 * clock / accelerator.cycles:,.1f} frames a "
+            f"second, {latency(accelerator) / clock:,.1f} microseconds from the first beat to the last."
+        )
 
 
 def template(name: str, every: Sequence[Port]) -> Iterator[str]:
