@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tokenize import TokenError
 from typing import Annotated, Any
@@ -12,8 +12,9 @@ import numpy as np
 import typer
 from numpy.typing import NDArray
 
+from ..hw.device.target import TARGETS
 from ..hw.plan import Plan
-from ..hw.planner import balance, fit, fit_device
+from ..hw.planner import balance, fit, fit_device, meet
 from ..model import zoo
 from ..model.card import SUFFIX
 from ..model.error import BadInput, suggest
@@ -28,6 +29,15 @@ NetArgument = Annotated[
     typer.Argument(metavar="NET", help="A .bitfold file, or the name of a shipped network, such as digits."),
 ]
 PlanOption = Annotated[Path | None, typer.Option("--plan", help="Plan file to use.")]
+FpsOption = Annotated[
+    float | None, typer.Option("--fps", metavar="N", help="Frames a second: the smallest plan that gives them.")
+]
+TargetOption = Annotated[
+    str,
+    typer.Option(
+        "--target", metavar="DEVICE", help=f"generic, {', '.join(TARGETS)}; without --fps the fastest that fits."
+    ),
+]
 CyclesOption = Annotated[
     int | None,
     typer.Option("--cycles", help="Instead of a plan: the smallest that takes at most so many cycles a frame."),
@@ -78,6 +88,29 @@ def choose_plan(net: Net, path: Path | None, cycles: int | None, target: str | N
         return fit_device(net, target) if target else fit(net, DEFAULT_LANES)
     check_range("--cycles", cycles, 1, 10**15)
     return balance(net, cycles, target or "generic")
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What a plan is asked for: a rate `fps` at `clock` MHz, or a device, or both; ``check`` says if it can be one."""
+
+    fps: float | None
+    clock: float
+    target: str
+    lut_share: float = 0.8
+
+    def check(self) -> None:
+        """BadInput where a number lies nowhere."""
+        if self.fps is not None:
+            check_range("--fps", self.fps, 1e-6, 1e12)
+        check_range("--clock", self.clock, 1e-3, 1e6)
+        check_range("--lut-share", self.lut_share, 0.01, 1)
+
+    def plan(self, net: Net) -> Plan:
+        """The smallest plan that gives the rate, or the fastest that fits the device."""
+        if self.fps is not None:
+            return meet(net, self.fps, self.clock, self.target, self.lut_share)
+        return fit_device(net, self.target, self.lut_share)
 
 
 def check_range(option: str, value: float, least: float, most: float) -> None:

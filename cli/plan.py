@@ -10,25 +10,19 @@ from typing import Annotated
 import typer
 
 from ..hw.accelerator import Accelerator
-from ..hw.device.target import TARGETS
-from ..hw.planner import fit_device, meet
 from ..model.error import BadInput, printable
 from ..model.write import check_place
 from . import pareto as rate_against_area
 from . import plan_table
-from .arguments import JsonOption, NetArgument, check_range, load_net
+from .arguments import FpsOption, JsonOption, NetArgument, TargetOption, Wanted, load_net
 from .tell import err, out
 
 
 def plan(
     net: NetArgument,
-    fps: Annotated[
-        float | None, typer.Option(metavar="N", help="Frames a second: the smallest plan that gives them.")
-    ] = None,
+    fps: FpsOption = None,
     clock: Annotated[float, typer.Option(metavar="MHz", help="The clock that rates are told for.")] = 100.0,
-    target: Annotated[
-        str, typer.Option(metavar="DEVICE", help=f"generic, {', '.join(TARGETS)}; without --fps the fastest that fits.")
-    ] = "generic",
+    target: TargetOption = "generic",
     lut_share: Annotated[float, typer.Option(help="The part of the device's LUTs and flip-flops to use.")] = 0.8,
     output: Annotated[
         Path | None, typer.Option("-o", "--output", metavar="PLAN.toml", help="Where to write the plan.")
@@ -43,10 +37,8 @@ def plan(
         raise BadInput(
             "say how fast with --fps and --clock, or where with --target, or ask for the choice with --pareto"
         )
-    if fps is not None:
-        check_range("--fps", fps, 1e-6, 1e12)
-    check_range("--clock", clock, 1e-3, 1e6)
-    check_range("--lut-share", lut_share, 0.01, 1)
+    wanted = Wanted(fps, clock, target, lut_share)
+    wanted.check()
     if pareto is not None:
         rate_against_area.check(pareto)
     if output is not None:
@@ -62,7 +54,7 @@ def plan(
             print(printable(f"{len(rows)} plans drawn in {pareto}, their figures in {pareto.with_suffix('.csv')}"))
         return
     with console.status("planning"):
-        found = meet(network, fps, clock, target, lut_share) if fps else fit_device(network, target, lut_share)
+        found = wanted.plan(network)
         machine = Accelerator(network, found)
     if output is not None:
         found.save(output, plan_table.notes(machine))

@@ -12,8 +12,20 @@ from ..hw.accelerator import Accelerator
 from ..hw.verilog.names import check_name
 from ..hw.verilog.write import ENDINGS, write_machine
 from ..model import places
+from ..model.error import BadInput
 from ..model.write import check_folder
-from .arguments import CacheOption, CyclesOption, JsonOption, NetArgument, PlanOption, choose_plan, load_net
+from .arguments import (
+    CacheOption,
+    CyclesOption,
+    FpsOption,
+    JsonOption,
+    NetArgument,
+    PlanOption,
+    TargetOption,
+    Wanted,
+    choose_plan,
+    load_net,
+)
 from .tell import err, tell
 
 
@@ -22,19 +34,33 @@ def verilog(
     output: Annotated[Path, typer.Option("-o", "--output", metavar="DIR", help="Folder for the files.")],
     plan: PlanOption = None,
     cycles: CyclesOption = None,
+    fps: FpsOption = None,
+    target: TargetOption = "generic",
+    clock: Annotated[
+        float | None, typer.Option(metavar="MHz", help="The clock: that --fps are at, 100 where none is said.")
+    ] = None,
     name: Annotated[str, typer.Option(help="Name of the top module and of the files.")] = "bitfold",
+    weights_file: Annotated[
+        bool, typer.Option("--weights-file", help="Contents of memories as files beside the Verilog, for $readmemh.")
+    ] = False,
     cache: CacheOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Write Verilog with AXI4-Stream in and out, its interface sheet and its plan."""
     check_name(name)
     check_folder(output, *(f"{name}{ending}" for ending in ENDINGS))
+    wanted = Wanted(fps, 100.0 if clock is None else clock, target)
+    wanted.check()
+    planned = fps is not None or target != "generic"
+    if planned and (plan is not None or cycles is not None):
+        raise BadInput("--fps and --target choose a plan, and --plan and --cycles another; give one of them")
     network = load_net(net)
-    folding = choose_plan(network, plan, cycles)
     kept = places.cache(cache)
+    with err().status("planning"):
+        folding = wanted.plan(network) if planned else choose_plan(network, plan, cycles)
     with err().status("writing Verilog"):
         machine = Accelerator(network, folding)
-        path = write_machine(machine, output, name, cache=kept)
+        path = write_machine(machine, output, name, clock=clock, weights_file=weights_file, cache=kept)
     figures = {
         "verilog": str(path),
         "sheet": str(path.with_suffix(".md")),

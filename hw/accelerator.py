@@ -146,6 +146,11 @@ class Accelerator(wiring.Component):
         return self._units.verdicts.depth + 3
 
     @property
+    def units(self) -> Mapping[str, wiring.Component]:
+        """All units by name: those of the pipeline, and what stands at its ends."""
+        return self._units.named
+
+    @property
     def parts(self) -> Mapping[str, Resources]:
         """What each unit takes of the plan's device, by name."""
         return self._units.parts

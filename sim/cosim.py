@@ -15,6 +15,7 @@ from pathlib import Path
 
 from ..model.places import scratch
 from ..model.processes import start
+from .contents import bring
 from .stimulus import Broken, Capture, Progress, Stimulus
 from .tools import module, program
 
@@ -81,6 +82,7 @@ def run(
         shown = ", ".join(["bitfold.clk", *signals]) if signals else "bitfold"
         (folder / "dump.v").write_text(DUMP.format(folder=folder, signals=shown), encoding="utf-8")
         shutil.copyfile(verilog, folder / "design.v")
+        bring(verilog, folder)
         command = [sys.executable, "-m", __name__, simulator, str(folder)]
         command.append("waves" if waveform is not None else "")
         log = folder / "log"

@@ -22,6 +22,7 @@ from ..model.places import scratch
 from ..model.tensor import Ints
 from ..model.write import check_folder, check_place
 from . import cosim, pysim, taps, verilator
+from .contents import bring
 from .protocol import Trial, running_best, trials
 from .stimulus import Broken, Capture, Progress, Stimulus, frame_beats, unpack
 from .taps import Difference, Stream
@@ -195,6 +196,7 @@ class Machine:
             verilog = self.work / "exposed.v"
             text = self.verilog.read_text(encoding="utf-8")
             verilog.write_text(taps.expose(text, ["accelerator.clk", *paths]), encoding="utf-8")
+            bring(self.verilog, self.work)
         if self.engine == "verilator":
             return verilator.run(verilog, stimuli, folder=self.cache, **common)
         simulator = "icarus" if self.engine == "icarus" else "verilator"

@@ -18,6 +18,7 @@ import numpy as np
 from ..model import kept
 from ..model.places import cache, held, scratch, sweep
 from ..model.processes import call, end, start
+from .contents import bring
 from .stimulus import Broken, Capture, Progress, Stimulus, out_dtype
 from .tools import module, program
 
@@ -183,7 +184,8 @@ def run(
         for stimulus in stimuli:
             command += ["stimulus=", f"inputs={len(stimulus.beats)}", f"in_bytes={stimulus.in_bytes}"]
             command += [f"{key}={getattr(stimulus, key):d}" for key in NUMBERS] + [f"pauses={stimulus.pauses!r}"]
-        results = _watch(command, progress, expected)
+        bring(verilog, work)
+        results = _watch(command, work, progress, expected)
         beats = np.fromfile(work / "out", out_dtype(stimuli[0].out_bytes))
         frames = np.fromfile(work / "frames", "<u8").reshape(-1, 2)
     captures, beat, frame = [], 0, 0
@@ -206,8 +208,10 @@ def run(
     return captures
 
 
-def _watch(command: list[str], progress: Progress | None, expected: int) -> list[tuple[dict[str, int], str]]:
-    """Run the driver, pass its progress on, return each stimulus' results and what it broke; a silent one is ended."""
+def _watch(
+    command: list[str], work: Path, progress: Progress | None, expected: int
+) -> list[tuple[dict[str, int], str]]:
+    """Run the driver in `work`, pass its progress on: each stimulus' results and what it broke. Ends a silent one."""
     results: list[tuple[dict[str, int], str]] = []
     text = []
     silent = threading.Event()
@@ -216,7 +220,7 @@ def _watch(command: list[str], progress: Progress | None, expected: int) -> list
         silent.set()
         end(process)
 
-    with start(command) as process:
+    with start(command, cwd=work) as process:
         assert process.stdout is not None
         while True:
             alarm = threading.Timer(SILENCE, give_up)

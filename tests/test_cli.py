@@ -7,6 +7,7 @@ import sys
 import numpy as np
 import pytest
 
+from bitfold.hw.plan import Plan
 from bitfold.model import zoo
 from bitfold.model.layers import BinaryConv, Chain, PadChannels, Requantise
 from bitfold.model.net import Net
@@ -108,6 +109,8 @@ def test_bad_input_gets_one_line_and_status_2(small):
         ),
         (("verilog", net, "-o", small / "x", "--plan", small / "plan.toml"), 'no line for layer "0"'),
         (("verilog", net, "-o", small / "x", "--name", "1st"), "1st"),
+        (("verilog", net, "-o", small / "x", "--fps", 9, "--cycles", 300), "give one of them"),
+        (("verilog", net, "-o", small / "x", "--target", "abacus"), 'no device is called "abacus"'),
         (("verilog", net, "-o", small / "x", "--name", "module"), "module"),
         (("verilog", net, "-o", net), "small.bitfold"),
         (("simulate", net, "--images", small / "text.npy"), "text.npy"),
@@ -147,6 +150,21 @@ def test_plan_for_a_rate_is_a_file_that_verilog_takes(small):
     )
     assert status == 0, err
     assert json.loads(out)["cycles_per_frame"] == figures["cycles_per_frame"]
+
+
+def test_verilog_plans_as_plan_does(small):
+    wanted = ("--fps", 1e5, "--clock", 50, "--target", "ecp5-25")
+    status, out, err = bitfold("plan", small / "small.bitfold", *wanted, "-o", small / "plan.toml")
+    assert status == 0, err
+    status, out, err = bitfold("verilog", small / "small.bitfold", *wanted, "-o", small / "v", "--json")
+    assert status == 0, err
+    assert Plan.load(small / "v" / "bitfold.toml") == Plan.load(small / "plan.toml")
+    sheet = (small / "v" / "bitfold.md").read_text()
+    assert "Planned for ecp5-25." in sheet
+    assert (
+        f"At 50 MHz, which was asked for and not measured: {50e6 / json.loads(out)['cycles_per_frame']:,.1f} fr"
+        in sheet
+    )
 
 
 def test_plan_for_a_device_fits_it(small):

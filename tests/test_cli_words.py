@@ -189,7 +189,7 @@ def test_files_in_the_wrong_place_are_named(small):
 def test_outputs_are_looked_at_before_the_work(small, tmp_path, monkeypatch):
     """Where a result cannot be written, nothing is planned, compiled or drawn."""
     net, images = small / "small.bitfold", small / "images.npy"
-    for work in ("plan.meet", "plan.fit_device", "pareto.Planner", "arguments.fit", "arguments.balance"):
+    for work in ("pareto.Planner", *(f"arguments.{name}" for name in ("meet", "fit_device", "fit", "balance"))):
         monkeypatch.setattr(f"bitfold.cli.{work}", None)
     monkeypatch.setattr("bitfold.cli.demonstration.zoo", None)
     (tmp_path / "file").touch()

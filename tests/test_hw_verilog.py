@@ -176,6 +176,24 @@ def lint(path, top="bitfold"):
     return quiet(command, path.parent, env)
 
 
+def test_a_comment_above_each_module_says_what_it_is(folder):
+    text = (folder / "bitfold.v").read_text()
+    assert [module for _, module in re.findall(r"^// (.*)\nmodule (\w+)", text, re.MULTILINE)] == module_names(text)
+
+
+def test_the_comment_of_a_layer_has_its_kind_shape_and_folding(tmp_path):
+    text = write(CLASSIFIER, PLAN, tmp_path).read_text()
+    assert (
+        "// layer 0: BinaryConv to 5x4x4 of 5 bits, 2 a word; pe = 2, simd = 2\nmodule bitfold__accelerator__layer_0("
+        in text
+    )
+    assert re.search(
+        "// weights0 of layer 2.body.1: BinaryConv to 3x2x6 of .. bits, 2 a word; pe = 2, simd = 1\n", text
+    )
+    assert "// layer_2_fork: Fork\n" in text
+    assert "// layer 3: Requantise to " in text
+
+
 def test_verilator_has_no_warning(folder):
     assert lint(folder / "bitfold.v") == ""
 

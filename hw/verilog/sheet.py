@@ -1,22 +1,37 @@
 """The interface sheet: what an engineer who instantiates the Verilog has to know, beside the Verilog."""
 
+from collections.abc import Iterator, Sequence
+
 from ...model.layers import Windowed, walk
 from ..accelerator import Accelerator
 from ..build import unit_name
-from ..stages.frames import COUNTER_BITS
 from ..stream.queue import Queue
-from .formats import formats
+from .formats import Formats, formats
+from .latency import latency
+from .ports import Port, ports
+
+INSIDE = """\
+Weights and constants are memories that `initial` blocks of the Verilog fill, word by word. In an `initial` block Synplify in Lattice
+Diamond heeds `$readmemh` alone and leaves all else out, with the warning CG532: all weights would be 0
+(https://github.com/amaranth-lang/amaranth/issues/684). Write the Verilog with `--weights-file` for it. Intel's and AMD's guides to
+Quartus and Vivado describe both ways; Yosys, Verilator and Icarus read both. Of Gowin's synthesis and Lattice Radiant nothing is known
+here: look for a warning about `initial`, and compare the first outputs with a simulation."""
+APART = """\
+Weights and constants are memories that `$readmemh` fills from the files `MODULE.mem` beside the Verilog, one a memory: hexadecimal,
+a word a line. The Verilog names them without a folder. Yosys looks in the folder it runs in, then beside the Verilog; Verilator's and
+Icarus' simulations in the folder they run in; in Vivado add the files to the project, in Quartus and Diamond put them in the
+project's folder. A simulator that does not find them says so, and synthesis may not: look for a warning."""
+"""What is known of tools that leave out the contents of memories, and of where they look for files."""
 
 
-def interface_sheet(accelerator: Accelerator, name: str) -> str:
-    """Markdown that describes module `name`: ports, formats, timing, stages."""
+def interface_sheet(accelerator: Accelerator, name: str, clock: float | None = None, weights_file: bool = False) -> str:
+    """Markdown that describes module `name`: how to instantiate it, ports, formats, timing, cost, stages.
+
+    Times are told at `clock` MHz too, where one is given. With `weights_file` the contents of memories are in files.
+    """
     net, plan = accelerator.net, accelerator.plan
     t, out, f = net.input, net.output, formats(net, plan)
-    in_bits, out_bits = 8 * f.in_bytes, 8 * f.out_bytes
-    kind = "two's complement" if f.in_signed else "unsigned"
-    in_width, out_width = in_bits * f.in_lanes, out_bits * f.out_lanes
-    pixels, part = plan.input_pixels, f.in_lanes < t.channels
-    beat = f"{f.in_lanes} channels of a pixel" if part else "one pixel" if pixels == 1 else f"{pixels} pixels"
+    every = ports(f)
     lines = [
         f"# Module `{name}`",
         "",
@@ -26,55 +41,121 @@ def interface_sheet(accelerator: Accelerator, name: str) -> str:
         f"{net.weights:,} one-bit weights, {plan.lanes(net):,} lanes; "
         f"one frame every {accelerator.cycles:,} cycles in steady state.",
         "",
+        "## Instantiation",
+        "",
+        "```verilog",
+        *template(name, every),
+        "```",
+        "",
         "## Ports",
         "",
         "| port | direction | bits | meaning |",
         "|---|---|---|---|",
-        "| `clk` | in | 1 | everything happens at its rising edge |",
-        "| `rst` | in | 1 | synchronous, active high: empties the machine, clears the counters; in mid-frame too: the rest "
-        "of that frame counts as short |",
-        f"| `s_axis_tdata` | in | {in_width} | {beat}: {f.in_lanes} x {in_bits}-bit sample |",
-        f"| `s_axis_tvalid`, `s_axis_tready` | in, out | 1 | {beat} transferred when both are high |",
-        "| `s_axis_tlast` | in | 1 | the frame's last beat |",
-        f"| `m_axis_tdata` | out | {out_width} | {f.out_lanes} x {out_bits}-bit output value |",
-        "| `m_axis_tvalid`, `m_axis_tready` | out, in | 1 | values are transferred when both are high |",
-        "| `m_axis_tlast` | out | 1 | the frame's last values |",
-        f"| `m_axis_tuser` | out | {f.best_bits} | index of the pixel's largest value up to this beat; with the "
-        "pixel's last beat its class |",
-        f"| `short_frames`, `long_frames` | out | {COUNTER_BITS} | frames dropped because they ended early, late, "
-        f"counted with the beat that shows it; they stop at {2**COUNTER_BITS - 1} |",
+        *(f"| `{port.name}` | {'out' if port.output else 'in'} | {port.bits} | {port.meaning} |" for port in every),
         "",
         "## Pixels in",
         "",
-        f"- A frame is {f.in_beats} beats of {beat}, in raster order from the top left"
-        + (", the lowest channels first" if part else "")
-        + "; `tlast` with the last.",
-        f"- Channel c of {'the beat' if part else 'the pixel' if pixels == 1 else 'the first pixel'} is bits {in_bits}c to {in_bits}c + {in_bits - 1} "
-        f"of `tdata`, {kind}, from {t.lo} to {t.hi}"
-        + (f"; the next pixel is {in_bits * t.channels} bits above. " if pixels > 1 else ". ")
-        + "A sample outside becomes the nearest value inside.",
-        f"- A sample q stands for the real value q * 2^{-t.frac}."
-        + (f" Preprocessing: {net.preprocessing}" if net.preprocessing else ""),
-        "- A frame that ends early or late is counted and dropped; the following frame is right.",
+        *_pixels_in(accelerator, f),
         "",
         "## Values out",
         "",
-        f"- A frame is {f.out_beats} beats: the {out.channels} channels of each pixel in order, {f.out_lanes} a beat, "
-        "the lowest in the lowest bits.",
-        f"- Values are two's complement, from {out.lo} to {out.hi}; v stands for v * 2^{-out.frac}.",
-        "- Of equal values the lowest index is the class.",
-    ]
-    if net.classes:
-        lines.append("- Classes: " + ", ".join(f"{i} {c}" for i, c in enumerate(net.classes)) + ".")
-    lines += [
-        "- `tvalid` never waits for `tready`, and what is offered stays until it is taken.",
+        *_values_out(accelerator, f),
+        "",
+        "## Time",
+        "",
+        f"- A frame every {accelerator.cycles:,} cycles in steady state.",
+        f"- About {latency(accelerator):,} cycles from a frame's first beat in to its last beat out, where it is "
+        "alone and neither side pauses: computed from what the stages declare, as if each had room for all that comes "
+        "to it. Behind other frames it takes longer.",
+        *_at(accelerator, clock),
+        "- While `rst` is high `s_axis_tready` may be high too, and a beat that is offered then is lost: keep the source "
+        "in reset as long, or its `tvalid` low.",
+        "",
+        "## Cost",
+        "",
+        *_cost(accelerator),
+        "",
+        "## Contents of memories",
+        "",
+        *(APART if weights_file else INSIDE).splitlines(),
         "",
         "## Stages",
         "",
-        "| layer | kind | output | PE | SIMD | pixels | cycles a frame |",
-        "|---|---|---|---|---|---|---|",
+        *_stages(accelerator),
     ]
+    return "\n".join(lines) + "\n"
+
+
+def _at(accelerator: Accelerator, clock: float | None) -> Iterator[str]:
+    if clock is not None:
+        yield (
+            f"- At {clock:g} MHz, which was asked for and not measured: {1e6 * clock / accelerator.cycles:,.1f} frames a "
+            f"second, {latency(accelerator) / clock:,.1f} microseconds from the first beat to the last."
+        )
+
+
+def template(name: str, every: Sequence[Port]) -> Iterator[str]:
+    """An instance of module `name` in Verilog, with wires of its own."""
+    for port in every:
+        yield f"wire {port.range}{port.name};"
+    yield f"{name} {name}_0 ("
+    for port in every:
+        yield f"    .{port.name}({port.name}){'' if port is every[-1] else ','}"
+    yield ");"
+
+
+def _pixels_in(accelerator: Accelerator, f: Formats) -> Iterator[str]:
+    net, pixels = accelerator.net, accelerator.plan.input_pixels
+    t, part, bits = net.input, f.in_lanes < net.input.channels, 8 * f.in_bytes
+    coded = "two's complement" if f.in_signed else "unsigned"
+    where = "the beat" if part else "the pixel" if pixels == 1 else "the first pixel"
+    beat = f"{f.in_lanes} channels of a pixel" if part else "one pixel" if pixels == 1 else f"{pixels} pixels"
+    yield (
+        f"- A frame is {f.in_beats} beats of {beat}, in raster order from the top left"
+        + (", the lowest channels first" if part else "")
+        + "; `tlast` with the last."
+    )
+    yield (
+        f"- Channel c of {where} is bits {bits}c to {bits}c + {bits - 1} of `tdata`, {coded}, from {t.lo} to {t.hi}"
+        + (f"; the next pixel is {bits * t.channels} bits above. " if pixels > 1 else ". ")
+        + "A sample outside becomes the nearest value inside."
+    )
+    preprocessing = f" Preprocessing: {net.preprocessing}" if net.preprocessing else ""
+    yield f"- A sample q stands for the real value q * 2^{-t.frac}.{preprocessing}"
+    yield "- A frame that ends early or late is counted, with the beat that shows it, and dropped; the following frame is right."
+    yield "- Beats are whole: there is no `tkeep`, and none is needed."
+
+
+def _values_out(accelerator: Accelerator, f: Formats) -> Iterator[str]:
+    net = accelerator.net
+    out = net.output
+    yield (
+        f"- A frame is {f.out_beats} beats: the {out.channels} channels of each pixel in order, {f.out_lanes} a beat, "
+        "the lowest in the lowest bits."
+    )
+    yield f"- Values are two's complement, from {out.lo} to {out.hi}; v stands for v * 2^{-out.frac}."
+    yield "- Of equal values the lowest index is the class."
+    if net.classes:
+        yield "- Classes: " + ", ".join(f"{i} {c}" for i, c in enumerate(net.classes)) + "."
+    yield "- `tvalid` never waits for `tready`, and what is offered stays until it is taken."
+
+
+def _cost(accelerator: Accelerator) -> Iterator[str]:
+    plan, resources = accelerator.plan, accelerator.resources
+    if plan.device is None:
+        yield "The plan is for no device: what the machine takes of one is not estimated."
+        return
+    blocks = "".join(f", {count:,} {kind}" for kind, count in resources.blocks.items())
+    yield (
+        f"Planned for {plan.device.name}. Estimated before synthesis: {resources.luts:,} LUTs, "
+        f"{resources.ffs:,} flip-flops{blocks}."
+    )
+
+
+def _stages(accelerator: Accelerator) -> Iterator[str]:
+    net, plan = accelerator.net, accelerator.plan
     stages = dict(accelerator.pipeline.stages)
+    rows = []
 
     def row(path, layer, tensor):
         stage = stages.get(unit_name(path))
@@ -83,20 +164,22 @@ def interface_sheet(accelerator: Accelerator, name: str) -> str:
         folding = plan.foldings[path] if isinstance(layer, Windowed) else None
         folds = f"{folding.pe} | {folding.simd} | {folding.pixels}{', wired' * folding.wired}" if folding else " | | "
         o = stage.sink.tensor
-        lines.append(
+        rows.append(
             f"| {path} | {type(layer).__name__} | {o.height}x{o.width}x{o.channels}, {o.bits} bits "
             f"| {folds} | {stage.cycles:,} |"
         )
 
-    walk(net.body, t, row)
+    walk(net.body, net.input, row)
+    yield "| layer | kind | output | PE | SIMD | pixels | cycles a frame |"
+    yield "|---|---|---|---|---|---|---|"
+    yield from rows
     queues = [f"{key} {stage.depth}" for key, stage in stages.items() if isinstance(stage, Queue)]
-    lines += [
-        "",
-        "A convolution includes the Requantise that follows it. Queues, in words: " + ", ".join(queues) + ".",
-    ]
+    yield ""
+    yield (
+        "A convolution includes the Requantise that follows it. Queues, in words: "
+        + (", ".join(queues) or "none")
+        + "."
+    )
     if single := accelerator.pipeline.single:
-        lines += [
-            "",
-            f"In blocks with one port: {', '.join(single)}. Yosys uses them where it is told `synth_ice40 -spram`.",
-        ]
-    return "\n".join(lines) + "\n"
+        yield ""
+        yield f"In blocks with one port: {', '.join(single)}. Yosys uses them where it is told `synth_ice40 -spram`."

@@ -2,12 +2,14 @@
 """Verilog of a network with AXI4-Stream on both sides, and the sheet that describes its interface."""
 
 import os
+from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
 
-from amaranth import Module
+from amaranth import Elaboratable, Module
 from amaranth.back import verilog
 from amaranth.lib import wiring
+from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
 from ...model import places
@@ -15,9 +17,11 @@ from ...model.net import Net
 from ...model.write import check_folder, make_folder, write_beside
 from ..accelerator import Accelerator
 from ..plan import Plan
-from ..stages.frames import COUNTER_BITS
+from .comments import commented
 from .formats import formats
 from .names import broken, check_name, inner, plain
+from .ports import ports
+from .roms import CONTENTS, Roms
 from .sheet import interface_sheet
 
 
@@ -26,22 +30,8 @@ class AxiStreamTop(wiring.Component):
 
     def __init__(self, accelerator: Accelerator):
         self.accelerator = accelerator
-        f = formats(accelerator.net, accelerator.plan)
-        super().__init__(
-            {
-                "s_axis_tdata": In(8 * f.in_bytes * f.in_lanes),
-                "s_axis_tvalid": In(1),
-                "s_axis_tready": Out(1),
-                "s_axis_tlast": In(1),
-                "m_axis_tdata": Out(8 * f.out_bytes * f.out_lanes),
-                "m_axis_tvalid": Out(1),
-                "m_axis_tready": In(1),
-                "m_axis_tlast": Out(1),
-                "m_axis_tuser": Out(f.best_bits),
-                "short_frames": Out(COUNTER_BITS),
-                "long_frames": Out(COUNTER_BITS),
-            }
-        )
+        every = ports(formats(accelerator.net, accelerator.plan))
+        super().__init__({port.name: (Out if port.output else In)(port.bits) for port in every[2:]})
 
     def elaborate(self, platform):
         m = Module()
@@ -86,47 +76,76 @@ class _Files:
     def __init__(self, prefix: str) -> None:
         self.prefix = prefix
         self.texts: dict[str, str] = {}
+        self.roms = Roms(prefix)
 
     def add_file(self, name: str, text: str) -> None:
         self.texts[name] = text
 
+    def get_memory(self, memory: Memory) -> Elaboratable:
+        """What stands for a memory."""
+        return memory.elaborate(None) if memory.write_ports else self.roms.instance(memory)
+
 
 def convert(accelerator: Accelerator, name: str, cache: Path | None = None) -> str:
     """The Verilog of a machine behind AxiStreamTop as module `name`, whole, nothing else; `cache` as in ``write``."""
+    return _convert(accelerator, name, cache, False)[0]
+
+
+def _convert(accelerator: Accelerator, name: str, cache: Path | None, apart: bool) -> tuple[str, Mapping[str, str]]:
+    """The Verilog, and the files of contents by name where these stand `apart`."""
     files = _Files(inner(name, ""))
     top = AxiStreamTop(accelerator)
     with places.environment(XDG_CACHE_HOME=str(places.cache(cache))):  # where Yosys looks for its own
         text = verilog.convert(top, name=name, platform=files, emit_src=False, strip_internal_attrs=True)
-    return broken(plain(text + "".join(files.texts.values()), name))
+    text, roms = files.roms.place(plain(text + "".join(files.texts.values()), name))
+    contents = {f"{module}{CONTENTS}": rom.contents() for module, rom in roms.items()} if apart else {}
+    text += "".join(rom.module(module, f"{module}{CONTENTS}" if apart else "") for module, rom in roms.items())
+    return broken(commented(text, accelerator, name)), contents
 
 
 def write(
-    net: Net, plan: Plan, directory: str | os.PathLike[str], name: str = "bitfold", *, cache: Path | None = None
+    net: Net,
+    plan: Plan,
+    directory: str | os.PathLike[str],
+    name: str = "bitfold",
+    *,
+    clock: float | None = None,
+    weights_file: bool = False,
+    cache: Path | None = None,
 ) -> Path:
     """Write NAME.v, the interface sheet NAME.md and the plan NAME.toml; returns the Verilog's path.
 
-    The same network, plan and name give the same bytes. `cache` is a folder for what Yosys keeps between runs, None
-    the user's. BadInput where the plan does not suit the network, the name is none for a module or the folder cannot
-    be written.
+    The same network, plan and name give the same bytes. The sheet tells times at `clock` MHz, where one is given. With
+    `weights_file` the contents of memories are files beside NAME.v, one for each memory, that it reads with $readmemh.
+    `cache` is a folder for what Yosys keeps between runs, None the user's. BadInput where the plan does not suit the
+    network, the name is none for a module or the folder cannot be written.
     """
     check_name(name)
-    return write_machine(Accelerator(net, plan), directory, name, cache=cache)
+    return write_machine(Accelerator(net, plan), directory, name, clock=clock, weights_file=weights_file, cache=cache)
 
 
 def write_machine(
-    accelerator: Accelerator, directory: str | os.PathLike[str], name: str = "bitfold", *, cache: Path | None = None
+    accelerator: Accelerator,
+    directory: str | os.PathLike[str],
+    name: str = "bitfold",
+    *,
+    clock: float | None = None,
+    weights_file: bool = False,
+    cache: Path | None = None,
 ) -> Path:
     """The same of a machine that is there already."""
     check_name(name)
     check_folder(directory, *(f"{name}{ending}" for ending in ENDINGS))
     net, plan = accelerator.net, accelerator.plan
-    text = convert(accelerator, name, cache)
+    text, contents = _convert(accelerator, name, cache, weights_file)
     made_by = f"bitfold {version('bitfold')}, network {net.digest()}, cycles a frame {accelerator.cycles}"
     header = [f"// {made_by}", "// Interface: see the sheet beside this file."]
     header += [f"/* verilator lint_off {code} */ // {reason}" for code, reason in WAIVERS.items()]
     directory = make_folder(directory)
+    for file, words in contents.items():
+        write_beside(directory / file, words.encode())
     write_beside(directory / f"{name}.toml", plan.dumps().encode())
-    write_beside(directory / f"{name}.md", interface_sheet(accelerator, name).encode())
+    write_beside(directory / f"{name}.md", interface_sheet(accelerator, name, clock, weights_file).encode())
     path = directory / f"{name}.v"
     write_beside(path, ("\n".join(header) + "\n" + text).encode())
     return path
