@@ -18,6 +18,7 @@ from ..model.error import BadInput, printable, suggest
 from .boards import list_boards
 from .build import build
 from .check import check
+from .classify import classify
 from .demo import demo
 from .export import export
 from .import_net import import_net
@@ -52,6 +53,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "build": build,
     "boards": list_boards,
     "program": program,
+    "classify": classify,
     "train": train,
     "import": import_net,
     "check": check,

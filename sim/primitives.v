@@ -12,6 +12,11 @@ module BB(input I, input T, output O, inout B);
   assign B = T ? 1'bz : I;
   assign O = B;
 endmodule
+module TRELLIS_IO(input I, input T, output O, inout B);
+  parameter DIR = "INPUT";
+  assign B = DIR == "OUTPUT" || (DIR == "BIDIR" && !T) ? I : 1'bz;
+  assign O = B;
+endmodule
 module DCCA(input CLKI, input CE, output CLKO);
   assign CLKO = CLKI & CE;
 endmodule

@@ -12,10 +12,10 @@ from ..model.places import scratch
 from ..model.processes import start
 from .verilator import Program, build
 
-PRIMITIVES = Path(__file__).with_name("primitives.v")
-"""The vendors' cells around a top, as simulation sees them: a PLL is a wire."""
+CELLS = tuple(Path(__file__).with_name(name) for name in ("primitives.v", "dp16kd.v"))
+"""The vendors' cells around a top, as simulation sees them: a PLL is a wire. And a memory of netlists."""
 
-SERIAL = Program(Path(__file__).with_name("serial.cpp"), "outside", (PRIMITIVES,))
+SERIAL = Program(Path(__file__).with_name("serial.cpp"), "outside", CELLS)
 
 QUIET = 100_000
 """Cycles in which nothing happens on the wires before the model rests, beside those that its frames take."""
