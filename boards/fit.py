@@ -39,8 +39,14 @@ def limits(device: Target, shell: Resources, share: float = MOST_SHARE) -> Limit
         cells=found.cells - shell.cells(device.family),
         ffs=found.ffs - shell.ffs,
         blocks={kind: count - shell.blocks.get(kind, 0) for kind, count in device.blocks.items()},
+        lut_rams=None if found.lut_rams is None else found.lut_rams - lut_rams(shell),
         most_blocks=found.most_blocks - sum(shell.blocks.values()),
     )
+
+
+def lut_rams(resources: Resources) -> int:
+    """Look-up tables that are memories."""
+    return sum(memory.luts for memory in resources.memories if memory.kind == "LUT")
 
 
 def chosen(net: Net, board: Board) -> Accelerator:

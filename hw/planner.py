@@ -33,6 +33,7 @@ class Limits:
 
     cells : look-up tables, and flip-flops that take the place of one
     most_blocks : what the blocks of all kinds together can stand in for
+    lut_rams : look-up tables of memories
     """
 
     lanes: int | None = None
@@ -40,6 +41,7 @@ class Limits:
     ffs: int | None = None
     blocks: Mapping[str, int] | None = None
     most_blocks: int | None = None
+    lut_rams: int | None = None
 
     @classmethod
     def of(cls, device: Target, lut_share: float) -> Limits:
@@ -48,7 +50,8 @@ class Limits:
             raise BadInput(f"lut_share is the part of a device to use, above 0 and at most 1, not {lut_share}")
         ram, single = device.family.blocks[0], device.single_port
         most = device.blocks[ram.kind] + (device.blocks[single.kind] * (single.bits // ram.bits) if single else 0)
-        return cls(None, int(lut_share * device.luts), int(lut_share * device.ffs), device.blocks, most)
+        lut_rams = None if device.lut_rams is None else int(lut_share * device.lut_rams)
+        return cls(None, int(lut_share * device.luts), int(lut_share * device.ffs), device.blocks, most, lut_rams)
 
     def hold(self, cost: Cost) -> bool:
         """Whether a plan of that cost may fit."""
@@ -67,6 +70,9 @@ class Limits:
         elif self.ffs is not None and total.ffs > self.ffs:
             name = max(units, key=lambda name: units[name].ffs)
             lacks.append(f"{total.ffs:,} flip-flops of {self.ffs:,}, most of them in {name}")
+        memories = sum(memory.luts for memory in total.memories if memory.kind == "LUT")
+        if self.lut_rams is not None and memories > self.lut_rams:
+            lacks.append(f"{memories:,} LUTs as memories of {self.lut_rams:,}")
         if self.blocks is not None:
             for kind, count in total.blocks.items():
                 if count > self.blocks.get(kind, 0):

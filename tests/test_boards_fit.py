@@ -4,7 +4,7 @@
 import pytest
 
 from bitfold.boards.board import BOARDS
-from bitfold.boards.fit import MOST_CELLS, chosen, limits, shell_of
+from bitfold.boards.fit import MOST_CELLS, chosen, limits, lut_rams, shell_of
 from bitfold.model import zoo
 from bitfold.model.error import BadInput
 
@@ -22,6 +22,7 @@ def test_a_chosen_machine_fits_together_with_its_shell(name, board):
     assert together.cells(found.device.family) <= found.device.luts
     assert all(count <= found.device.blocks[kind] for kind, count in together.blocks.items())
     assert machine.cells <= MOST_CELLS
+    assert found.device.lut_rams is None or lut_rams(together) <= found.device.lut_rams
 
 
 def test_a_network_that_does_not_fit_says_what_would_do():

@@ -65,7 +65,10 @@ class Family:
 
 @dataclass(frozen=True)
 class Target:
-    """A device: its family, its look-up tables, its flip-flops, its memory blocks by kind, those with a single port."""
+    """A device: its family, its look-up tables, its flip-flops, its memory blocks by kind, those with a single port.
+
+    lut_rams : how many look-up tables can be memories; None where that is no limit
+    """
 
     name: str
     family: Family
@@ -73,6 +76,7 @@ class Target:
     ffs: int
     blocks: Mapping[str, int] = field(default_factory=dict)
     single_port: Ram | None = None
+    lut_rams: int | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "blocks", MappingProxyType(dict(self.blocks)))
@@ -138,7 +142,8 @@ TARGETS = {
         Target("xc7a35t", FAMILIES["xc7"], 20800, 41600, {"RAMB18": 100}),
         Target("xc7a100t", FAMILIES["xc7"], 63400, 126800, {"RAMB18": 270}),
         Target("xc7z020", FAMILIES["xc7"], 53200, 106400, {"RAMB18": 280}),
-        Target("gw1nr-9", FAMILIES["gowin"], 8640, 6480, {"BSRAM": 26}),
-        Target("gw2a-18", FAMILIES["gowin"], 20736, 15552, {"BSRAM": 46}),
+        # Shadow SRAM of 17,280 and 41,472 bits (DS117, DS226), 16 bits a look-up table.
+        Target("gw1nr-9", FAMILIES["gowin"], 8640, 6480, {"BSRAM": 26}, lut_rams=1080),
+        Target("gw2a-18", FAMILIES["gowin"], 20736, 15552, {"BSRAM": 46}, lut_rams=2592),
     )
 }
