@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from ..hw.accelerator import Accelerator
 from ..hw.device.resources import Resources
@@ -16,9 +16,21 @@ from ..model.net import Net
 from .board import BOARDS, Board
 from .shell.shell import Shell
 
-SHARE, MOST_SHARE = 0.8, 0.92
-"""The part of a device's look-up tables and flip-flops that a machine and its shell may take, by their estimates; and
-the part where nothing smaller fits."""
+
+@dataclass(frozen=True)
+class Share:
+    """The part of a device's look-up tables and flip-flops that a machine and its shell may take, by their estimates.
+
+    usual : that leaves place and route some room
+    most : where nothing smaller fits
+    """
+
+    usual: float = 0.8
+    most: float = 0.92
+
+
+SHARES = {"gowin": Share(0.6, 0.75)}
+"""Of families whose estimates are too low: Gowin's, by a quarter, as digits-tiny on the Tang Nano 9K showed."""
 
 MOST_CELLS = 8_000
 """Look-up tables of a machine that is chosen for its speed: larger ones take place and route hours, and the serial line
@@ -31,7 +43,7 @@ def shell_of(board: Board, machine: Accelerator, clock: int) -> Shell:
     return Shell(machine, clock=clock, baud=board.baud, board=board.name)
 
 
-def limits(device: Target, shell: Resources, share: float = MOST_SHARE) -> Limits:
+def limits(device: Target, shell: Resources, share: float) -> Limits:
     """What a device has for a machine beside its shell."""
     found = Limits.of(device, share)
     return replace(
@@ -42,6 +54,11 @@ def limits(device: Target, shell: Resources, share: float = MOST_SHARE) -> Limit
         lut_rams=None if found.lut_rams is None else found.lut_rams - lut_rams(shell),
         most_blocks=found.most_blocks - sum(shell.blocks.values()),
     )
+
+
+def share_for(device: Target) -> Share:
+    """The part of a device that may be taken."""
+    return SHARES.get(device.family.name, Share())
 
 
 def lut_rams(resources: Resources) -> int:
@@ -57,9 +74,10 @@ def chosen(net: Net, board: Board) -> Accelerator:
     planner = Planner(net, board.target)
     # The shell's size depends on the beats of the machine it serves; the smallest machine's are the narrowest.
     shell = shell_of(board, planner.smallest, board.wanted).resources
+    shares = share_for(board.device)
     sizes = [most for most in (MOST_CELLS << k for k in range(5)) if most < 2 * board.device.luts]
-    tiers = (*((most, SHARE) for most in sizes), (board.device.luts, MOST_SHARE))
-    if planner.within(2**62, limits(board.device, shell)) is None:
+    tiers = (*((most, shares.usual) for most in sizes), (board.device.luts, shares.most))
+    if planner.within(2**62, limits(board.device, shell, shares.most)) is None:
         tiers = ()
     for most, share in tiers:
         for _ in range(2):
@@ -70,7 +88,7 @@ def chosen(net: Net, board: Board) -> Accelerator:
             shell = shell_of(board, machine, board.wanted).resources
             if not limits(board.device, shell, share).lacking(machine):
                 return machine
-    lacks = " and ".join(planner.lacking(limits(board.device, shell))) or "more than is left"
+    lacks = " and ".join(planner.lacking(limits(board.device, shell, shares.most))) or "more than is left"
     raise BadInput(
         f"{board.title} does not hold even the smallest plan beside its shell, which takes {lacks}; "
         f"{_instead(net, board)}"
@@ -104,4 +122,4 @@ def _holds(net: Net, board: Board) -> bool:
         return False
     planner = Planner(net, board.target)
     shell = shell_of(board, planner.smallest, board.wanted).resources
-    return planner.within(2**62, limits(board.device, shell)) is not None
+    return planner.within(2**62, limits(board.device, shell, share_for(board.device).most)) is not None

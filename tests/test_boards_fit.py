@@ -4,7 +4,7 @@
 import pytest
 
 from bitfold.boards.board import BOARDS
-from bitfold.boards.fit import MOST_CELLS, chosen, limits, lut_rams, shell_of
+from bitfold.boards.fit import MOST_CELLS, chosen, limits, lut_rams, share_for, shell_of
 from bitfold.model import zoo
 from bitfold.model.error import BadInput
 
@@ -17,7 +17,7 @@ def test_a_chosen_machine_fits_together_with_its_shell(name, board):
     machine = chosen(zoo.load(name), found)
     assert machine.plan.target == found.target
     shell = shell_of(found, machine, found.wanted).resources
-    assert limits(found.device, shell).lacking(machine) == []
+    assert limits(found.device, shell, share_for(found.device).most).lacking(machine) == []
     together = shell + machine.resources
     assert together.cells(found.device.family) <= found.device.luts
     assert all(count <= found.device.blocks[kind] for kind, count in together.blocks.items())
