@@ -73,7 +73,7 @@ def folder(tmp_path):
     return tmp_path
 
 
-ELSEWHERE = ("bitfold demo", "bitfold train", "bitfold import")
+ELSEWHERE = ("bitfold demo", "bitfold train", "bitfold import", "bitfold synth")
 """Run by tests of their own."""
 
 
