@@ -128,7 +128,7 @@ def measure(name: str, net: Net, plan: Plan, device: str, frequency: float, fold
         "blocks": netlist.blocks,
         "fmax_mhz": round(median.fmax, 1),
         "fmax_of_seeds": [round(one.fmax, 1) for one in placed],
-        "path": median.path,
+        "path": list(map(str, median.path)),
     }
 
 
