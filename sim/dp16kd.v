@@ -45,8 +45,8 @@ module DP16KD(
     for (n = 0; n < 1024; n = n + 1)
       words[n] = INIT[n / 16 * 320 + n % 16 * 20 +: 18];
   initial
-    if (REGMODE_A != "NOREG" || REGMODE_B != "NOREG" || CLKAMUX != "CLKA" || CLKBMUX != "CLKB" || RESETMODE != "SYNC") begin
-      $display("DP16KD: this model has no output registers, inverted clocks or asynchronous resets");
+    if (REGMODE_A != "NOREG" || REGMODE_B != "NOREG" || CLKAMUX != "CLKA" || CLKBMUX != "CLKB") begin
+      $display("DP16KD: this model has no output registers and no inverted clocks");
       $finish;
     end
 
@@ -105,6 +105,10 @@ module DP16KD(
           out_a <= part(DATA_WIDTH_A, words[address_a[13:4]], address_a);
       end
     end
+    if (RSTA && RESETMODE != "SYNC") begin
+      $display("DP16KD: this model has no asynchronous reset");
+      $finish;
+    end
     if (RSTA) begin
       out_a <= 0;
       more_a <= 0;
@@ -129,6 +133,10 @@ module DP16KD(
         else if (WRITEMODE_B == "WRITETHROUGH")
           out_b <= part(DATA_WIDTH_B, words[address_b[13:4]], address_b);
       end
+    end
+    if (RSTB && RESETMODE != "SYNC") begin
+      $display("DP16KD: this model has no asynchronous reset");
+      $finish;
     end
     if (RSTB) begin
       out_b <= 0;
