@@ -22,7 +22,7 @@ from bitfold.boards.synth import synthesise
 from bitfold.hw.plan import Plan
 from bitfold.hw.planner import fit, fit_device, meet
 from bitfold.hw.verilog import write as verilog
-from bitfold.hw.verilog.formats import formats
+from bitfold.hw.verilog.formats import Interface, formats
 from bitfold.model import zoo
 from bitfold.model.layers import BinaryConv, Chain, GlobalSum, Requantise, Residual, shifted_relu
 from bitfold.model.net import Net
@@ -70,7 +70,7 @@ RESET = {
 
 def enclosed(net: Net, plan: Plan, reset: str) -> str:
     """The module around a machine."""
-    f = formats(net, plan)
+    f = formats(net, plan, Interface())
     samples, values = 8 * f.in_bytes * f.in_lanes, 8 * f.out_bytes * f.out_lanes
     return ENCLOSED.substitute(samples=samples, values=values, best=f.best_bits, reset=reset)
 
@@ -128,7 +128,7 @@ def measure(name: str, net: Net, plan: Plan, device: str, frequency: float, fold
         "blocks": netlist.blocks,
         "fmax_mhz": round(median.fmax, 1),
         "fmax_of_seeds": [round(one.fmax, 1) for one in placed],
-        "path": median.path,
+        "path": list(map(str, median.path)),
     }
 
 

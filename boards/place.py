@@ -80,7 +80,7 @@ class Placed:
     fmax : MHz
     path : the longest path from register to register
     wires : nanoseconds of it between cells
-    used : cells used, by kind, of those the device has
+    used : cells used, by kind, of those the device has; not those of which it has one
     """
 
     fmax: float
@@ -118,11 +118,12 @@ def parse(report: Mapping[str, Any]) -> Placed:
     """What nextpnr's report says."""
     clock = min(report["fmax"].values(), key=lambda entry: entry["achieved"])
     path = next((path["path"] for path in report["critical_paths"] if path["from"] == path["to"]), ())
+    cells = {name: (entry["used"], entry["available"]) for name, entry in report["utilization"].items()}
     return Placed(
         clock["achieved"],
         summary(path),
         sum(step["delay"] for step in path if step["type"] == "routing"),
-        {name: (entry["used"], entry["available"]) for name, entry in report["utilization"].items() if entry["used"]},
+        {name: (used, most) for name, (used, most) in cells.items() if used and most > 1},
     )
 
 

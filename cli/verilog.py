@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from ..hw.accelerator import Accelerator
+from ..hw.verilog.formats import OUT, Interface
 from ..hw.verilog.names import check_name
 from ..hw.verilog.write import ENDINGS, write_machine
 from ..model import places
@@ -39,6 +40,14 @@ def verilog(
     clock: Annotated[
         float | None, typer.Option(metavar="MHz", help="The clock: that --fps are at, 100 where none is said.")
     ] = None,
+    out: Annotated[str, typer.Option(help="values, or class: the class of each pixel of the output alone.")] = OUT[0],
+    padded: Annotated[
+        bool, typer.Option("--padded", help="tdata of 8, 16, 32, ... bits, as DMA engines have it.")
+    ] = False,
+    counted: Annotated[
+        bool, typer.Option("--counted", help="No tlast in: frames are counted off from reset on.")
+    ] = False,
+    aresetn: Annotated[bool, typer.Option("--aresetn", help="A reset that is active low, called aresetn.")] = False,
     name: Annotated[str, typer.Option(help="Name of the top module and of the files.")] = "bitfold",
     weights_file: Annotated[
         bool, typer.Option("--weights-file", help="Contents of memories as files beside the Verilog, for $readmemh.")
@@ -47,6 +56,7 @@ def verilog(
     as_json: JsonOption = False,
 ) -> None:
     """Write Verilog with AXI4-Stream in and out, its interface sheet and its plan."""
+    interface = Interface(out, padded, counted, aresetn)
     check_name(name)
     check_folder(output, *(f"{name}{ending}" for ending in ENDINGS))
     wanted = Wanted(fps, 100.0 if clock is None else clock, target)
@@ -60,7 +70,9 @@ def verilog(
         folding = wanted.plan(network) if planned else choose_plan(network, plan, cycles)
     with err().status("writing Verilog"):
         machine = Accelerator(network, folding)
-        path = write_machine(machine, output, name, clock=clock, weights_file=weights_file, cache=kept)
+        path = write_machine(
+            machine, output, name, interface=interface, clock=clock, weights_file=weights_file, cache=kept
+        )
     figures = {
         "verilog": str(path),
         "sheet": str(path.with_suffix(".md")),

@@ -45,8 +45,8 @@ module DP16KD(
     for (n = 0; n < 1024; n = n + 1)
       words[n] = INIT[n / 16 * 320 + n % 16 * 20 +: 18];
   initial
-    if (REGMODE_A != "NOREG" || REGMODE_B != "NOREG" || CLKAMUX != "CLKA" || CLKBMUX != "CLKB" || RESETMODE != "SYNC") begin
-      $display("DP16KD: this model has no output registers, inverted clocks or asynchronous resets");
+    if (REGMODE_A != "NOREG" || REGMODE_B != "NOREG" || CLKAMUX != "CLKA" || CLKBMUX != "CLKB") begin
+      $display("DP16KD: this model has no output registers and no inverted clocks");
       $finish;
     end
 
@@ -86,8 +86,8 @@ module DP16KD(
 
   // A write takes effect with the blocking assignment: what a port then gives is by its mode the word before or after.
   always @(posedge CLKA) begin : port_a
-    reg [17:0] before;
-    before = words[address_a[13:4]];
+    reg [17:0] was;
+    was = words[address_a[13:4]];
     if (CEA) begin
       if (DATA_WIDTH_A == 36) begin
         out_a <= words[{address_a[13:5], 1'b0}];
@@ -98,12 +98,16 @@ module DP16KD(
         end
       end else begin
         if (WEA)
-          words[address_a[13:4]] = merged(DATA_WIDTH_A, before, address_a, address_a[1:0], data_a);
+          words[address_a[13:4]] = merged(DATA_WIDTH_A, was, address_a, address_a[1:0], data_a);
         if (!WEA || WRITEMODE_A == "READBEFOREWRITE")
-          out_a <= part(DATA_WIDTH_A, before, address_a);
+          out_a <= part(DATA_WIDTH_A, was, address_a);
         else if (WRITEMODE_A == "WRITETHROUGH")
           out_a <= part(DATA_WIDTH_A, words[address_a[13:4]], address_a);
       end
+    end
+    if (RSTA && RESETMODE != "SYNC") begin
+      $display("DP16KD: this model has no asynchronous reset");
+      $finish;
     end
     if (RSTA) begin
       out_a <= 0;
@@ -111,8 +115,8 @@ module DP16KD(
     end
   end
   always @(posedge CLKB) begin : port_b
-    reg [17:0] before;
-    before = words[address_b[13:4]];
+    reg [17:0] was;
+    was = words[address_b[13:4]];
     if (CEB) begin
       if (DATA_WIDTH_B == 36) begin
         out_b <= words[{address_b[13:5], 1'b0}];
@@ -123,12 +127,16 @@ module DP16KD(
         end
       end else begin
         if (WEB)
-          words[address_b[13:4]] = merged(DATA_WIDTH_B, before, address_b, address_b[1:0], data_b);
+          words[address_b[13:4]] = merged(DATA_WIDTH_B, was, address_b, address_b[1:0], data_b);
         if (!WEB || WRITEMODE_B == "READBEFOREWRITE")
-          out_b <= part(DATA_WIDTH_B, before, address_b);
+          out_b <= part(DATA_WIDTH_B, was, address_b);
         else if (WRITEMODE_B == "WRITETHROUGH")
           out_b <= part(DATA_WIDTH_B, words[address_b[13:4]], address_b);
       end
+    end
+    if (RSTB && RESETMODE != "SYNC") begin
+      $display("DP16KD: this model has no asynchronous reset");
+      $finish;
     end
     if (RSTB) begin
       out_b <= 0;

@@ -66,6 +66,30 @@ bool preset(Root*, uint16_t, long) {
     return false;
 }
 
+// Ports that not every interface has: a reset of either sense, tlast in, tuser out.
+template <class Top>
+auto reset(Top& top, bool on, int) -> decltype(top.aresetn, void()) {
+    top.aresetn = !on;
+}
+template <class Top>
+void reset(Top& top, bool on, long) {
+    top.rst = on;
+}
+template <class Top>
+auto set_last(Top& top, bool last, int) -> decltype(top.s_axis_tlast, void()) {
+    top.s_axis_tlast = last;
+}
+template <class Top>
+void set_last(Top&, bool, long) {}
+template <class Top>
+auto user(const Top& top, int) -> decltype(top.m_axis_tuser, uint32_t()) {
+    return top.m_axis_tuser;
+}
+template <class Top>
+uint32_t user(const Top&, long) {
+    return 0;
+}
+
 // What stands on the outputs; a beat's parts are 0 while none is offered.
 struct Outputs {
     bool valid = false;
@@ -122,7 +146,7 @@ public:
     void read(Outputs& now, size_t bytes) const {
         now.valid = top.m_axis_tvalid;
         now.last = now.valid ? top.m_axis_tlast : 0;
-        now.user = now.valid ? top.m_axis_tuser : 0;
+        now.user = now.valid ? ::user(top, 0) : 0;
         now.short_frames = top.short_frames;
         now.long_frames = top.long_frames;
         now.data.assign(bytes, 0);
@@ -176,9 +200,9 @@ bool play(Machine& machine, Files files, Settings& text, bool first_of_all) {
 
     // A reset acts at a rising edge, and then nothing is offered or counted.
     machine.read(before, out_bytes);
-    top.rst = 1;
+    reset(top, true, 0);
     top.s_axis_tvalid = 0;
-    top.s_axis_tlast = 0;
+    set_last(top, false, 0);
     top.m_axis_tready = 0;
     if (!first_of_all) {
         top.eval();
@@ -194,7 +218,7 @@ bool play(Machine& machine, Files files, Settings& text, bool first_of_all) {
                          : now.long_frames ? "long_frames" : nullptr;
         if (name && broken.empty()) broken = std::string(name) + " is not 0 after a rising edge of clk with rst high";
     }
-    top.rst = 0;
+    reset(top, false, 0);
     uint64_t bad[2] = {0, 0};  // frames that ended early, late
     if (const uint64_t start = number("preset"); start && preset(top.rootp, static_cast<uint16_t>(start), 0)) {
         bad[0] = bad[1] = start;
@@ -219,7 +243,7 @@ bool play(Machine& machine, Files files, Settings& text, bool first_of_all) {
             if (std::fread(in_beat.data(), in_beat.size(), 1, files.in) != 1) fail("the input file is too short");
             ++loaded;
             std::memcpy(static_cast<void*>(&top.s_axis_tdata), in_beat.data() + 1, in_bytes);
-            top.s_axis_tlast = in_beat[0];
+            set_last(top, in_beat[0], 0);
             offering = true;
         }
         top.s_axis_tvalid = offering;

@@ -18,7 +18,7 @@ from ..hw.stages.frames import COUNTER_BITS
 from ..hw.verilog.formats import Formats
 from ..model.net import Net
 from ..model.tensor import Ints
-from .stimulus import Capture, Stimulus, unpack
+from .stimulus import Broken, Capture, Stimulus, unpack
 
 if TYPE_CHECKING:
     from .simulate import Machine
@@ -51,21 +51,20 @@ class Trial:
     def fault(self, capture: Capture, formats: Formats, net: Net) -> str:
         """The first value or class that is not the network's, too low a rate, or nothing."""
         t, lanes, per_pixel = net.output, formats.out_lanes, formats.out_beats // net.output.pixels
-        given = unpack(capture.beats["data"], formats.out_bytes)
-        frames = -(-len(given) // formats.out_beats)
+        values, user = given(capture.beats, formats)
+        frames = -(-len(user) // formats.out_beats)
         inside = np.clip(self.good[:frames], net.input.lo, net.input.hi).astype(net.input.dtype)
         logits = net(inside) if frames else np.zeros((0, *t.shape), np.int64)
-        expected = logits.reshape(-1, lanes)[: len(given)]
-        best = running_best(logits, per_pixel).reshape(-1)[: len(given)]
-        user = capture.beats["user"].astype(np.int64)
-        for beat, lane in islice(np.argwhere(given != expected), 1):
+        expected = logits.reshape(-1, t.channels // per_pixel)[: len(values), : values.shape[1]]
+        best = running_best(logits, per_pixel).reshape(-1)[: len(user)]
+        for beat, lane in islice(np.argwhere(values != expected), 1):
             frame, row, column, channel = _place(beat * lanes + lane, t.shape)
             return (
                 f"the value of output frame {frame}, row {row}, column {column}, channel {channel} is "
-                f"{given[beat, lane]} and must be {expected[beat, lane]}"
+                f"{values[beat, lane]} and must be {expected[beat, lane]}"
             )
         for [beat] in islice(np.argwhere(user != best), 1):
-            frame, row, column, channel = _place((beat + 1) * lanes - 1, t.shape)
+            frame, row, column, channel = _place((beat + 1) * (t.channels // per_pixel) - 1, t.shape)
             return (
                 f"tuser of output frame {frame}, row {row}, column {column} is {user[beat]} with channel {channel} "
                 f"and must be {best[beat]}"
@@ -74,6 +73,20 @@ class Trial:
         if self.cycles and taken.mean() > self.cycles:
             return f"in steady state a frame takes {taken.mean():g} cycles, and {self.cycles} are declared"
         return ""
+
+
+def given(beats: NDArray[np.void], formats: Formats) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """The values of captured beats, int64 [beats, lanes], none where classes alone come out; tuser or class, [beats].
+
+    Broken where a bit that no value has is not 0.
+    """
+    used = formats.out_lanes * formats.out_bytes
+    if beats["data"][:, used:].any():
+        raise Broken("bits of m_axis_tdata above the values are not 0")
+    values = unpack(beats["data"][:, :used], formats.out_bytes)
+    if formats.interface.out == "class":
+        return values[:, :0], values[:, 0] & (1 << 8 * formats.out_bytes) - 1
+    return values, beats["user"].astype(np.int64)
 
 
 def _place(index: int, shape: Sequence[int]) -> tuple[int, ...]:
@@ -99,6 +112,8 @@ def trials(machine: Machine, images: int, seed: int) -> list[Trial]:
     whole = cycles * FRAMES <= max(BUDGET, cycles * images)
 
     def trial(name: str, lengths: Sequence[int], pauses: float = 0.0, **how: int | bool) -> Trial:
+        if f.interface.counted:  # there are no frames of other lengths
+            lengths = [beats for beats in lengths if beats == n] or [n]
         frames = [next(draw.good) if beats == n else draw.random(beats) for beats in lengths]
         stimulus = machine.stimulus(frames, pauses, seed + 1, **{"drain": 64 + 2 * f.out_beats} | how)
         good = [frame.reshape(machine.net.input.shape) for frame in frames if len(frame) == n]

@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from ..hw.accelerator import Accelerator
 from ..hw.plan import Plan
-from ..hw.verilog.formats import Formats, formats
+from ..hw.verilog.formats import PLAIN, Formats, Interface, formats
 from ..hw.verilog.write import write_machine
 from ..model.error import BadInput, suggest
 from ..model.net import Net
@@ -23,8 +23,8 @@ from ..model.tensor import Ints
 from ..model.write import check_folder, check_place
 from . import cosim, pysim, taps, verilator
 from .contents import bring
-from .protocol import Trial, running_best, trials
-from .stimulus import Broken, Capture, Progress, Stimulus, frame_beats, unpack
+from .protocol import Trial, given, running_best, trials
+from .stimulus import Broken, Capture, Progress, Stimulus, frame_beats
 from .taps import Difference, Stream
 from .tools import module, program
 
@@ -61,8 +61,8 @@ class Run:
 
     Parameters
     ----------
-    logits : int64 [N, H', W', C], the network's output
-    best : int64 [N, H', W', beats a pixel], tuser: the index of the pixel's largest value up to each beat
+    logits : int64 [N, H', W', C], the network's output; C is 0 where classes alone come out
+    best : int64 [N, H', W', beats a pixel], the class or tuser: the index of the pixel's largest value up to each beat
     last_cycles : int64 [N], the cycle of each frame's last output beat, counted from the end of reset
     cycles : simulated cycles
     short_frames, long_frames : malformed frames the machine counted
@@ -127,8 +127,11 @@ class Machine:
         verilog: PathLike | None,
         work: Path,
         cache: PathLike | None = None,
+        interface: Interface = PLAIN,
     ) -> None:
         check_engine(engine)
+        if engine == "amaranth" and interface != PLAIN:
+            raise BadInput("Amaranth's simulator has no Verilog and so the plain interface alone; take another engine")
         if verilog is not None:
             if engine == "amaranth":
                 raise BadInput("the engine amaranth does not read Verilog; take verilator or icarus")
@@ -140,11 +143,11 @@ class Machine:
             check_folder(build)
         self.net, self.plan, self.engine = net, plan, engine
         self.build, self.cache = build, Path(cache) if cache is not None else build
-        self.formats: Formats = formats(net, plan)
+        self.formats: Formats = formats(net, plan, interface)
         self.accelerator = Accelerator(net, plan)
         self.work = work
         if engine != "amaranth":
-            self.verilog = verilog or write_machine(self.accelerator, build or work, cache=cache)
+            self.verilog = verilog or write_machine(self.accelerator, build or work, interface=interface, cache=cache)
 
     def good(self, frames: Sequence[NDArray[np.integer]]) -> int:
         """How many of the frames are of the right length and must come out."""
@@ -165,10 +168,10 @@ class Machine:
         bad = min(len(frames) - self.good(frames), self.accelerator.frames_inside)
         watchdog = 1_000 + once_through + bad * self.accelerator.cycles
         return Stimulus(
-            frame_beats([frame.reshape(-1, lanes) for frame in frames], f.in_bytes),
+            frame_beats([frame.reshape(-1, lanes) for frame in frames], f.in_bytes, f.in_width),
             f.in_beats,
             f.out_beats,
-            f.out_lanes * f.out_bytes,
+            f.out_width,
             pauses,
             seed,
             **{"watchdog": watchdog, "drain": watchdog if bad else 0} | how,
@@ -206,9 +209,10 @@ class Machine:
     def result(self, capture: Capture, good: int) -> Run:
         """The `good` frames of a run that has come to its end."""
         beats, f, t = capture.beats, self.formats, self.net.output
+        values, best = given(beats, f)
         return Run(
-            unpack(beats["data"], f.out_bytes).reshape(good, *t.shape),
-            beats["user"].astype(np.int64).reshape(good, t.height, t.width, f.out_beats // t.pixels),
+            values.reshape(good, t.height, t.width, -1),
+            best.reshape(good, t.height, t.width, f.out_beats // t.pixels),
             beats["cycle"][f.out_beats - 1 :: f.out_beats].astype(np.int64),
             capture.cycles,
             capture.short_frames,
@@ -324,6 +328,7 @@ def simulate(
     build: PathLike | None = None,
     cache: PathLike | None = None,
     verilog: PathLike | None = None,
+    interface: Interface = PLAIN,
     progress: Progress | None = None,
 ) -> Run:
     """Send images [N, height, width, channels] through the machine, back to back.
@@ -337,6 +342,7 @@ def simulate(
     build : folder for Verilog and compiled models; None is a temporary one and the user's cache
     cache : folder for compiled models alone, and for what Yosys keeps
     verilog : simulate this file, whose top is `bitfold`, instead of the one written for net and plan
+    interface : how the Verilog's ports are
     progress : called with (frames that have come out, N) now and then
 
     Raises
@@ -348,7 +354,7 @@ def simulate(
     waveform = check_options(engine, pauses, seed, waveform)
     images = _some(net.input.check(images))
     with scratch() as work:
-        machine = Machine(net, plan, engine, build, verilog, work, cache)
+        machine = Machine(net, plan, engine, build, verilog, work, cache, interface)
         return machine.send(as_frames(images), pauses, seed, waveform, progress)
 
 
@@ -388,6 +394,7 @@ def check(
     build: PathLike | None = None,
     cache: PathLike | None = None,
     verilog: PathLike | None = None,
+    interface: Interface = PLAIN,
     progress: Progress | None = None,
 ) -> Report:
     """`simulate`, then compare every logit and class with net(images), exactly; then try what the interface sheet says.
@@ -401,13 +408,13 @@ def check(
     images = _some(net.input.check(images))
     expected = net(images)
     with scratch() as work:
-        machine = Machine(net, plan, engine, build, verilog, work, cache)
+        machine = Machine(net, plan, engine, build, verilog, work, cache, interface)
         frames = as_frames(images)
         stimulus, tried = machine.stimulus(frames, pauses, seed), trials(machine, len(frames), seed)
         stimuli = [stimulus, *(trial.stimulus for trial in tried)]
         captures = machine.run_all(stimuli, waveform, (), progress, len(frames))
         run = machine.settle(captures[0], frames, pauses, seed)
-        wrong = run.logits != expected
+        wrong = run.logits != expected[..., : run.logits.shape[-1]]
         best = running_best(expected, run.best.shape[-1])
         report = Report(
             run,

@@ -109,9 +109,15 @@ def unpack(data: NDArray[np.uint8], width: int) -> NDArray[np.int64]:
     return wide.view("<i8")[..., 0] >> (64 - 8 * width)
 
 
-def frame_beats(frames: Sequence[NDArray[np.integer]], width: int) -> NDArray[np.void]:
-    """The beats of frames [beats, samples] of any length, `width` bytes a sample."""
-    beats = np.zeros(sum(map(len, frames)), in_dtype(frames[0].shape[1] * width))
-    beats["data"] = np.concatenate([pack(frame, width) for frame in frames])
+PADDING = 0xA5
+"""What lies in bytes of an input beat that no sample has."""
+
+
+def frame_beats(frames: Sequence[NDArray[np.integer]], width: int, beat: int) -> NDArray[np.void]:
+    """The beats, of `beat` bytes, of frames [beats, samples] of any length, `width` bytes a sample."""
+    beats = np.zeros(sum(map(len, frames)), in_dtype(beat))
+    used = frames[0].shape[1] * width
+    beats["data"][:, :used] = np.concatenate([pack(frame, width) for frame in frames])
+    beats["data"][:, used:] = PADDING
     beats["last"][np.cumsum([len(frame) for frame in frames]) - 1] = 1
     return beats

@@ -71,7 +71,11 @@ def test_a_report_is_read(device):
     report = {
         "critical_paths": [{"from": a, "to": b, "path": path if a == b else []} for a, b in ends],
         "fmax": {clock: {"achieved": 88.5, "constraint": 40}, "faster": {"achieved": 200.0, "constraint": 40}},
-        "utilization": {cells: {"available": 5280, "used": 4269}, "GSR": {"available": 1, "used": 0}},
+        "utilization": {
+            cells: {"available": 5280, "used": 4269},
+            "GSR": {"available": 1, "used": 1},
+            "EBR": {"available": 30, "used": 0},
+        },
     }
     found = parse(report)
     assert (found.fmax, found.wires, found.used) == (88.5, 2.25, {cells: (4269, 5280)})

@@ -129,6 +129,7 @@ def test_bad_input_is_one_line(folder, words, message):
     assert message in refused("synth", folder / "small.bitfold", *words)
 
 
+@pytest.mark.slow
 def test_what_no_device_of_the_kind_holds_is_said_by_how_much():
     line = refused("synth", "digits", "--target", "ice40-up5k")
     assert re.match(

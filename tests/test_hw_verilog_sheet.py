@@ -15,6 +15,7 @@ from test_hw_verilog import DESIGNS, lint
 
 from bitfold.hw.accelerator import Accelerator
 from bitfold.hw.planner import balance, fit, fit_device
+from bitfold.hw.verilog.formats import Interface
 from bitfold.hw.verilog.latency import latency
 from bitfold.hw.verilog.sheet import interface_sheet
 from bitfold.hw.verilog.write import AxiStreamTop, write
@@ -52,14 +53,14 @@ def test_simulation_takes_little_longer_than_the_latency(data):
 def test_the_sheet_tells_latency_and_cost():
     net = residual_net()
     machine = Accelerator(net, fit_device(net, "ecp5-25"))
-    text = interface_sheet(machine, "small")
+    text = interface_sheet(machine, "small", Interface())
     assert f"- About {latency(machine):,} cycles from a frame's first beat in to its last beat out" in text
     cost = machine.resources
     blocks = "".join(f", {count} {kind}" for kind, count in cost.blocks.items())
     assert (
         f"Planned for ecp5-25. Estimated before synthesis: {cost.luts:,} LUTs, {cost.ffs:,} flip-flops{blocks}." in text
     )
-    assert "The plan is for no device" in interface_sheet(Accelerator(*DESIGNS["map"]), "small")
+    assert "The plan is for no device" in interface_sheet(Accelerator(*DESIGNS["map"]), "small", Interface())
 
 
 @pytest.mark.parametrize("design", DESIGNS)
@@ -98,4 +99,4 @@ def test_tready_may_be_high_in_reset():
 
     simulator.add_testbench(bench)
     simulator.run()
-    assert "While `rst` is high `s_axis_tready` may be high too" in interface_sheet(top.accelerator, "pixel")
+    assert "In reset (`rst`) `s_axis_tready` may be high" in interface_sheet(top.accelerator, "pixel", Interface())

@@ -13,7 +13,7 @@ from ...hw.device.resources import Resources, total
 from ...hw.device.target import Family
 from ...hw.stream.flow import Flow
 from ...hw.stream.queue import Queue
-from ...hw.verilog.formats import formats
+from ...hw.verilog.formats import PLAIN, formats
 from ...model.tensor import Tensor
 from ..protocol import PROTOCOL, Identity, Reason
 from .feeder import Feeder
@@ -55,7 +55,7 @@ def identity(accelerator: Accelerator, *, clock: int, baud: int, board: str) -> 
     board : at most 16 ASCII characters
     """
     net, plan = accelerator.net, accelerator.plan
-    t, out, f = net.input, net.output, formats(net, plan)
+    t, out, f = net.input, net.output, formats(net, plan, PLAIN)
     major, minor, patch = (int(part) for part in version("bitfold").split(".")[:3])
     return Identity(
         protocol=PROTOCOL,
@@ -119,7 +119,7 @@ class Shell(wiring.Component):
     def __init__(self, accelerator: Accelerator, *, clock: int, baud: int, board: str):
         self.accelerator = accelerator
         self.identity = identity(accelerator, clock=clock, baud=baud, board=board)
-        f, family = formats(accelerator.net, accelerator.plan), accelerator.plan.family
+        f, family = formats(accelerator.net, accelerator.plan, PLAIN), accelerator.plan.family
         source = accelerator.i.payload.shape()
         result = accelerator.o.payload.shape()
         self._units = _Units(

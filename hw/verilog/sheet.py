@@ -6,9 +6,9 @@ from ...model.layers import Windowed, walk
 from ..accelerator import Accelerator
 from ..build import unit_name
 from ..stream.queue import Queue
-from .formats import Formats, formats
+from .formats import Formats, Interface, formats
 from .latency import latency
-from .ports import Port, ports
+from .ports import Port, ports, reset
 
 INSIDE = """\
 Weights and constants are memories that `initial` blocks of the Verilog fill, word by word. In an `initial` block Synplify in Lattice
@@ -24,13 +24,15 @@ project's folder. A simulator that does not find them says so, and synthesis may
 """What is known of tools that leave out the contents of memories, and of where they look for files."""
 
 
-def interface_sheet(accelerator: Accelerator, name: str, clock: float | None = None, weights_file: bool = False) -> str:
+def interface_sheet(
+    accelerator: Accelerator, name: str, interface: Interface, clock: float | None = None, weights_file: bool = False
+) -> str:
     """Markdown that describes module `name`: how to instantiate it, ports, formats, timing, cost, stages.
 
     Times are told at `clock` MHz too, where one is given. With `weights_file` the contents of memories are in files.
     """
     net, plan = accelerator.net, accelerator.plan
-    t, out, f = net.input, net.output, formats(net, plan)
+    t, out, f = net.input, net.output, formats(net, plan, interface)
     every = ports(f)
     lines = [
         f"# Module `{name}`",
@@ -68,7 +70,7 @@ def interface_sheet(accelerator: Accelerator, name: str, clock: float | None = N
         "alone and neither side pauses: computed from what the stages declare, as if each had room for all that comes "
         "to it. Behind other frames it takes longer.",
         *_at(accelerator, clock),
-        "- While `rst` is high `s_axis_tready` may be high too, and a beat that is offered then is lost: keep the source "
+        f"- In reset (`{reset(f)}`) `s_axis_tready` may be high, and a beat that is offered then is lost: keep the source "
         "in reset as long, or its `tvalid` low.",
         "",
         "## Cost",
@@ -107,37 +109,45 @@ def template(name: str, every: Sequence[Port]) -> Iterator[str]:
 def _pixels_in(accelerator: Accelerator, f: Formats) -> Iterator[str]:
     net, pixels = accelerator.net, accelerator.plan.input_pixels
     t, part, bits = net.input, f.in_lanes < net.input.channels, 8 * f.in_bytes
+    beat = f"{f.in_lanes} channels of a pixel" if part else "one pixel" if pixels == 1 else f"{pixels} pixels"
+    order = "in raster order from the top left" + (", the lowest channels first" if part else "")
     coded = "two's complement" if f.in_signed else "unsigned"
     where = "the beat" if part else "the pixel" if pixels == 1 else "the first pixel"
-    beat = f"{f.in_lanes} channels of a pixel" if part else "one pixel" if pixels == 1 else f"{pixels} pixels"
+    next_ = f"; the next pixel is {bits * t.channels} bits above" if pixels > 1 else ""
+    if f.interface.counted:
+        yield f"- A frame is {f.in_beats} beats of {beat}, {order}. There is no `tlast`: the machine counts from reset on."
+        yield "- A source that loses a beat shifts all that follows, up to the next reset."
+    else:
+        yield f"- A frame is {f.in_beats} beats of {beat}, {order}; `tlast` with the last."
+        yield "- A frame that ends early or late is counted, with the beat that shows it, and dropped; the following is right."
     yield (
-        f"- A frame is {f.in_beats} beats of {beat}, in raster order from the top left"
-        + (", the lowest channels first" if part else "")
-        + "; `tlast` with the last."
+        f"- Channel c of {where} is bits {bits}c to {bits}c + {bits - 1} of `tdata`, {coded}, from {t.lo} to "
+        f"{t.hi}{next_}. A sample outside becomes the nearest value inside."
     )
-    yield (
-        f"- Channel c of {where} is bits {bits}c to {bits}c + {bits - 1} of `tdata`, {coded}, from {t.lo} to {t.hi}"
-        + (f"; the next pixel is {bits * t.channels} bits above. " if pixels > 1 else ". ")
-        + "A sample outside becomes the nearest value inside."
-    )
+    if f.in_width > f.in_bytes * f.in_lanes:
+        yield f"- Bits of `tdata` from {8 * f.in_bytes * f.in_lanes} on may be anything."
     preprocessing = f" Preprocessing: {net.preprocessing}" if net.preprocessing else ""
     yield f"- A sample q stands for the real value q * 2^{-t.frac}.{preprocessing}"
-    yield "- A frame that ends early or late is counted, with the beat that shows it, and dropped; the following frame is right."
-    yield "- Beats are whole: there is no `tkeep`, and none is needed."
+    yield "- Beats are whole: there is no `tkeep` and no `tstrb`; all bytes count."
 
 
 def _values_out(accelerator: Accelerator, f: Formats) -> Iterator[str]:
     net = accelerator.net
     out = net.output
-    yield (
-        f"- A frame is {f.out_beats} beats: the {out.channels} channels of each pixel in order, {f.out_lanes} a beat, "
-        "the lowest in the lowest bits."
-    )
-    yield f"- Values are two's complement, from {out.lo} to {out.hi}; v stands for v * 2^{-out.frac}."
+    if f.interface.out == "class":
+        yield f"- A frame is {f.out_beats} {'beats' if f.out_beats > 1 else 'beat'}: the class of each pixel, unsigned."
+    else:
+        yield (
+            f"- A frame is {f.out_beats} beats: the {out.channels} channels of each pixel in order, {f.out_lanes} a beat, "
+            "the lowest in the lowest bits."
+        )
+        yield f"- Values are two's complement, from {out.lo} to {out.hi}; v stands for v * 2^{-out.frac}."
+    if f.out_width > f.out_bytes * f.out_lanes:
+        yield f"- Bits of `tdata` from {8 * f.out_bytes * f.out_lanes} on are 0."
     yield "- Of equal values the lowest index is the class."
     if net.classes:
         yield "- Classes: " + ", ".join(f"{i} {c}" for i, c in enumerate(net.classes)) + "."
-    yield "- `tvalid` never waits for `tready`, and what is offered stays until it is taken."
+    yield "- `tvalid` never waits for `tready`, and what is offered stays until it is taken. Each frame has its `tlast`."
 
 
 def _cost(accelerator: Accelerator) -> Iterator[str]:

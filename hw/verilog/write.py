@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
 
-from amaranth import Elaboratable, Module
+from amaranth import ClockDomain, Const, Elaboratable, Module, Mux, ResetSignal, Signal, Value
 from amaranth.back import verilog
+from amaranth.hdl import Fragment
 from amaranth.lib import wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
@@ -18,38 +19,70 @@ from ...model.write import check_folder, make_folder, write_beside
 from ..accelerator import Accelerator
 from ..plan import Plan
 from .comments import commented
-from .formats import formats
+from .formats import PLAIN, Interface, formats
 from .names import broken, check_name, inner, plain
-from .ports import ports
+from .ports import attributed, ports
 from .roms import CONTENTS, Roms
 from .sheet import interface_sheet
 
 
 class AxiStreamTop(wiring.Component):
-    """An Accelerator behind the plain port names that other tools expect."""
+    """An Accelerator behind the plain port names that other tools expect; its `ports` but clock and reset.
 
-    def __init__(self, accelerator: Accelerator):
+    Where reset is active low it is a port of this one, and drives that of the domain.
+    """
+
+    def __init__(self, accelerator: Accelerator, interface: Interface = PLAIN):
         self.accelerator = accelerator
-        every = ports(formats(accelerator.net, accelerator.plan))
-        super().__init__({port.name: (Out if port.output else In)(port.bits) for port in every[2:]})
+        self.formats = formats(accelerator.net, accelerator.plan, interface)
+        every = [port for port in ports(self.formats) if port.name not in ("clk", "rst")]
+        super().__init__({port.name: (Out if port.output else In)(port.bits) for port in every})
 
     def elaborate(self, platform):
         m = Module()
         m.submodules.accelerator = inner = self.accelerator
+        f, t = self.formats, inner.net.output
+        pixel = inner.i.payload.pixel.as_value()
         m.d.comb += [
-            inner.i.payload.pixel.as_value().eq(self.s_axis_tdata),
-            inner.i.payload.last.eq(self.s_axis_tlast),
+            pixel.eq(self.s_axis_tdata[: len(pixel)]),
             inner.i.valid.eq(self.s_axis_tvalid),
             self.s_axis_tready.eq(inner.i.ready),
-            self.m_axis_tdata.eq(inner.o.payload.values.as_value()),
-            self.m_axis_tuser.eq(inner.o.payload.best),
             self.m_axis_tlast.eq(inner.o.payload.last),
-            self.m_axis_tvalid.eq(inner.o.valid),
-            inner.o.ready.eq(self.m_axis_tready),
             self.short_frames.eq(inner.short_frames),
             self.long_frames.eq(inner.long_frames),
         ]
+        if f.interface.counted:
+            last = _last(m, "beats_left", f.in_beats, inner.i.valid & inner.i.ready)
+            m.d.comb += inner.i.payload.last.eq(last)
+        else:
+            m.d.comb += inner.i.payload.last.eq(self.s_axis_tlast)
+        if f.interface.out == "class":
+            words = t.channels // inner.plan.output_lanes
+            ending = _last(m, "words_left", words, inner.o.valid & inner.o.ready)
+            m.d.comb += [
+                self.m_axis_tdata.eq(inner.o.payload.best),
+                self.m_axis_tvalid.eq(inner.o.valid & ending),
+                inner.o.ready.eq(self.m_axis_tready | ~ending),
+            ]
+        else:
+            m.d.comb += [
+                self.m_axis_tdata.eq(inner.o.payload.values.as_value()),
+                self.m_axis_tuser.eq(inner.o.payload.best),
+                self.m_axis_tvalid.eq(inner.o.valid),
+                inner.o.ready.eq(self.m_axis_tready),
+            ]
+        if f.interface.aresetn:
+            m.d.comb += ResetSignal().eq(~self.aresetn)
         return m
+
+
+def _last(m: Module, name: str, count: int, passed: Value) -> Value:
+    """Whether the next of those that `passed` tells of is the last of `count`, round and round."""
+    left = Signal(range(count), init=count - 1, name=name) if count > 1 else Const(0)
+    if count > 1:
+        with m.If(passed):
+            m.d.sync += left.eq(Mux(left == 0, count - 1, left - 1))
+    return left == 0
 
 
 WAIVERS = {
@@ -88,19 +121,30 @@ class _Files:
 
 def convert(accelerator: Accelerator, name: str, cache: Path | None = None) -> str:
     """The Verilog of a machine behind AxiStreamTop as module `name`, whole, nothing else; `cache` as in ``write``."""
-    return _convert(accelerator, name, cache, False)[0]
+    return _convert(accelerator, name, PLAIN, cache, False)[0]
 
 
-def _convert(accelerator: Accelerator, name: str, cache: Path | None, apart: bool) -> tuple[str, Mapping[str, str]]:
+def _convert(
+    accelerator: Accelerator, name: str, interface: Interface, cache: Path | None, apart: bool
+) -> tuple[str, Mapping[str, str]]:
     """The Verilog, and the files of contents by name where these stand `apart`."""
     files = _Files(inner(name, ""))
-    top = AxiStreamTop(accelerator)
+    top, domain = AxiStreamTop(accelerator, interface), ClockDomain("sync")
+    own = {"clk": domain.clk, "rst": domain.rst}
+    given = []
+    for port in ports(top.formats):
+        signal = own[port.name] if port.name in own else getattr(top, port.name)
+        given.append(signal)
+    fragment = Fragment.get(top, files)
+    fragment.add_domains(domain)
     with places.environment(XDG_CACHE_HOME=str(places.cache(cache))):  # where Yosys looks for its own
-        text = verilog.convert(top, name=name, platform=files, emit_src=False, strip_internal_attrs=True)
+        text = verilog.convert(
+            fragment, name=name, platform=files, ports=given, emit_src=False, strip_internal_attrs=True
+        )
     text, roms = files.roms.place(plain(text + "".join(files.texts.values()), name))
     contents = {f"{module}{CONTENTS}": rom.contents() for module, rom in roms.items()} if apart else {}
     text += "".join(rom.module(module, f"{module}{CONTENTS}" if apart else "") for module, rom in roms.items())
-    return broken(commented(text, accelerator, name)), contents
+    return broken(commented(attributed(text, name, top.formats), accelerator, name)), contents
 
 
 def write(
@@ -109,19 +153,28 @@ def write(
     directory: str | os.PathLike[str],
     name: str = "bitfold",
     *,
+    interface: Interface = PLAIN,
     clock: float | None = None,
     weights_file: bool = False,
     cache: Path | None = None,
 ) -> Path:
     """Write NAME.v, the interface sheet NAME.md and the plan NAME.toml; returns the Verilog's path.
 
-    The same network, plan and name give the same bytes. The sheet tells times at `clock` MHz, where one is given. With
-    `weights_file` the contents of memories are files beside NAME.v, one for each memory, that it reads with $readmemh.
-    `cache` is a folder for what Yosys keeps between runs, None the user's. BadInput where the plan does not suit the
-    network, the name is none for a module or the folder cannot be written.
+    `interface` says how the ports are. The same arguments give the same bytes. The sheet tells times at `clock` MHz,
+    where one is given. With `weights_file` the contents of memories are files beside NAME.v, one for each memory, that
+    it reads with $readmemh. `cache` is a folder for what Yosys keeps between runs, None the user's. BadInput where the
+    plan does not suit the network, the name is none for a module or the folder cannot be written.
     """
     check_name(name)
-    return write_machine(Accelerator(net, plan), directory, name, clock=clock, weights_file=weights_file, cache=cache)
+    return write_machine(
+        Accelerator(net, plan),
+        directory,
+        name,
+        interface=interface,
+        clock=clock,
+        weights_file=weights_file,
+        cache=cache,
+    )
 
 
 def write_machine(
@@ -129,6 +182,7 @@ def write_machine(
     directory: str | os.PathLike[str],
     name: str = "bitfold",
     *,
+    interface: Interface = PLAIN,
     clock: float | None = None,
     weights_file: bool = False,
     cache: Path | None = None,
@@ -137,7 +191,7 @@ def write_machine(
     check_name(name)
     check_folder(directory, *(f"{name}{ending}" for ending in ENDINGS))
     net, plan = accelerator.net, accelerator.plan
-    text, contents = _convert(accelerator, name, cache, weights_file)
+    text, contents = _convert(accelerator, name, interface, cache, weights_file)
     made_by = f"bitfold {version('bitfold')}, network {net.digest()}, cycles a frame {accelerator.cycles}"
     header = [f"// {made_by}", "// Interface: see the sheet beside this file."]
     header += [f"/* verilator lint_off {code} */ // {reason}" for code, reason in WAIVERS.items()]
@@ -145,7 +199,7 @@ def write_machine(
     for file, words in contents.items():
         write_beside(directory / file, words.encode())
     write_beside(directory / f"{name}.toml", plan.dumps().encode())
-    write_beside(directory / f"{name}.md", interface_sheet(accelerator, name, clock, weights_file).encode())
+    write_beside(directory / f"{name}.md", interface_sheet(accelerator, name, interface, clock, weights_file).encode())
     path = directory / f"{name}.v"
     write_beside(path, ("\n".join(header) + "\n" + text).encode())
     return path
