@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import queue
 import threading
 import time
@@ -43,22 +44,19 @@ def open_port(name: str, baud: int) -> Iterator[Port]:
     """A serial port; BadInput where there is none, it cannot be opened, or pyserial is missing."""
     try:
         import serial
+        from serial.tools.list_ports import comports
     except ImportError:
         raise BadInput(f"pyserial is not installed; {install('boards')}") from None
     try:
-        with serial.Serial(name, baud, timeout=READ_SECONDS) as port:
-            yield port
+        port = serial.Serial(name, baud, timeout=READ_SECONDS)
     except ValueError:
         raise BadInput(f"{name} does not do {baud} bits a second") from None
     except serial.SerialException as error:
-        ports = ", ".join(sorted(each.device for each in _ports())) or "none"
-        raise BadInput(f"{name}: {error.strerror or error}; there are these serial ports: {ports}") from None
-
-
-def _ports():
-    from serial.tools.list_ports import comports
-
-    return comports()
+        reason = os.strerror(error.errno) if error.errno else str(error)
+        ports = ", ".join(sorted(each.device for each in comports())) or "none"
+        raise BadInput(f"{name}: {reason}; there are these serial ports: {ports}") from None
+    with port:
+        yield port
 
 
 @dataclass(frozen=True)
@@ -149,8 +147,9 @@ class Link:
 
     def identify(self) -> Identity:
         """Who the board is; BadInput where nobody answers, or nobody that this version understands."""
+        payload = self._ask(Kind.IDENTIFY, Kind.IDENTITY)
         try:
-            return Identity.unpack(self._ask(Kind.IDENTIFY, Kind.IDENTITY))
+            return Identity.unpack(payload)
         except ValueError as error:
             raise BadInput(
                 f"the board speaks another version of the link: {error}; build and program it again"
@@ -158,8 +157,9 @@ class Link:
 
     def counts(self) -> Counts:
         """What the board has counted; BadInput as for `identify`."""
+        payload = self._ask(Kind.COUNT, Kind.COUNTS)
         try:
-            return Counts.unpack(self._ask(Kind.COUNT, Kind.COUNTS))
+            return Counts.unpack(payload)
         except ValueError as error:
             raise BadInput(
                 f"the board speaks another version of the link: {error}; build and program it again"

@@ -75,3 +75,16 @@ module rPLL(input CLKIN, CLKFB, RESET, RESET_P, input [5:0] FBDSEL, IDSEL, ODSEL
             CLKOUTP_DLY_STEP = 0, DYN_SDIV_SEL = 0;
   assign CLKOUT = CLKIN, LOCK = 1;
 endmodule
+module FDPE(input C, CE, D, PRE, output reg Q);
+  parameter INIT = 1'b1;
+  initial Q = INIT;
+  always @(posedge C, posedge PRE)
+    if (PRE) Q <= 1;
+    else if (CE) Q <= D;
+endmodule
+module PLLE2_BASE(input CLKIN1, CLKFBIN, RST, PWRDWN, output CLKOUT0, CLKOUT1, CLKOUT2, CLKOUT3, CLKOUT4, CLKOUT5,
+                  CLKFBOUT, LOCKED);
+  parameter CLKFBOUT_MULT = 5, CLKOUT0_DIVIDE = 1, DIVCLK_DIVIDE = 1;
+  parameter real CLKIN1_PERIOD = 0.0;
+  assign CLKOUT0 = CLKIN1, CLKFBOUT = CLKIN1, LOCKED = 1;
+endmodule

@@ -73,7 +73,7 @@ def folder(tmp_path):
     return tmp_path
 
 
-ELSEWHERE = ("bitfold demo", "bitfold train", "bitfold import", "bitfold synth", "bitfold build", "bitfold program")
+ELSEWHERE = ("bitfold demo", "bitfold train", "bitfold import", "bitfold synth", "bitfold build", "bitfold program", "bitfold classify")
 """Run by tests of their own."""
 
 
