@@ -73,7 +73,7 @@ def folder(tmp_path):
     return tmp_path
 
 
-ELSEWHERE = ("bitfold demo", "bitfold train", "bitfold import", "bitfold synth", "bitfold build", "bitfold program", "bitfold classify")
+ELSEWHERE = tuple(f"bitfold {word}" for word in ("demo", "train", "import", "synth", "build", "program", "classify"))
 """Run by tests of their own."""
 
 
