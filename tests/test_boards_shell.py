@@ -194,6 +194,22 @@ def test_a_slow_machine_is_not_overrun_by_the_host_and_refuses_who_is_faster():
                 assert frame in [result(SLOW, shell, x[n], frame.sequence) for n in numbers]
 
 
+def test_the_line_sets_the_rate(small):
+    """As many images as may be in flight, without a pause: all but the last are answered when the last has come."""
+    shell, board = small
+    number = shell.identity.in_flight
+    payload = payloads(shell, IMAGES)[0]
+    wire = b"".join(Frame(Kind.IMAGE, n, payload).encode()[1:] for n in range(number))
+    question = Frame(Kind.COUNT, 99).encode()[1:]
+    reset(board)
+    found = exchange(board, Frame(Kind.RESET, 7).encode() + bytes(40) + bytes((FLAG,)) + wire + question)
+    [counts] = [Counts.unpack(frame.payload) for frame in found if frame.sequence == 99]
+    assert counts.results >= number - 1
+    cycles = 10 * (len(wire) + len(question) + 41) * CLOCK / BAUD
+    assert 0.99 * cycles < counts.cycles < 1.01 * cycles + 1000
+    assert [frame.sequence for frame in found if frame.kind == Kind.RESULT] == list(range(number))
+
+
 class Noisy:
     """A port on which some bytes are lost, turned or added, both ways."""
 

@@ -57,7 +57,7 @@ class Transmitter(wiring.Component):
     def resources(self, family: Family) -> Resources:
         """What it takes of a device of the family."""
         rom = stored(place(8, len(self.identity), family, rom=True))
-        rest = Resources(4 * self.bytes + 230, 80)
+        rest = Resources(8 * self.bytes + 225, 8 * self.bytes + 80)
         return rom + rest + Stuffer().resources(family) + ByteCrc().resources(family)
 
     def elaborate(self, platform):
@@ -85,7 +85,9 @@ class Transmitter(wiring.Component):
         sequence = Signal(8)
         reason = Signal(3)
         cycles = Signal(32)  # as they were when they were asked for; no other count changes while it leaves
+        word = Signal(8 * self.bytes)
         best = Signal(8 * BEST_BYTES)
+        last = Signal()
         index = Signal(range(max(2, self.bytes, len(self.identity), Counts.LAYOUT.size, HEADER.size)))
         request, values = self.requests.payload, self.values.payload
         lengths = {
@@ -151,16 +153,18 @@ class Transmitter(wiring.Component):
                 give(reason)
                 follow(1, "crc")
             with m.State("result"):
-                give(values.values.as_value().word_select(index, 8))
-                with m.If(~self.values.valid):
-                    m.d.comb += content.given.eq(0)
+                # Nothing but the state reaches the machine: its words wait here while their bytes leave.
+                m.d.comb += self.values.ready.eq(1)
+                with m.If(self.values.valid):
+                    m.d.sync += [word.eq(values.values), best.eq(values.best), last.eq(values.last)]
+                    m.next = "word"
+            with m.State("word"):
+                give(word[:8])
                 with m.If(passed):
-                    m.d.sync += [index.eq(index + 1), best.eq(values.best)]
-                    with m.If(index == self.bytes - 1):
-                        m.d.comb += self.values.ready.eq(1)
-                        m.d.sync += index.eq(0)
-                        with m.If(values.last):
-                            m.next = "best"
+                    m.d.sync += word.eq(word[8:])
+                follow(self.bytes, "result")
+                with m.If(passed & (index == self.bytes - 1) & last):
+                    m.next = "best"
             with m.State("best"):
                 give(best.word_select(index, 8))
                 follow(BEST_BYTES, "crc")
