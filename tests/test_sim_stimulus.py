@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from bitfold.sim.stimulus import frame_beats, pack, unpack
+from bitfold.sim.stimulus import PADDING, frame_beats, pack, unpack
 
 
 @pytest.mark.parametrize("width", range(1, 9))
@@ -18,6 +18,6 @@ def test_unpack_undoes_pack(width):
 
 
 def test_frames_of_any_length_end_with_last():
-    beats = frame_beats([np.zeros((3, 2), int), np.ones((1, 2), int), np.full((2, 2), 258)], 2)
+    beats = frame_beats([np.zeros((3, 2), int), np.ones((1, 2), int), np.full((2, 2), 258)], 2, 5)
     np.testing.assert_array_equal(beats["last"], [0, 0, 1, 1, 0, 1])
-    np.testing.assert_array_equal(beats["data"][-1], [2, 1, 2, 1])
+    np.testing.assert_array_equal(beats["data"][-1], [2, 1, 2, 1, PADDING])
