@@ -211,7 +211,7 @@ class Machine:
         beats, f, t = capture.beats, self.formats, self.net.output
         values, best = given(beats, f)
         return Run(
-            values.reshape(good, t.height, t.width, f.out_beats * f.out_lanes // t.pixels),
+            values.reshape(good, t.height, t.width, 0 if f.interface.out == "class" else t.channels),
             best.reshape(good, t.height, t.width, f.out_beats // t.pixels),
             beats["cycle"][f.out_beats - 1 :: f.out_beats].astype(np.int64),
             capture.cycles,
