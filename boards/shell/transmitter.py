@@ -57,7 +57,7 @@ class Transmitter(wiring.Component):
     def resources(self, family: Family) -> Resources:
         """What it takes of a device of the family."""
         rom = stored(place(8, len(self.identity), family, rom=True))
-        rest = Resources(8 * self.bytes + 225, 8 * self.bytes + 80)
+        rest = Resources(8 * self.bytes + 225, 8 * self.bytes + 90)
         return rom + rest + Stuffer().resources(family) + ByteCrc().resources(family)
 
     def elaborate(self, platform):
@@ -68,18 +68,25 @@ class Transmitter(wiring.Component):
         rom = identity.read_port()
         wiring.connect(m, stuffer.o, wiring.flipped(self.o))
 
-        content = Signal(data.StructLayout({"byte": 8, "given": 1}))
-        passed = Signal()
+        content = Signal(data.StructLayout({"byte": 8, "last": 1}))
+        given, passed = Signal(), Signal()
+        # A register between what chooses a byte and what looks at it.
+        held, full = Signal.like(content), Signal()
         m.d.comb += [
-            stuffer.i.payload.byte.eq(content.byte),
-            stuffer.i.valid.eq(content.given),
-            passed.eq(content.given & stuffer.i.ready),
+            passed.eq(given & ~full & ~crc.busy),
+            stuffer.i.payload.byte.eq(held.byte),
+            stuffer.i.payload.last.eq(held.last),
+            stuffer.i.valid.eq(full),
             crc.byte.eq(content.byte),
             crc.valid.eq(passed),
         ]
+        with m.If(passed):
+            m.d.sync += [held.eq(content), full.eq(1)]
+        with m.Elif(stuffer.i.ready):
+            m.d.sync += full.eq(0)
 
         def give(byte: Value):
-            m.d.comb += [content.byte.eq(byte), content.given.eq(~crc.busy)]
+            m.d.comb += [content.byte.eq(byte), given.eq(1)]
 
         reply = Signal(Kind)
         sequence = Signal(8)
@@ -170,6 +177,6 @@ class Transmitter(wiring.Component):
                 follow(BEST_BYTES, "crc")
             with m.State("crc"):
                 give(crc.crc.word_select(index, 8))
-                m.d.comb += [crc.valid.eq(0), stuffer.i.payload.last.eq(index == CRC.size - 1)]
+                m.d.comb += [crc.valid.eq(0), content.last.eq(index == CRC.size - 1)]
                 follow(CRC.size, "idle")
         return m
