@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +23,8 @@ TRIES = 8
 """Times that an image, or a question, is sent before the host gives up."""
 
 READ_SECONDS = 0.05
+
+_Told = TypeVar("_Told", Identity, Counts)
 
 
 class Port(Protocol):
@@ -145,25 +147,23 @@ class Link:
             f"the board {what}: see that it is programmed, its rate is right and no other program has its port"
         )
 
-    def identify(self) -> Identity:
-        """Who the board is; BadInput where nobody answers, or nobody that this version understands."""
-        payload = self._ask(Kind.IDENTIFY, Kind.IDENTITY)
+    def _learn(self, kind: Kind, reply: Kind, what: type[_Told]) -> _Told:
+        """What a board tells of itself; BadInput where nobody answers, or nobody that this version understands."""
+        payload = self._ask(kind, reply)
         try:
-            return Identity.unpack(payload)
+            return what.unpack(payload)
         except ValueError as error:
             raise BadInput(
                 f"the board speaks another version of the link: {error}; build and program it again"
             ) from None
 
+    def identify(self) -> Identity:
+        """Who the board is; BadInput where nobody answers, or nobody that this version understands."""
+        return self._learn(Kind.IDENTIFY, Kind.IDENTITY, Identity)
+
     def counts(self) -> Counts:
         """What the board has counted; BadInput as for `identify`."""
-        payload = self._ask(Kind.COUNT, Kind.COUNTS)
-        try:
-            return Counts.unpack(payload)
-        except ValueError as error:
-            raise BadInput(
-                f"the board speaks another version of the link: {error}; build and program it again"
-            ) from None
+        return self._learn(Kind.COUNT, Kind.COUNTS, Counts)
 
     def reset(self) -> None:
         """Empty the machine and begin counting anew; BadInput where nobody answers."""
