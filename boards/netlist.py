@@ -13,7 +13,7 @@ from .synth import run_tool
 CELLS = {"ice40": "+/ice40/cells_sim.v", "ecp5": "+/ecp5/cells_sim.v", "gowin": "+/gowin/cells_sim.v"}
 """Yosys' models of a family's cells."""
 
-OUTSIDE = "SB_IO SB_GB_IO SB_PLL40_PAD SB_PLL40_CORE TRELLIS_IO DCCA EHXPLLL IBUF OBUF TBUF IOBUF rPLL DP16KD"
+OUTSIDE = "SB_IO SB_PLL40_PAD TRELLIS_IO DCCA EHXPLLL IBUF OBUF TBUF IOBUF rPLL DP16KD"
 """Cells that stay: those that are no logic, and a memory without a model there."""
 
 

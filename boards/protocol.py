@@ -8,7 +8,7 @@ from __future__ import annotations
 import struct
 import zlib
 from collections.abc import Iterable
-from dataclasses import astuple, dataclass, fields
+from dataclasses import astuple, dataclass
 from enum import IntEnum
 from typing import ClassVar, Self
 
@@ -209,6 +209,3 @@ class Counts:
         if len(payload) != cls.LAYOUT.size:
             raise ValueError(f"counts of {len(payload)} bytes, not {cls.LAYOUT.size}")
         return cls(*cls.LAYOUT.unpack(payload))
-
-
-COUNT_NAMES = tuple(field.name for field in fields(Counts))

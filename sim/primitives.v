@@ -8,10 +8,6 @@ endmodule
 module OBZ(input I, input T, output O);
   assign O = I;
 endmodule
-module BB(input I, input T, output O, inout B);
-  assign B = T ? 1'bz : I;
-  assign O = B;
-endmodule
 module TRELLIS_IO(input I, input T, output O, inout B);
   parameter DIR = "INPUT";
   assign B = DIR == "OUTPUT" || (DIR == "BIDIR" && !T) ? I : 1'bz;
@@ -39,11 +35,6 @@ module SB_IO(inout PACKAGE_PIN, input LATCH_INPUT_VALUE, CLOCK_ENABLE, INPUT_CLK
   // Of the pin's kinds those without a register: 01xxxx is an output, 0000xx none, 1010xx one with an enable.
   assign PACKAGE_PIN = (PIN_TYPE[5:2] == 4'b0110 || (PIN_TYPE[5:2] == 4'b1010 && OUTPUT_ENABLE)) ? D_OUT_0 : 1'bz;
   assign D_IN_0 = PACKAGE_PIN;
-endmodule
-module SB_GB_IO(inout PACKAGE_PIN, input OUTPUT_ENABLE, D_OUT_0, output D_IN_0, GLOBAL_BUFFER_OUTPUT);
-  parameter [5:0] PIN_TYPE = 0;
-  parameter IO_STANDARD = "";
-  assign D_IN_0 = PACKAGE_PIN, GLOBAL_BUFFER_OUTPUT = PACKAGE_PIN;
 endmodule
 module SB_PLL40_PAD(input PACKAGEPIN, EXTFEEDBACK, BYPASS, RESETB, output PLLOUTCORE, PLLOUTGLOBAL, LOCK);
   parameter FEEDBACK_PATH = "", DIVR = 0, DIVF = 0, DIVQ = 0, FILTER_RANGE = 0;
