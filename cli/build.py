@@ -16,6 +16,7 @@ from ..boards.record import Record
 from ..hw.plan import Plan
 from ..model.card import SUFFIX
 from .arguments import CacheOption, JsonOption, NetArgument, PlanOption, check_range, load_net, net_path
+from .progress import steps
 from .tell import err, tell
 
 
@@ -40,11 +41,8 @@ def build(
     network = load_net(net)
     name = net_path(net).name.removesuffix(SUFFIX)
     chosen = Plan.load(plan) if plan else None
-    with err().status("planning") as status:
-        record = build_board(
-            network, name, found, output, plan=chosen, seeds=seeds, cache=cache,
-            say=lambda words: status.update(words),
-        )  # fmt: skip
+    with steps(err()) as begin:
+        record = build_board(network, name, found, output, plan=chosen, seeds=seeds, cache=cache, say=begin)
     if as_json:
         print(json.dumps(asdict(record)))
     else:
