@@ -1,7 +1,5 @@
 """`bitfold build`, `boards` and `program`: what they print, and one line for each mistake."""
 
-import contextlib
-import io
 import json
 import os
 import shutil
@@ -9,21 +7,14 @@ import stat
 from dataclasses import replace
 
 import pytest
+from commands import run
 from sim_nets import residual_net
 
 from bitfold.boards import program as loading
 from bitfold.boards import record as records
 from bitfold.boards.board import BOARDS
 from bitfold.boards.build import build
-from bitfold.cli.main import main
 from bitfold.hw.planner import balance
-
-
-def run(*words):
-    out, err = io.StringIO(), io.StringIO()
-    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err), pytest.raises(SystemExit) as left:
-        main([str(word) for word in words])
-    return left.value.code or 0, out.getvalue(), err.getvalue()
 
 
 def refused(*words):

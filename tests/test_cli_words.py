@@ -13,22 +13,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from commands import run
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from bitfold.cli.main import COMMANDS, main
+from bitfold.cli.main import COMMANDS
 from bitfold.model import zoo
 from bitfold.model.layers import BinaryConv, Chain, Requantise
 from bitfold.model.net import Net
 from bitfold.model.tensor import Tensor
-
-
-def run(*words):
-    """Run the command in this process; (exit status, stdout, stderr)."""
-    out, err = io.StringIO(), io.StringIO()
-    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err), pytest.raises(SystemExit) as left:
-        main([str(word) for word in words])
-    return left.value.code or 0, out.getvalue(), err.getvalue()
 
 
 def refused(*words):
