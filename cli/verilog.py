@@ -10,8 +10,9 @@ import typer
 
 from ..hw.accelerator import Accelerator
 from ..hw.verilog.formats import CONTROL, OUT, Interface
+from ..hw.verilog.ip_xact import FILE
 from ..hw.verilog.names import check_name
-from ..hw.verilog.write import endings, write_machine
+from ..hw.verilog.write import file_names, write_machine
 from ..model import places
 from ..model.error import BadInput
 from ..model.write import check_folder
@@ -55,13 +56,16 @@ def verilog(
     weights_file: Annotated[
         bool, typer.Option("--weights-file", help="Contents of memories as files beside the Verilog, for $readmemh.")
     ] = False,
+    ip_xact: Annotated[
+        bool, typer.Option("--ip-xact", help="A component.xml, by which Vivado takes the folder into its catalogue.")
+    ] = False,
     cache: CacheOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Write Verilog with AXI4-Stream in and out, its interface sheet and its plan."""
     interface = Interface(out, padded, counted, aresetn, control)
     check_name(name)
-    check_folder(output, *(f"{name}{ending}" for ending in endings(interface)))
+    check_folder(output, *file_names(name, interface, ip_xact))
     wanted = Wanted(fps, 100.0 if clock is None else clock, target)
     wanted.check()
     planned = fps is not None or target != "generic"
@@ -74,7 +78,14 @@ def verilog(
     with err().status("writing Verilog"):
         machine = Accelerator(network, folding)
         path = write_machine(
-            machine, output, name, interface=interface, clock=clock, weights_file=weights_file, cache=kept
+            machine,
+            output,
+            name,
+            interface=interface,
+            clock=clock,
+            weights_file=weights_file,
+            ip_xact=ip_xact,
+            cache=kept,
         )
     figures = {
         "verilog": str(path),
@@ -86,4 +97,6 @@ def verilog(
     }
     if control != CONTROL[0]:
         figures |= {"header": str(path.with_suffix(".h")), "registers": str(path.with_name(f"{name}_registers.py"))}
+    if ip_xact:
+        figures["ip_xact"] = str(path.with_name(FILE))
     tell(figures, as_json)

@@ -24,6 +24,7 @@ from ..control.registers import Register, registers
 from ..control.wishbone import Wishbone
 from ..plan import Plan
 from ..stages.frames import COUNTER_BITS
+from . import ip_xact as ip_xact_package
 from .comments import commented
 from .formats import PLAIN, Interface, formats
 from .names import broken, check_name, inner, plain
@@ -136,9 +137,10 @@ WAIVERS = {
 """Verilator's warnings about the style of generated code that the file switches off, with the reason."""
 
 
-def endings(interface: Interface) -> Sequence[str]:
-    """Of the files that are written."""
-    return (".toml", ".md", *((".h", "_registers.py") if interface.control != "none" else ()), ".v")
+def file_names(name: str, interface: Interface, ip_xact: bool = False) -> Sequence[str]:
+    """The files that are written, but those with contents of memories."""
+    named = (".toml", ".md", *((".h", "_registers.py") if interface.control != "none" else ()), ".v")
+    return (*(f"{name}{ending}" for ending in named), *((ip_xact_package.FILE,) if ip_xact else ()))
 
 
 class _Files:
@@ -201,6 +203,7 @@ def write(
     interface: Interface = PLAIN,
     clock: float | None = None,
     weights_file: bool = False,
+    ip_xact: bool = False,
     cache: Path | None = None,
 ) -> Path:
     """Write NAME.v, the interface sheet NAME.md and the plan NAME.toml; returns the Verilog's path.
@@ -208,7 +211,8 @@ def write(
     `interface` says how the ports are; with registers there are also the C header NAME.h and the Python module
     NAME_registers.py, which name them. The same arguments give the same bytes. The sheet tells times at `clock` MHz,
     where one is given. With `weights_file` the contents of memories are files beside NAME.v, one for each memory, that
-    it reads with $readmemh. `cache` is a folder for what Yosys keeps between runs, None the user's. BadInput where the
+    it reads with $readmemh. With `ip_xact` there is a component.xml, by which Vivado takes the folder for one of its
+    catalogue. `cache` is a folder for what Yosys keeps between runs, None the user's. BadInput where the
     plan does not suit the network, the name is none for a module or the folder cannot be written.
     """
     check_name(name)
@@ -219,6 +223,7 @@ def write(
         interface=interface,
         clock=clock,
         weights_file=weights_file,
+        ip_xact=ip_xact,
         cache=cache,
     )
 
@@ -231,11 +236,12 @@ def write_machine(
     interface: Interface = PLAIN,
     clock: float | None = None,
     weights_file: bool = False,
+    ip_xact: bool = False,
     cache: Path | None = None,
 ) -> Path:
     """The same of a machine that is there already."""
     check_name(name)
-    check_folder(directory, *(f"{name}{ending}" for ending in endings(interface)))
+    check_folder(directory, *file_names(name, interface, ip_xact))
     net, plan = accelerator.net, accelerator.plan
     text, contents = _convert(accelerator, name, interface, cache, weights_file)
     made_by = f"bitfold {version('bitfold')}, network {net.digest()}, cycles a frame {accelerator.cycles}"
@@ -246,7 +252,11 @@ def write_machine(
         write_beside(directory / file, words.encode())
     write_beside(directory / f"{name}.toml", plan.dumps().encode())
     write_beside(directory / f"{name}.md", interface_sheet(accelerator, name, interface, clock, weights_file).encode())
-    if table := AxiStreamTop(accelerator, interface).table:
+    top = AxiStreamTop(accelerator, interface)
+    if ip_xact:
+        package = ip_xact_package.component(name, made_by, top.formats, top.table, tuple(contents))
+        write_beside(directory / ip_xact_package.FILE, package.encode())
+    if table := top.table:
         write_beside(directory / f"{name}.h", texts.header(name, table).encode())
         write_beside(directory / f"{name}_registers.py", texts.module(name, table).encode())
     path = directory / f"{name}.v"
