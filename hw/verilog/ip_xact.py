@@ -20,7 +20,7 @@ FAMILIES = (
 VIEWS = {"xilinx_anylanguagesynthesis": "synthesis", "xilinx_anylanguagebehavioralsimulation": "simulation"}
 
 
-def component(name: str, description: str, f: Formats, table: Sequence[Register], contents: Sequence[str]) -> str:
+def component(name: str, description: str, f: Formats, table: Sequence[Register], contents: Sequence[str]) -> bytes:
     """The package of machine `name`: NAME.v beside it, the files of `contents` and the registers of `table`."""
     ElementTree.register_namespace("spirit", SPIRIT)
     ElementTree.register_namespace("xilinx", XILINX)
@@ -37,7 +37,7 @@ def component(name: str, description: str, f: Formats, table: Sequence[Register]
         _e("vendorExtensions", _extensions(name)),
     )
     ElementTree.indent(root)
-    return ElementTree.tostring(root, encoding="unicode", xml_declaration=True) + "\n"
+    return ElementTree.tostring(root, encoding="UTF-8", xml_declaration=True) + b"\n"
 
 
 def _e(kind: str, /, *inside: Element | str, space: str = SPIRIT, **attributes: str) -> Element:

@@ -255,7 +255,7 @@ def write_machine(
     top = AxiStreamTop(accelerator, interface)
     if ip_xact:
         package = ip_xact_package.component(name, made_by, top.formats, top.table, tuple(contents))
-        write_beside(directory / ip_xact_package.FILE, package.encode())
+        write_beside(directory / ip_xact_package.FILE, package)
     if table := top.table:
         write_beside(directory / f"{name}.h", texts.header(name, table).encode())
         write_beside(directory / f"{name}_registers.py", texts.module(name, table).encode())
