@@ -92,6 +92,8 @@ async def registers(dut):
     async def received():
         return bytes((await sink.recv()).tdata)
 
+    draw = random.Random(5)
+    sink.set_pause_generator(iter(lambda: draw.random() < 0.6, None))
     found["fresh"] = await look()
     found["unmapped"] = await bus.read(60)
     await send(frames[0][: len(frames[0]) // 2])  # short
@@ -110,6 +112,7 @@ async def registers(dut):
     before = cocotb.utils.get_sim_time("ns")
     await ClockCycles(dut.clk, 500)
     found["counted"] = await bus.read(offsets["cycles"]) - start, (cocotb.utils.get_sim_time("ns") - before) / 10
+    sink.clear_pause_generator()
     sink.pause = True  # all inside is full when the reset comes
     for frame in frames:
         source.send_nowait(AxiStreamFrame(frame))
