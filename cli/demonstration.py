@@ -17,7 +17,8 @@ from rich.text import Text
 
 from ..hw.accelerator import Accelerator
 from ..hw.planner import fit
-from ..hw.verilog.write import ENDINGS, write_machine
+from ..hw.verilog.formats import PLAIN
+from ..hw.verilog.write import file_names, write_machine
 from ..model import zoo
 from ..model.error import printable
 from ..model.net import Net
@@ -73,7 +74,7 @@ def run(folder: Path, cache: Path, console: Console) -> Demo:
     """
     start = time.monotonic()
     check_engine("verilator")
-    check_folder(folder, *(f"bitfold{ending}" for ending in ENDINGS))
+    check_folder(folder, *file_names("bitfold", PLAIN))
     net = zoo.load("digits")
     data = open_data("digits", None).test()
     pixels = data.batch(np.arange(len(data)))

@@ -9,9 +9,10 @@ from typing import Annotated
 import typer
 
 from ..hw.accelerator import Accelerator
-from ..hw.verilog.formats import OUT, Interface
+from ..hw.verilog.formats import CONTROL, OUT, Interface
+from ..hw.verilog.ip_xact import FILE
 from ..hw.verilog.names import check_name
-from ..hw.verilog.write import ENDINGS, write_machine
+from ..hw.verilog.write import file_names, write_machine
 from ..model import places
 from ..model.error import BadInput
 from ..model.write import check_folder
@@ -48,17 +49,23 @@ def verilog(
         bool, typer.Option("--counted", help="No tlast in: frames are counted off from reset on.")
     ] = False,
     aresetn: Annotated[bool, typer.Option("--aresetn", help="A reset that is active low, called aresetn.")] = False,
+    control: Annotated[
+        str, typer.Option(help="axi-lite or wishbone: registers on it, with a C header and a Python module; or none.")
+    ] = CONTROL[0],
     name: Annotated[str, typer.Option(help="Name of the top module and of the files.")] = "bitfold",
     weights_file: Annotated[
         bool, typer.Option("--weights-file", help="Contents of memories as files beside the Verilog, for $readmemh.")
+    ] = False,
+    ip_xact: Annotated[
+        bool, typer.Option("--ip-xact", help="A component.xml, by which Vivado takes the folder into its catalogue.")
     ] = False,
     cache: CacheOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Write Verilog with AXI4-Stream in and out, its interface sheet and its plan."""
-    interface = Interface(out, padded, counted, aresetn)
+    interface = Interface(out, padded, counted, aresetn, control)
     check_name(name)
-    check_folder(output, *(f"{name}{ending}" for ending in ENDINGS))
+    check_folder(output, *file_names(name, interface, ip_xact))
     wanted = Wanted(fps, 100.0 if clock is None else clock, target)
     wanted.check()
     planned = fps is not None or target != "generic"
@@ -71,7 +78,14 @@ def verilog(
     with err().status("writing Verilog"):
         machine = Accelerator(network, folding)
         path = write_machine(
-            machine, output, name, interface=interface, clock=clock, weights_file=weights_file, cache=kept
+            machine,
+            output,
+            name,
+            interface=interface,
+            clock=clock,
+            weights_file=weights_file,
+            ip_xact=ip_xact,
+            cache=kept,
         )
     figures = {
         "verilog": str(path),
@@ -81,4 +95,8 @@ def verilog(
         "lanes": folding.lanes(network),
         "weights": network.weights,
     }
+    if control != CONTROL[0]:
+        figures |= {"header": str(path.with_suffix(".h")), "registers": str(path.with_name(f"{name}_registers.py"))}
+    if ip_xact:
+        figures["ip_xact"] = str(path.with_name(FILE))
     tell(figures, as_json)

@@ -48,6 +48,13 @@ def _stall(stimulus: Stimulus, dut) -> Iterator[bool]:
         yield rng.random() < stimulus.pauses or (stimulus.patient and not seen)
 
 
+ASKS = (
+    *("s_axi_awvalid", "s_axi_wvalid", "s_axi_bready", "s_axi_arvalid", "s_axi_rready"),
+    *("wb_cyc_i", "wb_stb_i"),
+)
+"""What asks the registers for something, where there are some: nobody does here."""
+
+
 class Ends:
     """The two streams' other ends, and the contract in between."""
 
@@ -56,6 +63,9 @@ class Ends:
         self.named = {name: getattr(dut, name) for name in OUTPUTS if hasattr(dut, name)}
         self.low = hasattr(dut, "aresetn")
         reset = dut.aresetn if self.low else dut.rst
+        for name in ASKS:
+            if hasattr(dut, name):
+                getattr(dut, name).value = 0
         for side in ("s_axis", "m_axis"):
             logging.getLogger(f"cocotb.{dut._name}.{side}").setLevel(logging.ERROR)
         source, sink = (AxiStreamBus.from_prefix(dut, side) for side in ("s_axis", "m_axis"))

@@ -12,6 +12,7 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from ..model.places import scratch
 from ..model.processes import start
@@ -48,6 +49,38 @@ def run(
     `progress` hears of the first stimulus, at the end only. Raises Broken when the simulation takes too long, BadInput
     when a program is missing, RuntimeError with the end of the log when the simulator fails.
     """
+    captures: list[Capture] = play(
+        verilog,
+        stimuli,
+        "bitfold.sim.bench",
+        simulator=simulator,
+        waveform=waveform,
+        signals=signals,
+        seed=stimuli[0].seed,
+        seconds=sum(map(_most_cycles, stimuli)) / SLOWEST,
+    )
+    if progress is not None:
+        progress(len(captures[0].beats) // stimuli[0].out_beats, expected)
+    return captures
+
+
+def play(
+    verilog: Path,
+    job: object,
+    bench: str,
+    *,
+    top: str = "bitfold",
+    simulator: str = "icarus",
+    waveform: Path | None = None,
+    signals: Sequence[str] = (),
+    seed: int = 0,
+    seconds: float = 60.0,
+) -> Any:
+    """Run the cocotb tests of module `bench` on module `top` of `verilog`, at most `seconds` long; the rest as ``run``.
+
+    They find the folder in the environment as BITFOLD_JOB, in it what is to be done, `job`, pickled as "job", and leave
+    there what they have found, pickled as "captures", which is returned.
+    """
     module("cocotbext.axi")
     links = {"cocotb": module("cocotb")}
     if simulator == "icarus":
@@ -66,7 +99,7 @@ def run(
         (folder / "bin").mkdir()
         for name, place in links.items():
             (folder / name).symlink_to(place.absolute())
-        (folder / "job").write_bytes(pickle.dumps(stimuli))
+        (folder / "job").write_bytes(pickle.dumps(job))
         env = {key: value for key, value in os.environ.items() if key != "PYTEST_CURRENT_TEST"}
         env |= {
             "PATH": f"{folder / 'bin'}{os.pathsep}{os.environ.get('PATH', '')}",
@@ -74,7 +107,7 @@ def run(
             "TMPDIR": str(folder),
             "VERILATOR_ROOT": str(folder / "verilator"),
             "BITFOLD_JOB": str(folder),
-            "COCOTB_RANDOM_SEED": str(stimuli[0].seed),
+            "COCOTB_RANDOM_SEED": str(seed),
             "MAKEFLAGS": f"VERILATOR_ROOT={folder / 'verilator'} "
             "CFG_CXXFLAGS_PCH_I=-include OPT_FAST=-O1 OPT_SLOW=-O0 OPT_GLOBAL=-O0",
             "SIM_CMD_SUFFIX": "-vcd" if simulator == "icarus" and waveform is not None else "",
@@ -83,17 +116,15 @@ def run(
         (folder / "dump.v").write_text(DUMP.format(folder=folder, signals=shown), encoding="utf-8")
         shutil.copyfile(verilog, folder / "design.v")
         bring(verilog, folder)
-        command = [sys.executable, "-m", __name__, simulator, str(folder)]
+        command = [sys.executable, "-m", __name__, simulator, str(folder), bench, top]
         command.append("waves" if waveform is not None else "")
         log = folder / "log"
-        _call(command, env, log, BUILD_SECONDS + sum(map(_most_cycles, stimuli)) / SLOWEST)
+        _call(command, env, log, BUILD_SECONDS + seconds)
         if not (folder / "captures").exists():
             raise RuntimeError(f"{simulator} failed:\n{log.read_text(encoding='utf-8', errors='replace')[-4000:]}")
-        captures: list[Capture] = pickle.loads((folder / "captures").read_bytes())
+        captures = pickle.loads((folder / "captures").read_bytes())
         if waveform is not None:
             _copy_waveform(folder / "dump.vcd", waveform)
-    if progress is not None:
-        progress(len(captures[0].beats) // stimuli[0].out_beats, expected)
     return captures
 
 
@@ -123,7 +154,7 @@ def _call(command: list[str], env: dict[str, str], log: Path, timeout: float) ->
             raise Broken(f"the simulation did not end within {timeout:.0f} seconds") from None
 
 
-def _main(simulator: str, folder: str, waves: str) -> None:
+def _main(simulator: str, folder: str, bench: str, top: str, waves: str) -> None:
     import find_libpython
     from cocotb_tools import config
     from cocotb_tools.runner import get_runner
@@ -136,7 +167,7 @@ def _main(simulator: str, folder: str, waves: str) -> None:
     os.environ["GPI_USERS"] = f"{folder}/python.so;{folder}/simulator.so,initialize"
     config.libs_dir, config.share_dir = Path(folder, "cocotb", "libs"), Path(folder, "cocotb", "share")
     runner = get_runner(simulator)
-    common = {"hdl_toplevel": "bitfold", "build_dir": folder, "timescale": ("1ns", "1ps")}
+    common = {"hdl_toplevel": top, "build_dir": folder, "timescale": ("1ns", "1ps")}
     if simulator == "icarus":
         common["waves"] = False  # ours shows what we choose, and as VCD
         dump = [f"{folder}/dump.v"] if waves else []
@@ -145,7 +176,7 @@ def _main(simulator: str, folder: str, waves: str) -> None:
         common["waves"] = bool(waves)
         arguments = ["-Wno-lint", "-Wno-style", "-Wno-fatal", "-O3", "--trace-max-width", "0"]
         runner.build(sources=[verilog], build_args=arguments, **common)
-    runner.test(test_module="bitfold.sim.bench", test_dir=folder, **common)
+    runner.test(test_module=bench, test_dir=folder, **common)
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -72,6 +73,20 @@ def test_verilog_writes_three_files_named_alike(small):
     )
     assert again[0] == 0
     assert (small / "again" / "tiny.v").read_bytes() == (small / "out" / "tiny.v").read_bytes()
+
+
+def test_verilog_with_registers_and_a_package_says_where_they_are(small):
+    status, out, err = bitfold(
+        "verilog", small / "small.bitfold", "-o", small / "soc", "--control", "axi-lite", "--ip-xact", "--json"
+    )
+    assert status == 0, err
+    figures = json.loads(out)
+    names = {"verilog", "sheet", "plan", "header", "registers", "ip_xact"}
+    files = {Path(figures[name]).name for name in names}
+    assert files == {file.name for file in (small / "soc").iterdir()}
+    assert files == {"bitfold.v", "bitfold.md", "bitfold.toml", "bitfold.h", "bitfold_registers.py", "component.xml"}
+    says = "control is one of none, axi-lite, wishbone, not apb"
+    assert says in bitfold("verilog", small / "small.bitfold", "-o", small / "x", "--control", "apb")[2]
 
 
 @pytest.mark.parametrize("engine", ["verilator", "amaranth"])

@@ -170,9 +170,9 @@ def test_no_ready_reaches_an_offer():
 NO_STREAMS = {
     "WindowedStage", "PoolStage", "SlidingPoolStage", "ResultQueue", "ConstantTable", "DotArray", "MacArray",
     "PopcountArray", "PopcountChain", "PopcountTree", "WiredArray", "Window", "SlidingWindow", "Stage",
-    "AxiStreamTop", "Ring", "PairRing", "SinglePort",
+    "AxiStreamTop", "Ring", "PairRing", "SinglePort", "RegisterBank", "AxiLite", "Wishbone",
 }  # fmt: skip
-"""Parts of units; and AxiStreamTop renames the Accelerator's ports."""
+"""Parts of units; AxiStreamTop renames the Accelerator's ports; and software's registers."""
 
 
 def components():

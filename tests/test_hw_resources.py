@@ -23,8 +23,8 @@ from bitfold.model.layers import BinaryConv, Chain, MaxPool, Requantise, SumPool
 from bitfold.model.net import Net
 from bitfold.model.tensor import Tensor
 
-WHOLES = {"Accelerator", "AxiStreamTop", "WiredArray"}
-"""What is made of units, or says what it takes in figures of its own."""
+WHOLES = {"Accelerator", "AxiStreamTop", "WiredArray", "RegisterBank", "AxiLite", "Wishbone"}
+"""What is made of units, says what it takes in figures of its own, or is for software and in no plan."""
 
 
 def units() -> set[type]:

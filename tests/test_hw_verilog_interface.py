@@ -27,7 +27,9 @@ INTERFACES = {
     "padded": Interface(padded=True),
     "counted": Interface(counted=True),
     "aresetn": Interface(aresetn=True),
-    "all": Interface("class", padded=True, counted=True, aresetn=True),
+    "axi-lite": Interface(control="axi-lite"),
+    "wishbone": Interface(control="wishbone"),
+    "all": Interface("class", padded=True, counted=True, aresetn=True, control="axi-lite"),
 }
 PLAN = balance(COLOURS, 150)
 
@@ -114,6 +116,7 @@ def test_vivado_is_told_the_interfaces(tmp_path):
     text = write(COLOURS, PLAN, tmp_path, interface=INTERFACES["aresetn"]).read_text()
     assert text.count("xilinx.com:interface:axis:1.0 s_axis T") == 4
     assert text.count("xilinx.com:interface:axis:1.0 m_axis T") == 5
+    assert "aximm" not in text
     assert 'ASSOCIATED_BUSIF s_axis:m_axis, ASSOCIATED_RESET aresetn" *)\n  input clk;' in text
     assert 'POLARITY ACTIVE_LOW" *)\n  input aresetn;' in text
 
@@ -121,3 +124,8 @@ def test_vivado_is_told_the_interfaces(tmp_path):
 def test_what_comes_out_is_one_of_two():
     with pytest.raises(BadInput, match=r"^out is one of values, class, not logits$"):
         Interface(out="logits")
+
+
+def test_the_bus_is_one_of_two():
+    with pytest.raises(BadInput, match=r"^control is one of none, axi-lite, wishbone, not apb$"):
+        Interface(control="apb")

@@ -21,6 +21,10 @@ def commented(text: str, accelerator: Accelerator, name: str) -> str:
         if module == inner(name, "accelerator"):
             return "all units, in the order in which data flow"
         unit = "__".join(module.split("__")[:3])
+        if module == inner(name, "registers"):
+            return "the registers"
+        if module == inner(name, "bus"):
+            return "their bus"
         if module in told:
             return told[module]
         if unit in told:

@@ -9,6 +9,8 @@ from ..stream.beat import sample_shape, value_shape
 
 OUT = ("values", "class")
 """What can come out: all values, or the class of each pixel of the output alone."""
+CONTROL = ("none", "axi-lite", "wishbone")
+"""The bus on which software finds the registers."""
 
 
 @dataclass(frozen=True)
@@ -19,16 +21,20 @@ class Interface:
     padded : tdata is 8, 16, 32, ... bits wide on both sides, as DMA engines have it
     counted : frames are counted off from reset on, and there is no s_axis_tlast
     aresetn : reset is active low and called so
+    control : one of CONTROL
     """
 
     out: str = "values"
     padded: bool = False
     counted: bool = False
     aresetn: bool = False
+    control: str = CONTROL[0]
 
     def __post_init__(self) -> None:
         if self.out not in OUT:
             raise BadInput(f"out is one of {', '.join(OUT)}, not {self.out}")
+        if self.control not in CONTROL:
+            raise BadInput(f"control is one of {', '.join(CONTROL)}, not {self.control}")
 
 
 PLAIN = Interface()

@@ -4,13 +4,20 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from amaranth import Shape
+from amaranth.lib.wiring import Member, Out
+
+from ..control import axi_lite, wishbone
 from ..stages.frames import COUNTER_BITS
 from .formats import Formats
+
+BUSES = {"s_axis": "axis", "m_axis": "axis", "s_axi": "aximm"}
+"""The interfaces that Vivado knows, and their kind in its catalogue."""
 
 
 @dataclass(frozen=True)
 class Port:
-    """A port of the top module; `signal` is what it is of an AXI4-Stream or of none, as in "s_axis TDATA"."""
+    """A port of the top module; `signal` is what it is of one of BUSES or of none, as in "s_axis TDATA"."""
 
     name: str
     output: bool
@@ -65,6 +72,38 @@ def _ports(f: Formats) -> Iterator[Port]:
         yield Port("short_frames", True, COUNTER_BITS, f"frames dropped because they ended early; stops at {top}")
         yield Port("long_frames", True, COUNTER_BITS, f"the same for those that ended late; stops at {top}")
 
+    yield from _control_ports(f.interface.control)
+
+
+def _control_ports(control: str) -> Iterator[Port]:
+    """Those of the bus of the registers."""
+    if control == "axi-lite":
+        for name, member in axi_lite.MEMBERS.items():
+            signal = name.removeprefix("s_axi_").upper()
+            where = ", bytes from the first register" if signal.endswith("ADDR") else ""
+            yield Port(
+                name,
+                member.flow is Out,
+                bits(member),
+                f"{signal} of the registers' AXI4-Lite{where}",
+                f"s_axi {signal}",
+            )
+    if control == "wishbone":
+        for name, member in wishbone.MEMBERS.items():
+            where = ", words from the first register" if name == "wb_adr_i" else ""
+            yield Port(name, member.flow is Out, bits(member), f"{name[3:6].upper()} of the registers' Wishbone{where}")
+
+
+def bits(member: Member) -> int:
+    """Width of a component's port."""
+    return Shape.cast(member.shape).width
+
+
+def interfaces(f: Formats) -> Sequence[str]:
+    """Those of BUSES that the ports have."""
+    found = dict.fromkeys(port.signal.split()[0] for port in ports(f) if port.signal)
+    return tuple(found)
+
 
 def attributed(text: str, name: str, f: Formats) -> str:
     """The Verilog of machine `name` with what tells Vivado's IP integrator the interfaces at the ports of its top."""
@@ -80,9 +119,10 @@ def attributed(text: str, name: str, f: Formats) -> str:
 def attributes(port: Port, f: Formats) -> Mapping[str, str]:
     """Which interface a port belongs to, as Vivado wants it."""
     if port.signal:
-        return {"X_INTERFACE_INFO": f"xilinx.com:interface:axis:1.0 {port.signal}"}
+        bus = port.signal.split()[0]
+        return {"X_INTERFACE_INFO": f"xilinx.com:interface:{BUSES[bus]}:1.0 {port.signal}"}
     if port.name == "clk":
-        belongs = f"XIL_INTERFACENAME clk, ASSOCIATED_BUSIF s_axis:m_axis, ASSOCIATED_RESET {reset(f)}"
+        belongs = f"XIL_INTERFACENAME clk, ASSOCIATED_BUSIF {':'.join(interfaces(f))}, ASSOCIATED_RESET {reset(f)}"
         return {"X_INTERFACE_INFO": "xilinx.com:signal:clock:1.0 clk CLK", "X_INTERFACE_PARAMETER": belongs}
     if port.name == reset(f):
         polarity = f"XIL_INTERFACENAME {port.name}, POLARITY ACTIVE_{'LOW' if f.interface.aresetn else 'HIGH'}"

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from ...model.layers import Windowed, walk
 from ..accelerator import Accelerator
 from ..build import unit_name
+from ..control.registers import BITS, registers
 from ..stream.queue import Queue
 from .formats import Formats, Interface, formats
 from .latency import latency
@@ -73,9 +74,10 @@ def interface_sheet(
         f"- In reset (`{reset(f)}`) `s_axis_tready` may be high, and a beat that is offered then is lost: keep the source "
         "in reset as long, or its `tvalid` low.",
         "",
+        *_registers(accelerator, interface, name),
         "## Cost",
         "",
-        *_cost(accelerator),
+        *_cost(accelerator, interface),
         "",
         "## Contents of memories",
         "",
@@ -150,7 +152,31 @@ def _values_out(accelerator: Accelerator, f: Formats) -> Iterator[str]:
     yield "- `tvalid` never waits for `tready`, and what is offered stays until it is taken. Each frame has its `tlast`."
 
 
-def _cost(accelerator: Accelerator) -> Iterator[str]:
+def _registers(accelerator: Accelerator, interface: Interface, name: str) -> Iterator[str]:
+    if interface.control == "none":
+        return
+    bus = "AXI4-Lite" if interface.control == "axi-lite" else "Wishbone, classic cycles"
+    yield "## Registers"
+    yield ""
+    yield f"On {bus}; {BITS} bits each, named in `{name}.h` for C and in `{name}_registers.py` for Python."
+    yield ""
+    yield "| offset in bytes | register | access | meaning |"
+    yield "|---|---|---|---|"
+    for register in registers(accelerator.net.digest(), accelerator.plan.digest()):
+        value = "" if register.value is None else f": 0x{register.value:08x}"
+        access = "write, reads 0" if register.writable else "read"
+        yield f"| 0x{register.offset:02x} | `{register.name}` | {access} | {register.meaning}{value} |"
+    yield ""
+    yield "- Other offsets read 0, and what is written to other registers is ignored; no access is refused."
+    yield (
+        f"- A soft reset takes one cycle and empties the machine as `{reset(formats(accelerator.net, accelerator.plan, interface))}` does; "
+        "the bus goes on. A beat that waits on `m_axis` is withdrawn; none is taken on `s_axis` in that cycle. The source has "
+        "to begin with a new frame: the rest of one counts as short."
+    )
+    yield ""
+
+
+def _cost(accelerator: Accelerator, interface: Interface) -> Iterator[str]:
     plan, resources = accelerator.plan, accelerator.resources
     if plan.device is None:
         yield "The plan is for no device: what the machine takes of one is not estimated."
@@ -159,6 +185,7 @@ def _cost(accelerator: Accelerator) -> Iterator[str]:
     yield (
         f"Planned for {plan.device.name}. Estimated before synthesis: {resources.luts:,} LUTs, "
         f"{resources.ffs:,} flip-flops{blocks}."
+        + (" The registers and their bus come on top." if interface.control != "none" else "")
     )
 
 

@@ -2,7 +2,7 @@
 """Verilog of a network with AXI4-Stream on both sides, and the sheet that describes its interface."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 
@@ -17,7 +17,14 @@ from ...model import places
 from ...model.net import Net
 from ...model.write import check_folder, make_folder, write_beside
 from ..accelerator import Accelerator
+from ..control import texts
+from ..control.axi_lite import AxiLite
+from ..control.bank import RegisterBank
+from ..control.registers import Register, registers
+from ..control.wishbone import Wishbone
 from ..plan import Plan
+from ..stages.frames import COUNTER_BITS
+from . import ip_xact as ip_xact_package
 from .comments import commented
 from .formats import PLAIN, Interface, formats
 from .names import broken, check_name, inner, plain
@@ -29,14 +36,28 @@ from .sheet import interface_sheet
 class AxiStreamTop(wiring.Component):
     """An Accelerator behind the plain port names that other tools expect; its `ports` but clock and reset.
 
-    Where reset is active low it is a port of this one, and drives that of the domain.
+    Where reset is active low, or there are registers with a soft reset, it is a port of this one, and drives that of
+    the domain. The registers' bus is in the domain `bus`, of the same clock, which the port alone resets.
     """
 
     def __init__(self, accelerator: Accelerator, interface: Interface = PLAIN):
         self.accelerator = accelerator
         self.formats = formats(accelerator.net, accelerator.plan, interface)
-        every = [port for port in ports(self.formats) if port.name not in ("clk", "rst")]
+        every = [port for port in ports(self.formats) if port.name not in self.outside]
         super().__init__({port.name: (Out if port.output else In)(port.bits) for port in every})
+
+    @property
+    def outside(self) -> Sequence[str]:
+        """The ports that are not this one's but the domain's."""
+        interface = self.formats.interface
+        return ("clk",) if interface.aresetn or interface.control != "none" else ("clk", "rst")
+
+    @property
+    def table(self) -> Sequence[Register]:
+        """The registers; none without a bus for them."""
+        if self.formats.interface.control == "none":
+            return ()
+        return registers(self.accelerator.net.digest(), self.accelerator.plan.digest())
 
     def elaborate(self, platform):
         m = Module()
@@ -71,9 +92,29 @@ class AxiStreamTop(wiring.Component):
                 self.m_axis_tvalid.eq(inner.o.valid),
                 inner.o.ready.eq(self.m_axis_tready),
             ]
-        if f.interface.aresetn:
-            m.d.comb += ResetSignal().eq(~self.aresetn)
+        reset = ~self.aresetn if f.interface.aresetn else None if "rst" in self.outside else self.rst
+        if f.interface.control != "none":
+            soft = self._add_registers(m)
+            m.d.comb += [ResetSignal().eq(reset | soft), ResetSignal("bus").eq(reset)]
+            m.d.comb += self.s_axis_tready.eq(inner.i.ready & ~soft)  # no beat is lost: the source knows of no reset
+        elif reset is not None:
+            m.d.comb += ResetSignal().eq(reset)
         return m
+
+    def _add_registers(self, m: Module) -> Value:
+        """The registers and their bus; the soft reset."""
+        m.submodules.registers = bank = RegisterBank(self.table, COUNTER_BITS)
+        front = (AxiLite if self.formats.interface.control == "axi-lite" else Wishbone)(bank)
+        m.submodules.bus = front
+        for name, member in front.signature.members.items():
+            inside, outside = getattr(front, name), getattr(self, name)
+            m.d.comb += outside.eq(inside) if member.flow is Out else inside.eq(outside)
+        m.d.comb += [
+            bank.short_frames.eq(self.short_frames),
+            bank.long_frames.eq(self.long_frames),
+            bank.answered.eq(self.m_axis_tvalid & self.m_axis_tready & self.m_axis_tlast),
+        ]
+        return bank.soft_reset
 
 
 def _last(m: Module, name: str, count: int, passed: Value) -> Value:
@@ -96,8 +137,10 @@ WAIVERS = {
 """Verilator's warnings about the style of generated code that the file switches off, with the reason."""
 
 
-ENDINGS = (".toml", ".md", ".v")
-"""Of the files that are written."""
+def file_names(name: str, interface: Interface, ip_xact: bool = False) -> Sequence[str]:
+    """The files that are written, but those with contents of memories."""
+    named = (".toml", ".md", *((".h", "_registers.py") if interface.control != "none" else ()), ".v")
+    return (*(f"{name}{ending}" for ending in named), *((ip_xact_package.FILE,) if ip_xact else ()))
 
 
 class _Files:
@@ -133,10 +176,14 @@ def _convert(
     own = {"clk": domain.clk, "rst": domain.rst}
     given = []
     for port in ports(top.formats):
-        signal = own[port.name] if port.name in own else getattr(top, port.name)
+        signal = own[port.name] if port.name in top.outside else getattr(top, port.name)
         given.append(signal)
     fragment = Fragment.get(top, files)
     fragment.add_domains(domain)
+    if top.table:
+        bus = ClockDomain("bus")
+        bus.clk = domain.clk
+        fragment.add_domains(bus)
     with places.environment(XDG_CACHE_HOME=str(places.cache(cache))):  # where Yosys looks for its own
         text = verilog.convert(
             fragment, name=name, platform=files, ports=given, emit_src=False, strip_internal_attrs=True
@@ -156,13 +203,16 @@ def write(
     interface: Interface = PLAIN,
     clock: float | None = None,
     weights_file: bool = False,
+    ip_xact: bool = False,
     cache: Path | None = None,
 ) -> Path:
     """Write NAME.v, the interface sheet NAME.md and the plan NAME.toml; returns the Verilog's path.
 
-    `interface` says how the ports are. The same arguments give the same bytes. The sheet tells times at `clock` MHz,
+    `interface` says how the ports are; with registers there are also the C header NAME.h and the Python module
+    NAME_registers.py, which name them. The same arguments give the same bytes. The sheet tells times at `clock` MHz,
     where one is given. With `weights_file` the contents of memories are files beside NAME.v, one for each memory, that
-    it reads with $readmemh. `cache` is a folder for what Yosys keeps between runs, None the user's. BadInput where the
+    it reads with $readmemh. With `ip_xact` there is a component.xml, by which Vivado takes the folder for one of its
+    catalogue. `cache` is a folder for what Yosys keeps between runs, None the user's. BadInput where the
     plan does not suit the network, the name is none for a module or the folder cannot be written.
     """
     check_name(name)
@@ -173,6 +223,7 @@ def write(
         interface=interface,
         clock=clock,
         weights_file=weights_file,
+        ip_xact=ip_xact,
         cache=cache,
     )
 
@@ -185,11 +236,12 @@ def write_machine(
     interface: Interface = PLAIN,
     clock: float | None = None,
     weights_file: bool = False,
+    ip_xact: bool = False,
     cache: Path | None = None,
 ) -> Path:
     """The same of a machine that is there already."""
     check_name(name)
-    check_folder(directory, *(f"{name}{ending}" for ending in ENDINGS))
+    check_folder(directory, *file_names(name, interface, ip_xact))
     net, plan = accelerator.net, accelerator.plan
     text, contents = _convert(accelerator, name, interface, cache, weights_file)
     made_by = f"bitfold {version('bitfold')}, network {net.digest()}, cycles a frame {accelerator.cycles}"
@@ -200,6 +252,13 @@ def write_machine(
         write_beside(directory / file, words.encode())
     write_beside(directory / f"{name}.toml", plan.dumps().encode())
     write_beside(directory / f"{name}.md", interface_sheet(accelerator, name, interface, clock, weights_file).encode())
+    top = AxiStreamTop(accelerator, interface)
+    if ip_xact:
+        package = ip_xact_package.component(name, made_by, top.formats, top.table, tuple(contents))
+        write_beside(directory / ip_xact_package.FILE, package)
+    if table := top.table:
+        write_beside(directory / f"{name}.h", texts.header(name, table).encode())
+        write_beside(directory / f"{name}_registers.py", texts.module(name, table).encode())
     path = directory / f"{name}.v"
     write_beside(path, ("\n".join(header) + "\n" + text).encode())
     return path

@@ -1,0 +1,55 @@
+"""The table of a machine's registers, from which circuit, C header, Python module, IP-XACT and sheet are made."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+IDENTITY = int.from_bytes(b"bfld", "big")
+VERSION = 1
+"""Of this table."""
+
+BITS = 32
+"""Of a register."""
+WORDS = 16
+"""Of the address space; those without a register read 0."""
+
+
+@dataclass(frozen=True)
+class Register:
+    """One of the registers.
+
+    offset : bytes from the first
+    value : what it always reads, None where the machine decides
+    writable : it is written, and reads 0
+    """
+
+    name: str
+    offset: int
+    meaning: str
+    value: int | None = None
+    writable: bool = False
+
+
+SOFT_RESET = 1
+"""The bit of `control` that empties the machine."""
+
+
+def registers(network: str, plan: str) -> Sequence[Register]:
+    """The table for a network and a plan of these digests, in hex."""
+    words = {
+        "identity": ("the letters bfld, b in the highest byte", IDENTITY),
+        "version": ("version of this table of registers", VERSION),
+        "network_0": ("the network's digest: its first 8 hexadecimal digits", int(network[:8], 16)),
+        "network_1": ("the network's digest: the next 8", int(network[8:16], 16)),
+        "plan_0": ("the plan's digest: its first 8 hexadecimal digits", int(plan[:8], 16)),
+        "plan_1": ("the plan's digest: the next 8", int(plan[8:16], 16)),
+        "control": (f"written with bit {SOFT_RESET.bit_length() - 1} set: a soft reset", None),
+        "load_status": ("how weights are loaded; 0: they are fixed", 0),
+        "frames": ("frames answered, since the last reset of either kind, modulo 2^32", None),
+        "short_frames": ("frames dropped because they ended early; stops at 65535", None),
+        "long_frames": ("frames dropped because they ended late; stops at 65535", None),
+        "cycles": ("cycles since the last reset of either kind, modulo 2^32", None),
+    }
+    return tuple(
+        Register(name, BITS // 8 * index, meaning, value, writable=name == "control")
+        for index, (name, (meaning, value)) in enumerate(words.items())
+    )
