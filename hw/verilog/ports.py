@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from ..device.loaded import COLUMN
 from ..stages.frames import COUNTER_BITS
 from .formats import Formats
 
@@ -46,6 +47,13 @@ def _ports(f: Formats) -> Iterator[Port]:
     yield Port("s_axis_tready", True, 1, "a beat is taken", "s_axis TREADY")
     if not f.interface.counted:
         yield Port("s_axis_tlast", False, 1, "the frame's last beat", "s_axis TLAST")
+    if f.loadable:
+        yield Port("s_weights_axis_tdata", False, COLUMN, "a word of a load", "s_weights_axis TDATA")
+        yield Port(
+            "s_weights_axis_tvalid", False, 1, "a word is offered: no frame begins any more", "s_weights_axis TVALID"
+        )
+        yield Port("s_weights_axis_tready", True, 1, "a word is taken: no frame is inside", "s_weights_axis TREADY")
+        yield Port("s_weights_axis_tlast", False, 1, "the load's last word, its CRC", "s_weights_axis TLAST")
     yield Port("m_axis_tdata", True, 8 * f.out_width, "a pixel's class" if classes else value, "m_axis TDATA")
     yield Port("m_axis_tvalid", True, 1, "a beat is offered; it is transferred when both are high", "m_axis TVALID")
     yield Port("m_axis_tready", False, 1, "a beat is taken", "m_axis TREADY")
@@ -82,7 +90,8 @@ def attributes(port: Port, f: Formats) -> Mapping[str, str]:
     if port.signal:
         return {"X_INTERFACE_INFO": f"xilinx.com:interface:axis:1.0 {port.signal}"}
     if port.name == "clk":
-        belongs = f"XIL_INTERFACENAME clk, ASSOCIATED_BUSIF s_axis:m_axis, ASSOCIATED_RESET {reset(f)}"
+        streams = "s_axis:m_axis:s_weights_axis" if f.loadable else "s_axis:m_axis"
+        belongs = f"XIL_INTERFACENAME clk, ASSOCIATED_BUSIF {streams}, ASSOCIATED_RESET {reset(f)}"
         return {"X_INTERFACE_INFO": "xilinx.com:signal:clock:1.0 clk CLK", "X_INTERFACE_PARAMETER": belongs}
     if port.name == reset(f):
         polarity = f"XIL_INTERFACENAME {port.name}, POLARITY ACTIVE_{'LOW' if f.interface.aresetn else 'HIGH'}"

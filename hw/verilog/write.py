@@ -51,6 +51,13 @@ class AxiStreamTop(wiring.Component):
             self.short_frames.eq(inner.short_frames),
             self.long_frames.eq(inner.long_frames),
         ]
+        if f.loadable:
+            m.d.comb += [
+                inner.load.payload.word.eq(self.s_weights_axis_tdata),
+                inner.load.payload.last.eq(self.s_weights_axis_tlast),
+                inner.load.valid.eq(self.s_weights_axis_tvalid),
+                self.s_weights_axis_tready.eq(inner.load.ready),
+            ]
         if f.interface.counted:
             last = _last(m, "beats_left", f.in_beats, inner.i.valid & inner.i.ready)
             m.d.comb += inner.i.payload.last.eq(last)
@@ -192,7 +199,8 @@ def write_machine(
     check_folder(directory, *(f"{name}{ending}" for ending in ENDINGS))
     net, plan = accelerator.net, accelerator.plan
     text, contents = _convert(accelerator, name, interface, cache, weights_file)
-    made_by = f"bitfold {version('bitfold')}, network {net.digest()}, cycles a frame {accelerator.cycles}"
+    kind = "shape" if plan.loadable else "network"
+    made_by = f"bitfold {version('bitfold')}, {kind} {net.digest()}, cycles a frame {accelerator.cycles}"
     header = [f"// {made_by}", "// Interface: see the sheet beside this file."]
     header += [f"/* verilator lint_off {code} */ // {reason}" for code, reason in WAIVERS.items()]
     directory = make_folder(directory)
