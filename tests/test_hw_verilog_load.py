@@ -47,7 +47,7 @@ def test_networks_of_one_shape_have_one_verilog(verilog, tmp_path):
 
 def test_nothing_of_a_network_is_in_it(verilog):
     text = verilog.read_text()
-    assert "initial begin" not in text.replace("initial begin end", "")
+    assert "words[0] =" not in text
     assert "$readmemh" not in text
 
 
@@ -57,7 +57,7 @@ def test_both_through_the_same_verilog(net, verilog):
     assert check(net, PLAN, images(net, 4), pauses=0.2, verilog=verilog).exact
 
 
-def test_a_network_in_anothers_place_is_seen(verilog, monkeypatch):
+def test_a_network_in_anothers_place_is_seen(verilog):
     batch = images(NET, 3)
     got = simulate(OTHER, PLAN, batch, verilog=verilog).logits
     assert (got != NET(batch)).any()
@@ -96,7 +96,7 @@ def test_the_command_writes_the_words(tmp_path):
     PLAN.save(tmp_path / "plan.toml")
     with pytest.raises(SystemExit) as status:
         main(["weights", f"{tmp_path}/net.bitfold", "--plan", f"{tmp_path}/plan.toml", "-o", f"{tmp_path}/load"])
-    assert status.value.code == 0
+    assert not status.value.code
     load = np.fromfile(tmp_path / "load", "<u4")
     np.testing.assert_array_equal(load, words(NET, Accelerator(NET, PLAN)))
     assert load[:1].tobytes() == b"bfld"

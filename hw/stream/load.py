@@ -143,7 +143,9 @@ class Loader(wiring.Component):
 
         header, ends = place < len(self.header), place == length
         contents = ~header & (place < length)
-        expected = Mux(header, Array(Const(given, COLUMN) for given in self.header)[place], crc.crc)
+        # The first word apart: Icarus looks at what a table gives only when its index changes.
+        known = Array(Const(given, COLUMN) for given in self.header)[place]
+        expected = Mux(place == 0, self.header[0], Mux(header, known, crc.crc))
         so_far = Signal()
         m.d.comb += [
             self.i.ready.eq(self.empty & ~self.loaded & ~waiting),
