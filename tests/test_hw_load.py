@@ -64,7 +64,7 @@ def test_every_kind_of_layer(kind):
 
 
 @given(st.data(), pauses, pauses, st.integers(0, 99))
-@examples(12, shrink=False)
+@examples(8, shrink=False)
 def test_any_machine_reloads(data, idle, stall, seed):
     net = data.draw(nets(ops=2000, side=5))
     plan = loadable(data.draw(plans(net)))

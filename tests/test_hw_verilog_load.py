@@ -76,7 +76,7 @@ def test_amaranths_simulator_agrees():
     assert check(CONSTANTS, CONSTANT_PLAN, images(CONSTANTS, 2), engine="amaranth").exact
 
 
-@pytest.mark.parametrize("target", ["generic", "xc7a35t", "ice40-up5k"])
+@pytest.mark.parametrize("target", ["xc7a35t", "ice40-up5k"])
 def test_verilator_has_no_warning(target, tmp_path):
     assert lint(write(NET, replace(PLAN, target=target), tmp_path)) == ""
 
