@@ -108,6 +108,11 @@ def build(
             f"the plan is for {plan.target}, and {board.title} has {board.target}: "
             f"plan again with --target {board.target}"
         )
+    if plan is not None and plan.loadable:
+        raise BadInput(
+            "the plan's weights are loadable, and what is built around a machine has no way to load them; leave out "
+            'weights = "loadable"'
+        )
     say("planning")
     machine = chosen(net, board) if plan is None else Accelerator(net, plan)
     output = Path(os.path.abspath(output))

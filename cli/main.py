@@ -29,6 +29,7 @@ from .simulate import simulate
 from .synth import synth
 from .train import train
 from .verilog import verilog
+from .weights import weights
 from .zoo import list_zoo
 
 USAGE_ERROR: Any = typer.BadParameter.__mro__[1]
@@ -47,6 +48,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "demo": demo,
     "plan": plan,
     "verilog": verilog,
+    "weights": weights,
     "simulate": simulate,
     "report": report,
     "synth": synth,

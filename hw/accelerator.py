@@ -2,20 +2,28 @@
 """Accelerator(net, plan): the top component, for use in an Amaranth design."""
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
+from hashlib import sha256
 
-from amaranth import Module, Signal
+import numpy as np
+from amaranth import Module, ResetInserter, Signal
 from amaranth.lib import wiring
-from amaranth.lib.wiring import Out
+from amaranth.lib.wiring import In, Out
 
 from ..model.net import Net
+from ..model.shape import shape
 from .build import Pipeline, Tap
 from .device.resources import Resources, total
 from .plan import Plan
-from .stages.frames import COUNTER_BITS, VERDICT, Classifier, FrameGate, FrameGuard
+from .stages.frames import COUNTER_BITS, VERDICT, Admission, Classifier, FrameGate, FrameGuard
 from .stages.windowed import WindowedStage
+from .stream.load import LOAD, Loader
 from .stream.queue import Queue
+
+LOAD_MAGIC = int.from_bytes(b"bfld", "little")
+LOAD_VERSION = 1
+"""Of what loads contain: another where arrays or memories want other contents of the same network."""
 
 VERDICT_LATENCY = 2
 """Cycles from a frame's last word at the guard to the verdict on it at the gate: two queues."""
@@ -30,11 +38,20 @@ class _Units:
     gate: FrameGate
     classifier: Classifier
     verdicts: Queue
+    admission: Admission | None = None
+    loader: Loader | None = None
+
+    @property
+    def frames_inside(self) -> int:
+        """A bound on the frames that are inside at any time: a verdict waits for each, and two on their way."""
+        return self.verdicts.depth + 3
 
     @property
     def named(self) -> dict[str, wiring.Component]:
         """The units by name."""
         ends = {"input_guard": self.guard, "output_classifier": self.classifier, "verdicts": self.verdicts}
+        if self.loader:
+            ends |= {"input_admission": self.admission, "loader": self.loader}
         return ends | self.pipeline.units
 
     @cached_property
@@ -62,7 +79,18 @@ def _grow(net: Net, plan: Plan, single: Collection[str] = ()) -> _Units:
     classifier = Classifier(end.flow, plan.family)
     pipeline.links.append((end.port, classifier.i))
     frames = sum(-(-stage.storage // stage.source.tensor.pixels) for _, stage in pipeline.stages)
-    return _Units(guard, pipeline, gate, classifier, Queue(VERDICT, frames + 2, plan.family))
+    units = _Units(guard, pipeline, gate, classifier, Queue(VERDICT, frames + 2, plan.family))
+    if not plan.loadable:
+        return units
+    count = sum(stage.link.words for _, stage in pipeline.loaded)
+    admission = Admission(guard, units.frames_inside)
+    return replace(units, admission=admission, loader=Loader(_header(net, plan, count), count))
+
+
+def _header(net: Net, plan: Plan, count: int) -> list[int]:
+    """The words with which a load of a machine begins; `net` is the shape, and `count` words of contents follow."""
+    digest = sha256(f"{net.digest()} {plan.digest()}".encode()).digest()
+    return [LOAD_MAGIC, LOAD_VERSION, *np.frombuffer(digest, "<u4").tolist(), count]
 
 
 def _fitting(net: Net, plan: Plan) -> _Units:
@@ -110,6 +138,12 @@ class Accelerator(wiring.Component):
         pixel; payload.best, the index of the pixel's largest value so far: with the pixel's last word its
         class; payload.last with a frame's last word
     short_frames, long_frames : Out, frames that ended early or late; they are dropped, the next one is right
+    load : In(LOAD), where the plan's weights are loadable: the words of ``load.words``, payload.last with the last
+    loaded, refused : Out, there too: frames may begin; the last load was not right
+
+    Attributes
+    ----------
+    net : that of which it is the machine; where weights are loadable the shape of all that it serves
 
     Timing
     ------
@@ -118,11 +152,12 @@ class Accelerator(wiring.Component):
 
     def __init__(self, net: Net, plan: Plan):
         plan.check(net)
-        self.net, self.plan = net, plan
-        self._units = _fitting(net, plan)
+        self.net, self.plan = shape(net) if plan.loadable else net, plan
+        self._units = _fitting(self.net, plan)
         self.pipeline = self._units.pipeline
         super().__init__(
-            {
+            ({"load": In(LOAD), "loaded": Out(1), "refused": Out(1)} if plan.loadable else {})
+            | {
                 "i": self._units.guard.signature.members["i"],
                 "o": self._units.classifier.signature.members["o"],
                 "short_frames": Out(COUNTER_BITS),
@@ -142,8 +177,13 @@ class Accelerator(wiring.Component):
 
     @property
     def frames_inside(self) -> int:
-        """A bound on the frames that are inside at any time: a verdict waits for each, and two on their way."""
-        return self._units.verdicts.depth + 3
+        """A bound on the frames that are inside at any time."""
+        return self._units.frames_inside
+
+    @property
+    def loader(self) -> Loader | None:
+        """What takes loads; None where weights are in read-only memories."""
+        return self._units.loader
 
     @property
     def units(self) -> Mapping[str, wiring.Component]:
@@ -174,12 +214,17 @@ class Accelerator(wiring.Component):
         m = Module()
         units = self._units
         for name, unit in units.named.items():
-            m.submodules[name] = unit
+            # Behind a load windows may be at work on the next frame's padding.
+            fresh = units.loader and name in self.pipeline.units
+            m.submodules[name] = ResetInserter(units.loader.restart)(unit) if fresh else unit
         for source, sink in self.pipeline.links:
             wiring.connect(m, source, sink)
         wiring.connect(m, units.guard.verdict, units.verdicts.i)
         wiring.connect(m, units.verdicts.o, units.gate.verdict)
-        wiring.connect(m, wiring.flipped(self.i), units.guard.i)
+        if units.loader:
+            self._join_loader(m, units)
+        else:
+            wiring.connect(m, wiring.flipped(self.i), units.guard.i)
         wiring.connect(m, units.classifier.o, wiring.flipped(self.o))
         m.d.comb += [
             self.short_frames.eq(units.guard.short_frames),
@@ -190,3 +235,23 @@ class Accelerator(wiring.Component):
                 watched = Signal(value.shape(), name=f"{tap.name}_{suffix}")
                 m.d.comb += watched.eq(value)
         return m
+
+    def _join_loader(self, m: Module, units: _Units) -> None:
+        """The way in, the chain of loads, and what keeps frames and loads apart."""
+        admission, loader = units.admission, units.loader
+        wiring.connect(m, wiring.flipped(self.i), admission.i)
+        wiring.connect(m, admission.o, units.guard.i)
+        wiring.connect(m, wiring.flipped(self.load), loader.i)
+        end = loader.o
+        for _, stage in self.pipeline.loaded:
+            wiring.connect(m, end, stage.load_i)
+            end = stage.load_o
+        m.d.comb += [
+            admission.open.eq(loader.loaded),
+            admission.entered.eq(units.guard.o.valid & units.guard.o.ready),
+            admission.left.eq(units.gate.verdict.valid & units.gate.verdict.ready),
+            loader.empty.eq(admission.empty),
+            loader.back.eq(end.done),
+            self.loaded.eq(loader.loaded),
+            self.refused.eq(loader.refused),
+        ]

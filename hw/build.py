@@ -105,12 +105,17 @@ def steps(chain: Chain) -> Iterator[tuple[int, Layer, Requantise | None]]:
 
 
 def folded_stage(
-    layer: Windowed, t: Tensor, requantise: Requantise | None, folding: Folding, family: Family
+    layer: Windowed,
+    t: Tensor,
+    requantise: Requantise | None,
+    folding: Folding,
+    family: Family,
+    loadable: bool = False,
 ) -> WindowedStage:
     """The stage of a layer that a plan folds, `t` its input; its source has the words that it takes."""
     if isinstance(layer, BinaryConv):
         lanes = folding.pixels * t.channels if folding.slides(t.channels) else folding.simd
-        return ConvStage(Flow(t, lanes), layer, requantise, folding, family)
+        return ConvStage(Flow(t, lanes), layer, requantise, folding, family, loadable)
     if folding.slides(1):
         slides = SlidingMaxPoolStage if isinstance(layer, MaxPool) else SlidingSumPoolStage
         return slides(Flow(t, folding.pixels * t.channels), layer, family)
@@ -122,7 +127,8 @@ def folded_stage(
 class Pipeline:
     """All units of a network and how they are joined; built once, before anything is elaborated.
 
-    `single` names the units whose ring lies in blocks with one port.
+    `single` names the units whose ring lies in blocks with one port; `loaded` the stages with contents that are loaded,
+    in the order of the chain, each with the paths of its layers.
     """
 
     plan: Plan
@@ -130,6 +136,7 @@ class Pipeline:
     units: dict[str, wiring.Component] = field(default_factory=dict)
     links: list[tuple[wiring.PureInterface, wiring.PureInterface]] = field(default_factory=list)
     taps: list[tuple[Tap, wiring.PureInterface]] = field(default_factory=list)
+    loaded: list[tuple[tuple[str, ...], Stage]] = field(default_factory=list)
 
     @property
     def stages(self) -> Iterator[tuple[str, Stage]]:
@@ -167,6 +174,21 @@ class Pipeline:
             isinstance(stage, GlobalSumStage) or (end.burst and not isinstance(stage, WindowedStage)),
         )
 
+    @property
+    def how(self) -> tuple[Family, bool]:
+        """What a stage with constants asks the plan."""
+        return self.plan.family, self.plan.loadable
+
+    def add_loaded(self, end: End, path: str, stage: Stage) -> End:
+        """Append the stage of the layer at `path`, which may be loaded."""
+        self.note(stage, path)
+        return self.add(end, unit_name(path), stage)
+
+    def note(self, stage: Stage, *paths: str) -> None:
+        """Let the stage of the layers at the paths have its place in the chain, where it is loaded."""
+        if stage.link:
+            self.loaded.append((paths, stage))
+
     def queue(self, end: End, name: str, depth: int, together: int = 0) -> End:
         """Append a queue; `together` as it takes it."""
         return self.add(end, name, Queue(end.flow, depth, self.family(name), together))
@@ -194,11 +216,11 @@ class Pipeline:
             case BinaryConv() | SumPool() | MaxPool():
                 end = self.grow_folded(end, layer, None, path)
             case Requantise():
-                end = self.add(end, name, RequantiseStage(end.flow, layer, self.plan.family))
+                end = self.add_loaded(end, path, RequantiseStage(end.flow, layer, *self.how))
             case Scale():
-                end = self.add(end, name, ScaleStage(end.flow, layer, self.plan.family))
+                end = self.add_loaded(end, path, ScaleStage(end.flow, layer, *self.how))
             case Table():
-                end = self.add(end, name, TableStage(end.flow, layer, self.plan.family))
+                end = self.add_loaded(end, path, TableStage(end.flow, layer, *self.how))
             case GlobalSum():
                 while (pixels := end.flow.pixels) > 1:
                     count = next(k for k in range(2, pixels + 1) if pixels % k == 0)
@@ -225,16 +247,20 @@ class Pipeline:
         dot = path + "." if path else ""
         for index, layer, requantise in steps(chain):
             if requantise:
-                end = self.grow_folded(end, layer, requantise, f"{dot}{index}")
+                end = self.grow_folded(end, layer, requantise, f"{dot}{index}", f"{dot}{index + 1}")
                 self.tap(end, f"{dot}{index + 1}")
             else:
                 end = self.grow(end, layer, f"{dot}{index}")
         return end
 
-    def grow_folded(self, end: End, layer: Windowed, requantise: Requantise | None, path: str) -> End:
-        """Append the stage of a layer that the plan folds, with queues around it where its flows are not even."""
-        name = unit_name(path)
-        stage = folded_stage(layer, end.flow.tensor, requantise, self.plan.foldings[path], self.family(name))
+    def grow_folded(self, end: End, layer: Windowed, requantise: Requantise | None, *paths: str) -> End:
+        """Append the stage of a layer that the plan folds, with queues around it where its flows are not even.
+
+        paths : the layer's, and that of the Requantise, where there is one
+        """
+        name, folding = unit_name(paths[0]), self.plan.foldings[paths[0]]
+        stage = folded_stage(layer, end.flow.tensor, requantise, folding, self.family(name), self.plan.loadable)
+        self.note(stage, *paths)
         return self.add_folded(self.convert(end, name, stage.source.lanes), name, stage)
 
     def add_folded(self, end: End, name: str, stage: WindowedStage) -> End:

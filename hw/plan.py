@@ -24,6 +24,8 @@ from .window.slide import Sweep
 from .window.window import Geometry
 
 VERSION = 1
+WEIGHTS = ("rom", "loadable")
+"""Where weights and constants are: in read-only memories, or in such as are written at run time."""
 
 
 def _is_count(value: object) -> bool:
@@ -82,6 +84,7 @@ class Plan:
     input_pixels : pixels a beat, a divisor of the width
     input_lanes : samples a beat where it is a part of one pixel, a divisor of its channels; None for whole pixels
     target : a key of ``target.TARGETS``, or "generic" for Verilog that suits any device and best none
+    weights : one of WEIGHTS; with "loadable" the machine serves every network of one shape
     """
 
     foldings: Mapping[str, Folding]
@@ -89,9 +92,15 @@ class Plan:
     input_pixels: int = 1
     target: str = "generic"
     input_lanes: int | None = None
+    weights: str = WEIGHTS[0]
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "foldings", MappingProxyType(dict(self.foldings)))
+
+    @property
+    def loadable(self) -> bool:
+        """Whether weights and constants are loaded at run time."""
+        return self.weights == "loadable"
 
     @property
     def device(self) -> Target | None:
@@ -109,6 +118,8 @@ class Plan:
 
     def check(self, net: Net) -> None:
         """Raise BadInput unless the plan folds exactly the layers of `net`, each evenly."""
+        if self.weights not in WEIGHTS:
+            raise BadInput(f"the plan's weights must be one of {', '.join(WEIGHTS)}, not {short(self.weights)}")
         expected = {}
         for path, layer, t in _folded(net):
             expected[path] = layer
@@ -117,6 +128,11 @@ class Plan:
                 raise BadInput(f'the plan has no line for layer "{path}" ({type(layer).__name__})')
             if wrong := problem(folding, layer, t):
                 raise BadInput(f'the plan\'s layer "{path}": {wrong}')
+            if folding.wired and self.loadable:
+                raise BadInput(
+                    f'the plan\'s layer "{path}": weights that are wired cannot be loaded; leave out wired = true or '
+                    'weights = "loadable"'
+                )
         for path in self.foldings:
             if path not in expected:
                 there = ", ".join(expected) or "none"
@@ -178,6 +194,8 @@ class Plan:
         lines += [f"output_lanes = {self.output_lanes}", f"input_pixels = {self.input_pixels}"]
         if self.input_lanes is not None:
             lines.append(f"input_lanes = {self.input_lanes}")
+        if self.weights != WEIGHTS[0]:
+            lines.append(f'weights = "{self.weights}"')
         lines += ["", "[layers]"]
         entries = {path: f"{json.dumps(path)} = {folding}" for path, folding in self.foldings.items()}
         width = max(map(len, entries.values()), default=0)
@@ -207,12 +225,13 @@ class Plan:
         if type(version) is not int or version != VERSION:
             raise BadInput(f"{path}: bitfold_plan = {short(version)}; this bitfold reads version {VERSION}")
         layers, target = content.pop("layers", None), content.pop("target", "generic")
+        weights = content.pop("weights", WEIGHTS[0])
         names = ("output_lanes", "input_pixels", "input_lanes")
         beats = {name: content.pop(name) for name in names if name in content}
         if content:
             raise BadInput(
                 f"{path}: {short(next(iter(content)))} is unknown; "
-                f"a plan has bitfold_plan, target, {', '.join(names)} and [layers]"
+                f"a plan has bitfold_plan, target, {', '.join(names)}, weights and [layers]"
             )
         for name, value in beats.items():
             if not _is_count(value):
@@ -221,8 +240,10 @@ class Plan:
             raise BadInput(f"{path}: [layers] is missing, below which each layer has its line")
         if target not in ("generic", *TARGETS):
             raise BadInput(f"{path}: target = {short(target)} is not known; there are generic, {', '.join(TARGETS)}")
+        if weights not in WEIGHTS:
+            raise BadInput(f"{path}: weights = {short(weights)} is not known; there are {', '.join(WEIGHTS)}")
         return cls({name: Folding.read(entry, f'{path}: layer "{name[:80]}"') for name, entry in layers.items()},
-                   target=target, **beats)  # fmt: skip
+                   target=target, weights=weights, **beats)  # fmt: skip
 
 
 def _folded(net: Net) -> Iterator[tuple[str, Windowed, Tensor]]:

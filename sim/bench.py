@@ -70,6 +70,8 @@ class Ends:
             logging.getLogger(f"cocotb.{dut._name}.{side}").setLevel(logging.ERROR)
         source, sink = (AxiStreamBus.from_prefix(dut, side) for side in ("s_axis", "m_axis"))
         self.source = AxiStreamSource(source, dut.clk, reset, not self.low, byte_lanes=first.in_bytes)
+        if len(first.load):
+            dut.s_weights_axis_tvalid.value = 0
         self.sink = AxiStreamSink(sink, dut.clk, reset, not self.low, byte_lanes=first.out_bytes)
 
     def outputs(self) -> dict[str, str]:
@@ -86,6 +88,7 @@ class Ends:
         await self.reset(contract)
         for counter in counters:
             counter.value = stimulus.preset
+        await self.load(stimulus.load.tolist())
         self.source.set_pause_generator(_idle(stimulus))
         self.sink.set_pause_generator(_stall(stimulus, dut))
         for frame in np.split(stimulus.beats["data"], np.flatnonzero(stimulus.beats["last"][:-1]) + 1):
@@ -121,6 +124,20 @@ class Ends:
             self.dut.aresetn.value = not on
         else:
             self.dut.rst.value = on
+
+    async def load(self, words: list[int]) -> None:
+        """Load the machine, from the middle of a cycle to the middle of one."""
+        dut = self.dut
+        for index, word in enumerate(words):
+            dut.s_weights_axis_tdata.value = word
+            dut.s_weights_axis_tlast.value = index == len(words) - 1
+            dut.s_weights_axis_tvalid.value = 1
+            ready = False
+            while not ready:  # which changes with the clock alone
+                ready = dut.s_weights_axis_tready.value == 1
+                await FallingEdge(dut.clk)
+        if words:
+            dut.s_weights_axis_tvalid.value = 0
 
     async def reset(self, contract: Contract) -> None:
         """Reset, from the middle of a cycle to the middle of one."""

@@ -66,7 +66,7 @@ bool preset(Root*, uint16_t, long) {
     return false;
 }
 
-// Ports that not every interface has: a reset of either sense, tlast in, tuser out.
+// Ports that not every interface has: a reset of either sense, tlast in, loads, tuser out.
 template <class Top>
 auto reset(Top& top, bool on, int) -> decltype(top.aresetn, void()) {
     top.aresetn = !on;
@@ -81,6 +81,18 @@ auto set_last(Top& top, bool last, int) -> decltype(top.s_axis_tlast, void()) {
 }
 template <class Top>
 void set_last(Top&, bool, long) {}
+template <class Top>
+auto offer_load(Top& top, bool valid, uint32_t word, bool last, int) -> decltype(top.s_weights_axis_tready, bool()) {
+    top.s_weights_axis_tvalid = valid;
+    top.s_weights_axis_tdata = word;
+    top.s_weights_axis_tlast = last;
+    top.eval();
+    return top.s_weights_axis_tready;
+}
+template <class Top>
+bool offer_load(Top&, bool, uint32_t, bool, long) {
+    return true;
+}
 template <class Top>
 auto user(const Top& top, int) -> decltype(top.m_axis_tuser, uint32_t()) {
     return top.m_axis_tuser;
@@ -171,8 +183,8 @@ struct Files {
     std::FILE *in, *out, *frames;
 };
 
-// Play one stimulus from a reset on; false when it ends badly.
-bool play(Machine& machine, Files files, Settings& text, bool first_of_all) {
+// Play one stimulus from a reset on, with what loads the machine in front of it; false when it ends badly.
+bool play(Machine& machine, Files files, const std::vector<uint32_t>& load, Settings& text, bool first_of_all) {
     auto number = [&](const char* name) -> uint64_t { return std::strtoull(text[name].c_str(), nullptr, 10); };
     const size_t in_bytes = number("in_bytes"), out_bytes = number("out_bytes");
     const uint64_t inputs = number("inputs"), in_beats = number("in_beats"), out_beats = number("out_beats");
@@ -219,6 +231,16 @@ bool play(Machine& machine, Files files, Settings& text, bool first_of_all) {
         if (name && broken.empty()) broken = std::string(name) + " is not 0 after a rising edge of clk with rst high";
     }
     reset(top, false, 0);
+    for (size_t word = 0; word < load.size(); ++word) {
+        bool ready = false;
+        for (uint64_t waited = 0; !ready; ++waited) {
+            if (waited >= watchdog) fail("the machine takes no more words of a load");
+            ready = offer_load(top, true, load[word], word + 1 == load.size(), 0);
+            machine.edge(false);
+            machine.edge(true);
+        }
+    }
+    offer_load(top, false, 0, false, 0);
     uint64_t bad[2] = {0, 0};  // frames that ended early, late
     if (const uint64_t start = number("preset"); start && preset(top.rootp, static_cast<uint16_t>(start), 0)) {
         bad[0] = bad[1] = start;
@@ -336,9 +358,13 @@ int main(int argc, char** argv) {
         else (stimuli.empty() ? common : stimuli.back())[name] = arg.substr(equals + 1);
     }
     const Files files{open(common["in"], "rb"), open(common["out"], "wb"), open(common["frames"], "wb")};
+    std::vector<uint32_t> load;
+    std::FILE* words = open(common["load"], "rb");
+    for (uint32_t word; std::fread(&word, sizeof word, 1, words) == 1;) load.push_back(word);
+    std::fclose(words);
     Machine machine(common["vcd"]);
     for (size_t i = 0; i < stimuli.size(); ++i)
-        if (!play(machine, files, stimuli[i], i == 0)) break;
+        if (!play(machine, files, load, stimuli[i], i == 0)) break;
     machine.close();
     std::fclose(files.out);
     std::fclose(files.frames);

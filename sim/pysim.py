@@ -36,6 +36,15 @@ def run(
     reset = Signal()
     captures: list[Capture] = []
 
+    async def load(ctx, words: list[int]) -> None:
+        port = accelerator.load
+        ctx.set(port.valid, 1)
+        for index, word in enumerate(words):
+            ctx.set(port.payload, {"word": word, "last": index == len(words) - 1})
+            while not (await ctx.tick().sample(port.ready))[-1]:
+                pass
+        ctx.set(port.valid, 0)
+
     async def play(ctx, stimulus: Stimulus) -> Contract:
         pixels = [int.from_bytes(data.tobytes(), "little") for data in stimulus.beats["data"]]
         lasts = stimulus.beats["last"].tolist()
@@ -52,6 +61,8 @@ def run(
         if stimulus.preset:
             for register in accelerator.counters:
                 ctx.set(register, stimulus.preset)
+        if len(stimulus.load):
+            await load(ctx, stimulus.load.tolist())
         deadline, frames, offering, seen = time.monotonic() + PATIENCE, 0, False, False
         while not contract.over:
             if not offering and contract.sent < len(pixels) and idle.random() >= stimulus.pauses:

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ..hw.accelerator import Accelerator
+from ..hw.load import words
 from ..hw.plan import Plan
 from ..hw.verilog.formats import PLAIN, Formats, Interface, formats
 from ..hw.verilog.write import write_machine
@@ -145,6 +146,7 @@ class Machine:
         self.build, self.cache = build, Path(cache) if cache is not None else build
         self.formats: Formats = formats(net, plan, interface)
         self.accelerator = Accelerator(net, plan)
+        self.load = words(net, self.accelerator) if plan.loadable else np.zeros(0, np.uint32)
         self.work = work
         if engine != "amaranth":
             self.verilog = verilog or write_machine(self.accelerator, build or work, interface=interface, cache=cache)
@@ -174,6 +176,7 @@ class Machine:
             f.out_width,
             pauses,
             seed,
+            load=self.load,
             **{"watchdog": watchdog, "drain": watchdog if bad else 0} | how,
         )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeAlias
 
 import numpy as np
@@ -37,6 +37,7 @@ class Stimulus:
     drain : such cycles to watch for more after the last expected transfer
     cut_in, cut_out : transfers in, out after which to end at once, in the middle of whatever it is; 0 is never
     preset : what the counters of bad frames are set to after the reset, where the engine finds them
+    load : uint32 [words] that load the machine after the reset, without a pause; none where there is nothing to load
     """
 
     beats: NDArray[np.void]
@@ -51,6 +52,7 @@ class Stimulus:
     cut_in: int = 0
     cut_out: int = 0
     preset: int = 0
+    load: NDArray[np.uint32] = field(default_factory=lambda: np.zeros(0, np.uint32))
 
     @property
     def in_bytes(self) -> int:

@@ -179,8 +179,10 @@ def run(
         with (work / "in").open("wb") as file:
             for stimulus in stimuli:
                 stimulus.beats.tofile(file)
+        stimuli[0].load.tofile(work / "load")
         vcd = "" if waveform is None else waveform.resolve()
         command = [str(model), f"in={work / 'in'}", f"out={work / 'out'}", f"frames={work / 'frames'}", f"vcd={vcd}"]
+        command.append(f"load={work / 'load'}")
         for stimulus in stimuli:
             command += ["stimulus=", f"inputs={len(stimulus.beats)}", f"in_bytes={stimulus.in_bytes}"]
             command += [f"{key}={getattr(stimulus, key):d}" for key in NUMBERS] + [f"pauses={stimulus.pauses!r}"]

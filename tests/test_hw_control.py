@@ -5,20 +5,23 @@ import re
 import runpy
 import shutil
 import subprocess
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from strategies import images
 from test_hw_verilog import DESIGNS
 
+from bitfold.hw.accelerator import Accelerator
 from bitfold.hw.control.registers import registers
+from bitfold.hw.load import words
 from bitfold.hw.verilog.formats import Interface
 from bitfold.hw.verilog.write import write
 from bitfold.sim.cosim import play
 
 BUSES = ("axi-lite", "wishbone")
 NET, PLAN = DESIGNS["everything"]
-TABLE = registers(NET.digest(), PLAN.digest())
+TABLE = registers(NET.digest(), PLAN.digest(), False)
 CONSTANT = {register.name: register.value for register in TABLE if register.value is not None}
 
 
@@ -61,6 +64,26 @@ def test_registers(path):
     size = len(found["again"]) // expected.shape[1]
     values = [np.frombuffer(value, f"<i{size}") for value in found["values"]]
     np.testing.assert_array_equal(values, expected)
+
+
+@pytest.mark.skipif(shutil.which("iverilog") is None, reason="iverilog is not on PATH")
+@pytest.mark.parametrize("bus", BUSES)
+def test_load_status(bus, tmp_path):
+    """Frames wait until a load has passed; the registers tell why, and a soft reset takes contents away."""
+    plan = replace(PLAN, weights="loadable")
+    path = write(NET, plan, tmp_path, interface=Interface(control=bus))
+    good = words(NET, Accelerator(NET, plan))
+    damaged = good.copy()
+    damaged[-2] ^= 1 << 7
+    loads = [load.tobytes() for load in (damaged, good, good)]
+    frame = images(NET, 1)[0].astype(np.uint8).tobytes()
+    offsets = {register.name: register.offset for register in TABLE}
+    found = play(path, {"offsets": offsets, "loads": loads, "frame": frame, "settle": 3000}, "load_bench")
+    expected = NET(images(NET, 1)).ravel()
+    values = [np.frombuffer(beats, f"<i{len(beats) // len(expected)}") for *_, beats in found[2:4]]
+    np.testing.assert_array_equal(values, [expected] * 2)
+    assert [seen[:2] for seen in found] == [[1, 0], [5, 0], [3, 1], [3, 2], [1, 0]]
+    assert found[1][2] is None
 
 
 def test_python_and_c_name_the_registers(path):

@@ -90,7 +90,9 @@ def test_a_hand_edited_plan_may_leave_out_output_lanes_and_carry_comments(tmp_pa
 
 
 ENTRY = 'layer "0" must be { pe = number, simd = number }, and may have pixels = number, wired = true'
-KEYS = "'speed' is unknown; a plan has bitfold_plan, target, output_lanes, input_pixels, input_lanes and [layers]"
+KEYS = (
+    "'speed' is unknown; a plan has bitfold_plan, target, output_lanes, input_pixels, input_lanes, weights and [layers]"
+)
 LAYERS = "[layers] is missing, below which each layer has its line"
 READ = "not a readable plan: "
 SYNTAX = READ + "Expected ']' at the end of a table declaration (at line 2, column 8)"
@@ -296,3 +298,24 @@ def test_plans_cannot_be_changed():
     plan = Plan(source)
     source["0"] = Folding(2)
     assert plan.foldings["0"] == Folding(1)
+
+
+def test_loadable_weights_are_a_line_of_the_plan(tmp_path):
+    plan = Plan({"0": Folding(1, 1)}, weights="loadable")
+    plan.save(tmp_path / "plan.toml")
+    assert 'weights = "loadable"\n' in plan.dumps()
+    assert Plan.load(tmp_path / "plan.toml") == plan
+    assert "weights" not in Plan({"0": Folding(1, 1)}).dumps()
+
+
+def test_weights_are_read_only_or_loadable(tmp_path):
+    (tmp_path / "plan.toml").write_text('bitfold_plan = 1\nweights = "ram"\n[layers]\n')
+    with pytest.raises(BadInput, match=r"plan.toml: weights = 'ram' is not known; there are rom, loadable$"):
+        Plan.load(tmp_path / "plan.toml")
+
+
+def test_wired_weights_cannot_be_loaded():
+    net = Net(Tensor(2, 2, 1, 0, 3), Chain((BinaryConv(random_weights((2, 1, 1, 1), 0)),)))
+    plan = Plan({"0": Folding(2, 1, wired=True)}, weights="loadable")
+    with pytest.raises(BadInput, match=r'^the plan\'s layer "0": weights that are wired cannot be loaded; leave out '):
+        plan.check(net)

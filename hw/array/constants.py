@@ -1,3 +1,4 @@
+# amaranth: UnusedElaboratable=no
 """Rows of constants that come round in a fixed order: offsets, rounding, corrections."""
 
 from dataclasses import replace
@@ -8,6 +9,8 @@ from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 from numpy.typing import NDArray
 
+from ..device.arithmetic import wrap_add
+from ..device.loaded import Fill, LoadedMemory
 from ..device.memory import alike, memory, place
 from ..device.resources import Resources, counter, stored
 from ..device.target import Family
@@ -82,4 +85,40 @@ class ConstantTable(wiring.Component):
                     following.eq(Mux(following == count - 1, 0, following + 1)),
                     self.row.as_value().eq(read.data),
                 ]
+        return m
+
+
+class LoadedTable(wiring.Component):
+    """The same of `count` rows of `lanes` constants that are loaded; row 0 two cycles after it was written.
+
+    Members
+    -------
+    fill : In(Fill(row_bits, count))
+    next : In(1)
+    row : Out(lanes signed constants)
+    """
+
+    def __init__(self, count: int, lanes: int, width: int, family: Family):
+        self.count, self.row_bits = count, lanes * width
+        self.memory = LoadedMemory(self.row_bits, count, family)
+        row = data.ArrayLayout(signed(width), lanes)
+        super().__init__({"fill": In(Fill(self.row_bits, count)), "next": In(1), "row": Out(row)})
+
+    def resources(self, family: Family) -> Resources:
+        """What it takes of a device of the family."""
+        found = self.memory.resources(family)
+        if self.count == 1:
+            return found
+        return found + counter(self.count, family) + Resources((self.count - 1).bit_length())
+
+    def elaborate(self, platform):
+        m = Module()
+        m.submodules.memory = memory = self.memory
+        wiring.connect(m, wiring.flipped(self.fill), memory.fill)
+        m.d.comb += self.row.as_value().eq(memory.data)
+        if self.count > 1:
+            # The row is read anew in every cycle: it follows what is written.
+            at = Signal(range(self.count))
+            m.d.comb += memory.address.eq(Mux(self.next, wrap_add(at, 1, self.count), at))
+            m.d.sync += at.eq(memory.address)
         return m

@@ -2,11 +2,11 @@
 
 from collections.abc import Sequence
 
-from amaranth import Module, Signal
+from amaranth import Cat, Const, Module, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from .registers import BITS, SOFT_RESET, WORDS, Register
+from .registers import BITS, LOADABLE, SOFT_RESET, WORDS, Register
 
 
 class RegisterBank(wiring.Component):
@@ -17,6 +17,7 @@ class RegisterBank(wiring.Component):
     read_address : In, a word's index; read_data : Out, what that register reads in the same cycle
     write : In, which bytes of write_data are written to the word at write_address
     short_frames, long_frames : In, the machine's counters; answered : In, a frame's last beat leaves
+    loaded, refused : In, the state of loads, where weights are loaded
     soft_reset : Out, high for the cycle after it was asked for
 
     Domain `sync` is the machine's, and its reset clears `frames` and `cycles`; that of `bus`, with the same clock, is
@@ -36,6 +37,8 @@ class RegisterBank(wiring.Component):
                 "short_frames": In(counter_bits),
                 "long_frames": In(counter_bits),
                 "answered": In(1),
+                "loaded": In(1),
+                "refused": In(1),
                 "soft_reset": Out(1),
             }
         )
@@ -49,6 +52,7 @@ class RegisterBank(wiring.Component):
             "short_frames": self.short_frames,
             "long_frames": self.long_frames,
             "cycles": cycles,
+            "load_status": Cat(Const(LOADABLE), self.loaded, self.refused),
         }
         m.d.bus += self.soft_reset.eq(0)
         with m.Switch(self.read_address):

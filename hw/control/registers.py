@@ -32,18 +32,25 @@ class Register:
 SOFT_RESET = 1
 """The bit of `control` that empties the machine."""
 
+LOADABLE, LOADED, REFUSED = 1, 2, 4
+"""The bits of `load_status`."""
 
-def registers(network: str, plan: str) -> Sequence[Register]:
-    """The table for a network and a plan of these digests, in hex."""
+
+def registers(network: str, plan: str, loadable: bool) -> Sequence[Register]:
+    """The table for a network and a plan of these digests, in hex; of a shape where weights are loaded."""
+    kind = "shape" if loadable else "network"
     words = {
         "identity": ("the letters bfld, b in the highest byte", IDENTITY),
         "version": ("version of this table of registers", VERSION),
-        "network_0": ("the network's digest: its first 8 hexadecimal digits", int(network[:8], 16)),
-        "network_1": ("the network's digest: the next 8", int(network[8:16], 16)),
+        "network_0": (f"the {kind}'s digest: its first 8 hexadecimal digits", int(network[:8], 16)),
+        "network_1": (f"the {kind}'s digest: the next 8", int(network[8:16], 16)),
         "plan_0": ("the plan's digest: its first 8 hexadecimal digits", int(plan[:8], 16)),
         "plan_1": ("the plan's digest: the next 8", int(plan[8:16], 16)),
         "control": (f"written with bit {SOFT_RESET.bit_length() - 1} set: a soft reset", None),
-        "load_status": ("how weights are loaded; 0: they are fixed", 0),
+        "load_status": (
+            "bit 0: weights are loaded; bit 1: a load has passed, frames may begin; bit 2: the last load was not right",
+            None if loadable else 0,
+        ),
         "frames": ("frames answered, since the last reset of either kind, modulo 2^32", None),
         "short_frames": ("frames dropped because they ended early; stops at 65535", None),
         "long_frames": ("frames dropped because they ended late; stops at 65535", None),

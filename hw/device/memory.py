@@ -6,7 +6,7 @@ because not every block gives the old word then. No unit here reads such a word,
 ``no_rw_check``.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import reduce
 from operator import or_
@@ -173,11 +173,18 @@ def memory(
     Its read port must not be asked for the word that is being written, or what it gives then must not be used.
     """
     where = place(varying(init) if init else width, depth, family, rom=bool(init), clocked=clocked, luts=luts)
-    styles = {
-        "": {},
-        "ROM": {"ram_style": "logic", "rom_style": "distributed"},  # Yosys obeys the first, Vivado the second
-        "LUT": {"ram_style": "distributed", "no_rw_check": 1},
-        "FF": {"ram_style": "registers", "no_rw_check": 1},
-    }
-    block = {"rom_style": "block"} if init else {"ram_style": "block", "no_rw_check": 1}
-    return Memory(shape=unsigned(width), depth=depth, init=init, attrs=styles.get(where.kind, block))
+    attrs = {"rom_style": "block"} if init and where.kind not in _STYLES else styles(where)
+    return Memory(shape=unsigned(width), depth=depth, init=init, attrs=attrs)
+
+
+_STYLES: Mapping[str, Mapping[str, object]] = {
+    "": {},
+    "ROM": {"ram_style": "logic", "rom_style": "distributed"},  # Yosys obeys the first, Vivado the second
+    "LUT": {"ram_style": "distributed", "no_rw_check": 1},
+    "FF": {"ram_style": "registers", "no_rw_check": 1},
+}
+
+
+def styles(where: Placement) -> Mapping[str, object]:
+    """The attributes by which synthesis puts a memory with a write port there."""
+    return _STYLES.get(where.kind, {"ram_style": "block", "no_rw_check": 1})

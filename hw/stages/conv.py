@@ -2,22 +2,27 @@
 """A binary convolution as a stage: window, weight memory, MAC array, requantise, result queue."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import lru_cache
+from itertools import islice
 
 import numpy as np
 from amaranth import Array, Cat, Const, Module, Signal, Value
+from amaranth.lib import wiring
 from numpy.typing import NDArray
 
 from ...model.layers import BinaryConv, Requantise
-from ..array.constants import ConstantTable, table_resources
+from ..array.constants import ConstantTable, LoadedTable, pack_rows, table_resources
 from ..array.dot import numbers, ones
 from ..array.form import dot_array
 from ..array.wired import WiredArray
+from ..device.loaded import COLUMN, LoadedMemory
 from ..device.memory import alike, memory, mux_luts, place
-from ..device.resources import Resources, stored
+from ..device.resources import Resources, stored, total
 from ..device.target import Family
 from ..plan import Folding
 from ..stream.flow import Flow
+from ..stream.load import LoadLink
 from ..window.slide import Sweep
 from ..window.window import Geometry
 from .requantise import Scaler
@@ -35,6 +40,17 @@ def _ones_of(layer: BinaryConv, simd: int) -> NDArray[np.int64]:
     return ones(layer.weights.reshape(len(layer.weights), -1, simd))
 
 
+def _numbers(bits: NDArray[np.bool_]) -> list[int]:
+    """Rows of bits, the first one the lowest."""
+    rows = np.packbits(bits, axis=1, bitorder="little")
+    return [int.from_bytes(row.tobytes(), "little") for row in rows]
+
+
+def _part_name(k: int, n: int) -> str:
+    """Of part n of the memory of position k's weights."""
+    return f"weights{k}_part{n}" if n else f"weights{k}"
+
+
 class ConvStage(WindowedStage):
     """BinaryConv, fused with the Requantise that follows it.
 
@@ -49,15 +65,22 @@ class ConvStage(WindowedStage):
     requantise : what follows it, or None for the exact sums
     folding : the sink has `pe` lanes for each window of a step
     family : of the device, which decides the form of the array and where memories lie
+    loadable : weights and initial values are loaded
     """
 
     def __init__(
-        self, source: Flow, layer: BinaryConv, requantise: Requantise | None, folding: Folding, family: Family
+        self,
+        source: Flow,
+        layer: BinaryConv,
+        requantise: Requantise | None,
+        folding: Folding,
+        family: Family,
+        loadable: bool = False,
     ):
         sums = layer.infer(source.tensor)
         self.layer = layer
         self.simd, self.pe = folding.simd, folding.pe
-        self.scaler = Scaler(sums, requantise or Requantise(0, sums.lo, sums.hi))
+        self.scaler = Scaler(sums, requantise or Requantise(0, sums.lo, sums.hi), loadable)
         self.taken = (source.with_zero() if any(layer.padding) else source).tensor
         top = self.taken.hi - self.taken.lo
         geometry = Geometry(source.tensor.height, source.tensor.width, layer.kernel, layer.stride, layer.padding)
@@ -65,26 +88,43 @@ class ConvStage(WindowedStage):
         windows = sweep.windows if sweep else 1
         self.wired = folding.wired
         if self.wired:
-            constants = (self.scaler.addend + self._surplus()).astype(np.int64)
+            constants = (self.scaler.addend + self._surplus(layer)).astype(np.int64)
             matrix = layer.weights.reshape(len(layer.weights), -1)
             self.arrays = [WiredArray(matrix, top, constants, self.scaler.width, family) for _ in range(windows)]
         else:
             self.arrays = [dot_array(self.simd, self.pe, top, self.scaler.width, family) for _ in range(windows)]
+        groups, dot_cycles = sums.channels // self.pe, layer.fan_in // self.simd
+        link = None
+        if loadable:
+            self.initial = LoadedTable(groups, self.pe, self.scaler.width, family)
+            self.memories = [
+                [
+                    LoadedMemory(self.pe * len(inputs), len(part), family)
+                    for part in self.parts(
+                        range(groups * dot_cycles), min(COLUMN, self.pe * len(inputs)), family, False
+                    )
+                ]
+                for inputs in self.arrays[0].positions
+            ]
+            parts = [(part.width, part.depth) for memory in self.memories for part in memory]
+            link = LoadLink([(self.initial.row_bits, groups), *parts])
         super().__init__(
             source,
             Flow(requantise.infer(sums) if requantise else sums, self.pe * len(self.arrays)),
             sweep or geometry,
-            groups=sums.channels // self.pe,
-            dot_cycles=layer.fan_in // self.simd,
+            groups=groups,
+            dot_cycles=dot_cycles,
             latency=self.arrays[0].latency + 2,
             family=family,
+            link=link,
         )
 
     def resources(self, family: Family) -> Resources:
         outer = self.outer_resources(family)
         if self.wired:
             return outer + self.arrays[0].resources(family) * len(self.arrays)
-        array = self.arrays[0].resources(family, constant=self.groups * self.dot_cycles == 1)
+        constant = self.groups * self.dot_cycles == 1 and not self.link
+        array = self.arrays[0].resources(family, constant=constant)
         return outer + array * len(self.arrays) + self.weight_resources(family)
 
     def outer_resources(self, family: Family) -> Resources:
@@ -94,6 +134,8 @@ class ConvStage(WindowedStage):
 
     def weight_resources(self, family: Family) -> Resources:
         """What the weights take, and the accumulators' initial values."""
+        if self.link:
+            return self._loaded_resources(family)
         found = table_resources(self.initial_rows(), self.scaler.width, family)
         depth = self.groups * self.dot_cycles
         # Columns of a few words may be constants by chance.
@@ -108,26 +150,48 @@ class ConvStage(WindowedStage):
             found += Resources(0, sum(alike(width, part.depth) for part in parts if not part.blocks))
         return found
 
-    def weight_rows(self) -> list[NDArray[np.bool_]]:
-        """The weight memories, one for each position of the array's chains.
+    def _loaded_resources(self, family: Family) -> Resources:
+        """The same where they are loaded."""
+        depth = self.groups * self.dot_cycles
+        found = self.initial.resources(family) + self.link.resources(family)
+        for parts in self.memories:
+            width = parts[0].width
+            found += total(part.resources(family) for part in parts)
+            if depth > 1:
+                found += Resources(0, width + (depth - 1).bit_length())
+            if len(parts) > 1:
+                found += Resources(width * mux_luts(len(parts), family), width * len(parts))
+        return found
+
+    def contents(self, layer: BinaryConv, requantise: Requantise | None = None) -> list[list[int]]:
+        scaler = replace(self.scaler, layer=requantise or self.scaler.layer)
+        found = [pack_rows(self.initial_rows(layer, scaler), scaler.width)]
+        for bits, parts in zip(self.weight_rows(layer), self.memories, strict=True):
+            words = iter(_numbers(bits))
+            found += [list(islice(words, part.depth)) for part in parts]
+        return found
+
+    def weight_rows(self, layer: BinaryConv | None = None) -> list[NDArray[np.bool_]]:
+        """The weight memories of the layer, or of one of its shape, one for each position of the array's chains.
 
         Each bool [words, bits], in the order in which the window reads its taps.
         """
-        folded = self.layer.weights.reshape(self.groups, self.pe, -1, self.simd)
+        folded = (layer or self.layer).weights.reshape(self.groups, self.pe, -1, self.simd)
         return self.arrays[0].steering(folded.transpose(0, 2, 1, 3).reshape(-1, self.pe, self.simd))
 
-    def initial_rows(self) -> NDArray[np.int64]:
-        """int64 [groups, pe]: what each accumulator starts from.
+    def initial_rows(self, layer: BinaryConv | None = None, scaler: Scaler | None = None) -> NDArray[np.int64]:
+        """int64 [groups, pe]: what each accumulator starts from, of the layer or of one of its shape.
 
         The rounding constant, the offset and the clip's floor; what the array's terms are too large by; and
         lo * sum(w), because sum(w * q) = sum(w * code) + lo * sum(w).
         """
-        correction = self.arrays[0].correction(_ones(self.layer, self.simd), self.dot_cycles)
-        return (self.scaler.addend + correction + self._surplus()).reshape(self.groups, self.pe)
+        layer, scaler = layer or self.layer, scaler or self.scaler
+        correction = self.arrays[0].correction(_ones(layer, self.simd), self.dot_cycles)
+        return (scaler.addend + correction + self._surplus(layer)).reshape(self.groups, self.pe)
 
-    def _surplus(self) -> NDArray[np.int64]:
+    def _surplus(self, layer: BinaryConv) -> NDArray[np.int64]:
         """int64 [C_out]: lo * sum(w)."""
-        return self.taken.lo * (2 * _ones(self.layer, self.simd).sum(axis=0) - self.layer.fan_in)
+        return self.taken.lo * (2 * _ones(layer, self.simd).sum(axis=0) - layer.fan_in)
 
     def elaborate(self, platform):
         m = Module()
@@ -136,7 +200,14 @@ class ConvStage(WindowedStage):
             m.submodules[f"array{k}"] = array
             m.d.comb += [array.valid.eq(window.valid), array.codes.eq(window.word.word_select(k, len(array.codes)))]
         if not self.wired:
-            m.submodules.initial_values = initial = ConstantTable(self.initial_rows(), self.scaler.width, self.family)
+            if self.link:
+                initial, link = self.initial, self.add_link(m)
+                fills = [initial, *(part for parts in self.memories for part in parts)]
+                for k, memory in enumerate(fills):
+                    wiring.connect(m, getattr(link, f"fill{k}"), memory.fill)
+            else:
+                initial = ConstantTable(self.initial_rows(), self.scaler.width, self.family)
+            m.submodules.initial_values = initial
             weights = self.weights(m, window.index)
             for array in self.arrays:
                 m.d.comb += [
@@ -156,8 +227,17 @@ class ConvStage(WindowedStage):
 
     def weights(self, m: Module, index: Value) -> Value:
         """What steers the arrays, three cycles after its place among the words, `index`; k more for position k."""
-        positions = self.weight_rows()
-        if len(positions[0]) == 1:
+        constant = self.groups * self.dot_cycles == 1
+        if self.link:
+            positions = self.memories
+            for k, parts in enumerate(self.memories):
+                for n, part in enumerate(parts):
+                    m.submodules[_part_name(k, n)] = part
+            if constant:
+                return Cat(part.data for [part] in self.memories)
+        else:
+            positions = self.weight_rows()
+        if constant:
             bits = np.concatenate(positions, axis=1)[0]
             return Const(sum(int(bit) << place for place, bit in enumerate(bits)), len(bits))
         read_data = []
@@ -166,40 +246,52 @@ class ConvStage(WindowedStage):
             # The array wants position k's weights k cycles later: its memory is asked later.
             later = Signal.like(address, name=f"address{k}")
             m.d.sync += later.eq(address)
-            read_data.append(self._read(m, f"weights{k}", bits, address, later))
+            ports = [(part.address, part.data) for part in bits] if self.link else self._roms(m, k, bits)
+            read_data.append(self._read(m, k, ports, address, later))
             address = later
         weights = Signal(self.pe * self.simd)
         m.d.sync += weights.eq(Cat(read_data))
         return weights
 
-    def _read(self, m: Module, name: str, bits: NDArray[np.bool_], address: Value, later: Value) -> Value:
-        """Row `address` of the weights two cycles later; `later` is the address in a register."""
-        rows = np.packbits(bits, axis=1, bitorder="little")
-        parts = self.parts([int.from_bytes(row.tobytes(), "little") for row in rows], bits.shape[1], self.family)
+    def _roms(self, m: Module, k: int, bits: NDArray[np.bool_]) -> list[tuple[Value | None, Value]]:
+        """Address and word of each part of position k's weights in read-only memory; no address of a single word."""
         ports = []
-        for n, part in enumerate(parts):
+        for n, part in enumerate(self.parts(_numbers(bits), bits.shape[1], self.family)):
             if len(part) == 1:
-                continue  # a constant: a memory of one word would have an address of no bits
+                # A constant: a memory of one word would have an address of no bits.
+                ports.append((None, Const(part[0], bits.shape[1])))
+                continue
             stored = memory(bits.shape[1], len(part), self.family, part)
-            m.submodules[f"{name}_part{n}" if n else name] = stored
+            m.submodules[_part_name(k, n)] = stored
             read = stored.read_port()  # by a name of its own, which waveforms show
-            ports.append(read)
-        if len(parts) == 1:
-            m.d.comb += ports[0].addr.eq(later)
-            return ports[0].data
+            ports.append((read.addr, read.data))
+        return ports
+
+    def _read(
+        self, m: Module, k: int, ports: Sequence[tuple[Value | None, Value]], address: Value, later: Value
+    ) -> Value:
+        """Row `address` of position k's weights two cycles later; `later` is the address in a register."""
+        name = f"weights{k}"
+        if len(ports) == 1:
+            m.d.comb += ports[0][0].eq(later)
+            return ports[0][1]
         # A block answers late in its cycle: there is no time to choose one of several before the next register.
-        chosen = Signal(range(len(parts)), name=f"{name}_chosen")
-        m.d.sync += chosen.eq(later >> (len(parts[0]) - 1).bit_length())
-        held = [Signal.like(port.data, name=f"{name}_held{n}", reset_less=True) for n, port in enumerate(ports)]
-        for port, part in zip(ports, held, strict=True):
-            m.d.comb += port.addr.eq(address)
-            m.d.sync += part.eq(port.data)
-        alone = [Const(part[0], bits.shape[1]) for part in parts if len(part) == 1]
-        return Array([*held, *alone])[chosen]
+        chosen = Signal(range(len(ports)), name=f"{name}_chosen")
+        m.d.sync += chosen.eq(later >> len(ports[0][0]))
+        words = []
+        for n, (row, word) in enumerate(ports):
+            if row is None:
+                words.append(word)
+                continue
+            held = Signal.like(word, name=f"{name}_held{n}", reset_less=True)
+            m.d.comb += row.eq(address)
+            m.d.sync += held.eq(word)
+            words.append(held)
+        return Array(words)[chosen]
 
     @staticmethod
-    def parts(words: Sequence, width: int, family: Family) -> list[Sequence]:
+    def parts(words: Sequence, width: int, family: Family, rom: bool = True) -> list[Sequence]:
         """The words of a weight memory of `width` bits, cut where blocks of the family end."""
-        rows = place(width, len(words), family, rom=True).rows
+        rows = place(width, len(words), family, rom=rom).rows
         size = 1 << (-(-len(words) // rows) - 1).bit_length()
         return [words[start : start + size] for start in range(0, len(words), size)]

@@ -11,7 +11,7 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from ...model.tensor import Tensor
-from ..device.resources import Resources, add_constant, adder, clip, counter
+from ..device.resources import Resources, add_constant, adder, clip, counter, level
 from ..device.target import Family
 from ..stream.beat import sample_shape, value_shape
 from ..stream.flow import Flow
@@ -51,14 +51,19 @@ class FrameGuard(wiring.Component):
     o : Out(sink.signature)
     verdict : Out, payload 1 for a good frame; given once the frame's last beat has passed
     short_frames, long_frames : Out, frames that ended early, late
+
+    Attributes
+    ----------
+    beats : the signature of what comes in
     """
 
     def __init__(self, sink: Flow, family: Family):
         self.sink, self.family = sink, family
         pixel = data.ArrayLayout(sample_shape(sink.tensor), sink.lanes)
+        self.beats = stream.Signature(data.StructLayout({"pixel": pixel, "last": 1}))
         super().__init__(
             {
-                "i": In(stream.Signature(data.StructLayout({"pixel": pixel, "last": 1}))),
+                "i": In(self.beats),
                 "o": Out(self.sink.signature),
                 "verdict": Out(VERDICT.signature),
                 "short_frames": Out(COUNTER_BITS),
@@ -123,6 +128,57 @@ class FrameGuard(wiring.Component):
                 m.d.comb += self.i.ready.eq(1)
                 with m.If(self.i.valid & self.i.payload.last):
                     m.next = "pass"
+        return m
+
+
+class Admission(wiring.Component):
+    """Lets frames begin while they may, and says whether any is on its way to the gate; one that has begun goes on.
+
+    Parameters
+    ----------
+    guard : what is behind it
+    most : frames that can be inside
+
+    Members
+    -------
+    i, o : In(guard.beats), Out(guard.beats)
+    open : In(1), frames may begin
+    entered : In(1), the guard gives a word; left : In(1), a verdict is used
+    empty : Out(1), no frame is inside or has begun
+    """
+
+    def __init__(self, guard: FrameGuard, most: int):
+        self.sink, self.most = guard.sink, most
+        super().__init__(
+            {
+                "i": In(guard.beats),
+                "o": Out(guard.beats),
+                "open": In(1),
+                "entered": In(1),
+                "left": In(1),
+                "empty": Out(1),
+            }
+        )
+
+    def resources(self, family: Family) -> Resources:
+        """What it takes of a device of the family."""
+        return counter(max(2, self.sink.frame_words), family) + level(self.most, family) + Resources(5, 1)
+
+    def elaborate(self, platform):
+        m = Module()
+        ending = last_word(m, self.sink, self.entered)
+        begun = Signal()
+        inside = Signal(range(self.most + 1))
+        admit = self.open | begun
+        with m.If(self.entered):
+            m.d.sync += begun.eq(~ending)
+        m.d.sync += inside.eq(inside + (self.entered & ending) - self.left)
+        m.d.comb += [
+            self.o.payload.eq(self.i.payload),
+            self.o.valid.eq(self.i.valid & admit),
+            self.i.ready.eq(self.o.ready & admit),
+            self.empty.eq(~begun & (inside == 0)),
+        ]
         return m
 
 

@@ -5,7 +5,7 @@ A Requantise is clip((q + addend) >> shift, lo, hi). With all constants moved be
 to clip counts from lo: its sign bit is the shifted ReLU's comparator, and its high bits the upper clip's.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from amaranth import Cat, Const, Module, Mux, Signal, Value, signed
@@ -14,10 +14,11 @@ from numpy.typing import NDArray
 
 from ...model.layers import Requantise
 from ...model.tensor import Tensor, signed_bits
-from ..array.constants import ConstantTable, table_resources
+from ..array.constants import ConstantTable, LoadedTable, pack_rows, table_resources
 from ..device.resources import Resources, add_constant, adder, clip
 from ..device.target import Family
 from ..stream.flow import Flow
+from ..stream.load import LoadLink
 from ..stream.results import ResultQueue
 from ..stream.stage import Stage
 
@@ -26,11 +27,13 @@ from ..stream.stage import Stage
 class Scaler:
     """The arithmetic of one Requantise in hardware, from an integer q of `source` to a code of `sink`.
 
-    The value handed to `code` must be q + `addend`.
+    The value handed to `code` must be q + `addend`. Where it is `loadable` only whether there is an offset decides what
+    the hardware is.
     """
 
     source: Tensor
     layer: Requantise
+    loadable: bool = False
 
     @property
     def floor_first(self) -> bool:
@@ -41,13 +44,40 @@ class Scaler:
     def addend(self) -> NDArray[np.object_]:
         """Added to q, per channel: Python's integers [C], because 64 bits may be too few."""
         addend = np.broadcast_to(np.asarray(self.layer.addend).astype(object), self.source.channels)
-        return addend - (self.layer.lo << self.layer.shift) if self.floor_first else addend
+        if self.open:
+            addend = np.clip(addend, *self._useful)
+        return addend - self._floor
+
+    @property
+    def open(self) -> bool:
+        """Whether the addend is any: that of an offset that is loaded."""
+        return self.loadable and self.layer.offset is not None
+
+    @property
+    def _floor(self) -> int:
+        """The clip's floor, where it is subtracted before the shift."""
+        return self.layer.lo << self.layer.shift if self.floor_first else 0
+
+    @property
+    def _useful(self) -> tuple[int, int]:
+        """The least and the largest addend of use: beyond them all values are clipped."""
+        shift, lo, hi = self.layer.shift, self.layer.lo, self.layer.hi
+        if shift >= 0:
+            most, least = hi << shift, (lo + 1 << shift) - 1
+        else:
+            most, least = -(-hi >> -shift), lo >> -shift
+        most -= self.source.lo
+        return min(least - self.source.hi, most), most
 
     @property
     def interval(self) -> tuple[int, int]:
         """Where q + addend lies, over all channels."""
-        addend = self.addend
-        return self.source.lo + int(addend.min()), self.source.hi + int(addend.max())
+        if self.open:
+            least, most = (addend - self._floor for addend in self._useful)
+        else:
+            addend = self.addend
+            least, most = int(addend.min()), int(addend.max())
+        return self.source.lo + least, self.source.hi + most
 
     @property
     def width(self) -> int:
@@ -92,16 +122,32 @@ class RequantiseStage(Stage):
 
     latency = 2
 
-    def __init__(self, source: Flow, layer: Requantise, family: Family):
+    def __init__(self, source: Flow, layer: Requantise, family: Family, loadable: bool = False):
         self.layer, self.family = layer, family
-        self.scaler = Scaler(source.tensor, layer)
-        super().__init__(source, Flow(layer.infer(source.tensor), source.lanes))
+        self.scaler = Scaler(source.tensor, layer, loadable)
+        self.rows = self._rows(source, self.scaler)
+        count, lanes = self.rows.shape
+        self.table = LoadedTable(count, lanes, self.scaler.width, family) if self.scaler.open else None
+        link = LoadLink([(self.table.row_bits, count)]) if self.table else None
+        super().__init__(source, Flow(layer.infer(source.tensor), source.lanes), link)
         self.results = ResultQueue(self.sink, self.latency)
         self.storage = source.held(self.results.credits)
-        self.rows = source.rows(self.scaler.addend + source.tensor.lo)
+
+    @staticmethod
+    def _rows(source: Flow, scaler: Scaler) -> NDArray[np.object_]:
+        """[words, lanes]: what is added to the codes."""
+        return source.rows(scaler.addend + source.tensor.lo)
+
+    def contents(self, layer: Requantise) -> list[list[int]]:
+        rows = self._rows(self.source, replace(self.scaler, layer=layer))
+        return [pack_rows(rows, self.scaler.width)]
 
     def resources(self, family: Family) -> Resources:
         width, lanes = self.scaler.width, self.source.lanes
+        if self.table:
+            each = Resources(adder(width, family) + self.scaler.clip_luts(family), width - max(0, self.layer.shift))
+            constants = self.table.resources(family) + self.link.resources(family)
+            return constants + self.results.resources(family) + each * lanes + Resources(2, 1)
         constants = table_resources(self.rows, width, family)
         # Bits below the lowest of any constant are not added; on iCE40 those that are shifted out are carries alone.
         low = min((int(word) & -int(word)).bit_length() - 1 if word else width for word in self.rows.flat)
@@ -117,7 +163,9 @@ class RequantiseStage(Stage):
     def elaborate(self, platform):
         m = Module()
         width = self.scaler.width
-        m.submodules.constants = constants = ConstantTable(self.rows, width, self.family)
+        m.submodules.constants = constants = self.table or ConstantTable(self.rows, width, self.family)
+        if self.table:
+            wiring.connect(m, self.add_link(m).fill0, self.table.fill)
         m.submodules.results = results = self.results
         take = Signal()
         m.d.comb += [

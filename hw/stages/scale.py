@@ -15,12 +15,13 @@ from amaranth.lib import wiring
 from numpy.typing import NDArray
 
 from ...model.layers import Scale
-from ..array.constants import ConstantTable, table_resources
+from ..array.constants import ConstantTable, LoadedTable, pack_rows, table_resources
 from ..device.arithmetic import later, tree
 from ..device.memory import alike
-from ..device.resources import Resources, add_constant, adder
+from ..device.resources import Resources, add_constant, adder, total
 from ..device.target import Family
 from ..stream.flow import Flow
+from ..stream.load import LoadLink
 from ..stream.results import ResultQueue
 from ..stream.stage import Stage
 
@@ -40,17 +41,23 @@ class ScaleStage(Stage):
     A word is offered ``latency = levels + 1`` cycles after it is taken.
     """
 
-    def __init__(self, source: Flow, layer: Scale, family: Family):
+    def __init__(self, source: Flow, layer: Scale, family: Family, loadable: bool = False):
         self.family = family
-        super().__init__(source, Flow(layer.infer(source.tensor), source.lanes))
+        sink = Flow(layer.infer(source.tensor), source.lanes)
         self.factors = source.rows(layer.factors)
         self.size_bits = max(map(abs, layer.extremes)).bit_length()
-        self.constants = self.constant_rows()
-        self.tables = (self.factor_rows(), self.size_bits + 1), (self.constants, self.sink.tensor.bits)
+        widths = self.size_bits + 1, sink.tensor.bits
+        count, lanes = self.factors.shape
+        self.loaded = [LoadedTable(count, lanes, width, family) for width in widths] if loadable else []
+        link = LoadLink([(table.row_bits, count) for table in self.loaded]) if loadable else None
+        super().__init__(source, sink, link)
+        self.constants = self.constant_rows(self.factors)
+        self.tables = tuple(zip((self.factor_rows(self.factors), self.constants), widths, strict=True))
         sizes = np.abs(self.factors)
         self.shifts = [[k for k in range(self.size_bits) if (column >> k & 1).any()] for column in sizes.T]
-        added = (self.constants != 0).any(axis=0)  # `any` alone gives objects in numpy 1
-        terms = max(len(shifts) + int(more) for shifts, more in zip(self.shifts, added, strict=True))
+        # `any` alone gives objects in numpy 1
+        self.added = np.ones(lanes, np.bool_) if loadable else (self.constants != 0).any(axis=0)
+        terms = max(len(shifts) + int(more) for shifts, more in zip(self.shifts, self.added, strict=True))
         self.levels = max(0, terms - 1).bit_length()
         self.latency = self.levels + 1
         self.results = ResultQueue(self.sink, self.latency)
@@ -58,6 +65,11 @@ class ScaleStage(Stage):
 
     def resources(self, family: Family) -> Resources:
         found = self.results.resources(family) + Resources(3, self.levels)
+        if self.loaded:
+            found += total(table.resources(family) for table in self.loaded) + self.link.resources(family)
+            bits = self.sink.tensor.bits
+            each = self._lane_resources((), tuple(range(self.size_bits)), True, 0, bits, family)
+            return found + each * self.source.lanes
         for rows, width in self.tables:
             found += table_resources(rows, width, family)
         lanes = Counter(map(self._like, range(self.source.lanes)))
@@ -105,21 +117,30 @@ class ScaleStage(Stage):
             luts += add_constant(self.sink.tensor.bits - ((constant & -constant).bit_length() - 1), family)
         return Resources(luts, round(ffs))
 
-    def constant_rows(self) -> NDArray[np.object_]:
+    def contents(self, layer: Scale) -> list[list[int]]:
+        factors = self.source.rows(layer.factors)
+        rows = self.factor_rows(factors), self.constant_rows(factors)
+        return [pack_rows(values, width) for values, (_, width) in zip(rows, self.tables, strict=True)]
+
+    def constant_rows(self, factors: NDArray[np.int64]) -> NDArray[np.object_]:
         """[words, lanes]: what is added to each product, modulo the width of the output's codes."""
         source, sink = self.source.tensor, self.sink.tensor
         inverted = (1 << source.bits) - 1
-        factors = self.factors.astype(object)
+        factors = factors.astype(object)
         return (factors * (source.lo + inverted * (factors < 0)) - sink.lo) % (1 << sink.bits)
 
-    def factor_rows(self) -> NDArray[np.int64]:
+    def factor_rows(self, factors: NDArray[np.int64]) -> NDArray[np.int64]:
         """int64 [words, lanes]: the sizes, and above them a bit that says negative."""
-        return np.abs(self.factors) | (self.factors < 0).astype(np.int64) << self.size_bits
+        return np.abs(factors) | (factors < 0).astype(np.int64) << self.size_bits
 
     def elaborate(self, platform):
         m = Module()
         width = self.sink.tensor.bits
-        factors, constants = (ConstantTable(rows, bits, self.family) for rows, bits in self.tables)
+        factors, constants = self.loaded or (ConstantTable(rows, bits, self.family) for rows, bits in self.tables)
+        if self.loaded:
+            link = self.add_link(m)
+            wiring.connect(m, link.fill0, factors.fill)
+            wiring.connect(m, link.fill1, constants.fill)
         m.submodules.factors = factors
         m.submodules.constants = constants
         m.submodules.results = results = self.results
@@ -140,7 +161,7 @@ class ScaleStage(Stage):
             code = Mux(factor[self.size_bits], ~code, code)
             # Each term with the most it can be.
             terms = [(Mux(factor[k], code, 0) << k, (1 << k + len(code)) - 1) for k in self.shifts[lane]]
-            if (self.constants[:, lane] != 0).any():
+            if self.added[lane]:
                 terms.append((constants.row[lane].as_unsigned(), top))
             product, _ = tree(m, terms, self.levels, f"sum{lane}", top) if terms else (Const(0), 0)
             codes.append(Cat(product, Const(0, width))[:width])

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from ..device.resources import Resources, fifo
 from ..device.target import Family
 from ..stream.flow import Flow
+from ..stream.load import LoadLink
 from ..stream.stage import Stage
 from ..window.slide import SLIDE_LATENCY, SlidingWindow, Sweep
 from ..window.window import Geometry, Window
@@ -35,6 +36,7 @@ class WindowedStage(Stage):
     latency : cycles from the last of them, as the window gives it, to the result's being in the queue
     family : of the device
     least : padding is the least value there is instead of real 0
+    link : as Stage's
 
     Attributes
     ----------
@@ -55,6 +57,7 @@ class WindowedStage(Stage):
         latency: int,
         family: Family,
         least: bool = False,
+        link: LoadLink | None = None,
     ):
         self.family = family
         self.geometry, self.groups, self.dot_cycles = geometry, groups, dot_cycles
@@ -75,7 +78,7 @@ class WindowedStage(Stage):
             self.latency = self.window.ring.latency + WINDOW_LATENCY + latency
             kept = source.held(self.window.ring.size)
         self.storage = kept + -(-sink.held(self.credits) * source.tensor.pixels // sink.tensor.pixels)
-        super().__init__(source, sink)
+        super().__init__(source, sink, link)
 
     @property
     def cycles(self) -> int:

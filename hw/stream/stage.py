@@ -2,13 +2,16 @@
 """A unit with one stream in and one out, and what it declares of itself."""
 
 import numpy as np
+from amaranth import Module
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 from numpy.typing import NDArray
 
+from ...model.layers import Layer
 from ..device.resources import Resources
 from ..device.target import Family
 from .flow import Flow
+from .load import CHAIN, LoadLink
 
 
 class Stage(wiring.Component):
@@ -18,10 +21,12 @@ class Stage(wiring.Component):
     -------
     i : In(source.signature)
     o : Out(sink.signature)
+    load_i, load_o : In(CHAIN), Out(CHAIN), where it has contents that are loaded
 
     Attributes
     ----------
     source, sink : Flow in and out
+    link : its place in the chain by which contents are loaded; None where it has none
     cycles : cycles a frame takes in steady state when nothing outside holds it up
     latency : cycles from the step that completes an output word to that word's being offered
     lead : pixels of input, beyond its even share, that a steady output demands
@@ -34,9 +39,12 @@ class Stage(wiring.Component):
     storage = 1
     direct = False
 
-    def __init__(self, source: Flow, sink: Flow, **members: wiring.Member):
+    def __init__(self, source: Flow, sink: Flow, link: LoadLink | None = None, **members: wiring.Member):
         self.source = source
         self.sink = sink
+        self.link = link
+        if link:
+            members |= {"load_i": In(CHAIN), "load_o": Out(CHAIN)}
         super().__init__({"i": In(source.signature), "o": Out(sink.signature), **members})
 
     @property
@@ -54,6 +62,20 @@ class Stage(wiring.Component):
     def spacing(self, source: int) -> int:
         """Cycles from a word out to the next, at the least, where words come in so many cycles apart."""
         return source
+
+    def contents(self, *layers: Layer) -> list[list[int]]:
+        """The words of each memory that is loaded, for its layer in a network: the link's, in its order.
+
+        Its layer may be two, a convolution and the Requantise behind it.
+        """
+        raise NotImplementedError(f"{type(self).__name__} has no contents to be loaded")
+
+    def add_link(self, m: Module) -> LoadLink:
+        """Add the link, joined to the chain; the caller joins its memories."""
+        m.submodules.link = self.link
+        wiring.connect(m, wiring.flipped(self.load_i), self.link.i)
+        wiring.connect(m, self.link.o, wiring.flipped(self.load_o))
+        return self.link
 
     def resources(self, family: Family) -> Resources:
         """What it takes of a device of the family."""

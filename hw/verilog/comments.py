@@ -29,6 +29,8 @@ def commented(text: str, accelerator: Accelerator, name: str) -> str:
             return told[module]
         if unit in told:
             return f"{module.removeprefix(unit).strip('_')} of {told[unit]}"
+        if module.startswith(inner(name, "loaded_")):
+            return "a memory that is written by loads"
         return "a memory with one port"
 
     return re.sub(r"^module (\w+)", lambda found: f"// {line(found[1])}\n{found[0]}", text, flags=re.MULTILINE)

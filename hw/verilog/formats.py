@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from ...model.error import BadInput
 from ...model.net import Net
+from ...model.shape import shape
 from ..plan import Plan
 from ..stream.beat import sample_shape, value_shape
 
@@ -51,6 +52,7 @@ class Formats:
     in_width, out_width : bytes of tdata
     best_bits : width of tuser, or of a class
     interface : how the ports are
+    loadable : there is a third one, for loads
     """
 
     in_bytes: int
@@ -64,10 +66,12 @@ class Formats:
     out_width: int
     best_bits: int
     interface: Interface
+    loadable: bool
 
 
 def formats(net: Net, plan: Plan, interface: Interface) -> Formats:
-    """The interfaces of a network under a plan."""
+    """The interfaces of a network under a plan; where weights are loadable those of all networks of its shape."""
+    net = shape(net) if plan.loadable else net
     sample, value, source = sample_shape(net.input), value_shape(net.output), plan.source(net.input)
     classes, best_bits = interface.out == "class", max(1, (net.output.channels - 1).bit_length())
     in_bytes, in_lanes = sample.width // 8, source.lanes
@@ -89,4 +93,5 @@ def formats(net: Net, plan: Plan, interface: Interface) -> Formats:
         out_width=width(out_bytes * out_lanes),
         best_bits=best_bits,
         interface=interface,
+        loadable=plan.loadable,
     )

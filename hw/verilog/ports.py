@@ -8,10 +8,11 @@ from amaranth import Shape
 from amaranth.lib.wiring import Member, Out
 
 from ..control import axi_lite, wishbone
+from ..device.loaded import COLUMN
 from ..stages.frames import COUNTER_BITS
 from .formats import Formats
 
-BUSES = {"s_axis": "axis", "m_axis": "axis", "s_axi": "aximm"}
+BUSES = {"s_axis": "axis", "m_axis": "axis", "s_weights_axis": "axis", "s_axi": "aximm"}
 """The interfaces that Vivado knows, and their kind in its catalogue."""
 
 
@@ -53,6 +54,13 @@ def _ports(f: Formats) -> Iterator[Port]:
     yield Port("s_axis_tready", True, 1, "a beat is taken", "s_axis TREADY")
     if not f.interface.counted:
         yield Port("s_axis_tlast", False, 1, "the frame's last beat", "s_axis TLAST")
+    if f.loadable:
+        yield Port("s_weights_axis_tdata", False, COLUMN, "a word of a load", "s_weights_axis TDATA")
+        yield Port(
+            "s_weights_axis_tvalid", False, 1, "a word is offered: no frame begins any more", "s_weights_axis TVALID"
+        )
+        yield Port("s_weights_axis_tready", True, 1, "a word is taken: no frame is inside", "s_weights_axis TREADY")
+        yield Port("s_weights_axis_tlast", False, 1, "the load's last word, its CRC", "s_weights_axis TLAST")
     yield Port("m_axis_tdata", True, 8 * f.out_width, "a pixel's class" if classes else value, "m_axis TDATA")
     yield Port("m_axis_tvalid", True, 1, "a beat is offered; it is transferred when both are high", "m_axis TVALID")
     yield Port("m_axis_tready", False, 1, "a beat is taken", "m_axis TREADY")
@@ -71,6 +79,10 @@ def _ports(f: Formats) -> Iterator[Port]:
     else:
         yield Port("short_frames", True, COUNTER_BITS, f"frames dropped because they ended early; stops at {top}")
         yield Port("long_frames", True, COUNTER_BITS, f"the same for those that ended late; stops at {top}")
+
+    if f.loadable:
+        yield Port("weights_loaded", True, 1, "a load has passed, and frames may begin")
+        yield Port("weights_refused", True, 1, "the last load was not right; until the next one's first word is taken")
 
     yield from _control_ports(f.interface.control)
 

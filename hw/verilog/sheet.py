@@ -22,6 +22,17 @@ Weights and constants are memories that `$readmemh` fills from the files `MODULE
 a word a line. The Verilog names them without a folder. Yosys looks in the folder it runs in, then beside the Verilog; Verilator's and
 Icarus' simulations in the folder they run in; in Vivado add the files to the project, in Quartus and Diamond put them in the
 project's folder. A simulator that does not find them says so, and synthesis may not: look for a warning."""
+LOADED = """\
+Weights and constants are memories without initial contents. `bitfold weights NET --plan {name}.toml -o FILE` writes what loads a network
+of this shape: {words:,} words of 32 bits, little-endian, the first byte first. Send them to `s_weights_axis`, `tlast` with the last one.
+
+- Until a load has passed, after each reset too, and from the first word of the next one on, no frame begins: `s_axis_tready` is low. A frame
+  that has begun goes on to its end, and all that is inside comes out as before; words are taken when nothing is inside.
+- The words are a header (its first {header}: magic, version, digest of the shape and the plan, number of words of contents), the contents,
+  and the CRC-32 of all before it. A load that is for another machine, has a wrong CRC, or is too short or too long leaves the machine without
+  contents: `weights_refused` goes high, `s_axis_tready` stays low. What follows its `tlast` is the next load.
+- `weights_loaded` is high while frames may begin.
+- About {words:,} cycles without pauses."""
 """What is known of tools that leave out the contents of memories, and of where they look for files."""
 
 
@@ -38,7 +49,7 @@ def interface_sheet(
     lines = [
         f"# Module `{name}`",
         "",
-        f"Network {net.digest()}.",
+        f"{'Shape' if plan.loadable else 'Network'} {net.digest()}.",
         "",
         f"{t.height}x{t.width}x{t.channels} pixels in, {out.height}x{out.width}x{out.channels} values out; "
         f"{net.weights:,} one-bit weights, {plan.lanes(net):,} lanes; "
@@ -81,13 +92,20 @@ def interface_sheet(
         "",
         "## Contents of memories",
         "",
-        *(APART if weights_file else INSIDE).splitlines(),
+        *_contents(accelerator, name, weights_file).splitlines(),
         "",
         "## Stages",
         "",
         *_stages(accelerator),
     ]
     return "\n".join(lines) + "\n"
+
+
+def _contents(accelerator: Accelerator, name: str, weights_file: bool) -> str:
+    if loader := accelerator.loader:
+        header = len(loader.header)
+        return LOADED.format(name=name, words=header + loader.count + 1, header=header)
+    return APART if weights_file else INSIDE
 
 
 def _at(accelerator: Accelerator, clock: float | None) -> Iterator[str]:
@@ -162,7 +180,7 @@ def _registers(accelerator: Accelerator, interface: Interface, name: str) -> Ite
     yield ""
     yield "| offset in bytes | register | access | meaning |"
     yield "|---|---|---|---|"
-    for register in registers(accelerator.net.digest(), accelerator.plan.digest()):
+    for register in registers(accelerator.net.digest(), accelerator.plan.digest(), accelerator.plan.loadable):
         value = "" if register.value is None else f": 0x{register.value:08x}"
         access = "write, reads 0" if register.writable else "read"
         yield f"| 0x{register.offset:02x} | `{register.name}` | {access} | {register.meaning}{value} |"
@@ -172,6 +190,7 @@ def _registers(accelerator: Accelerator, interface: Interface, name: str) -> Ite
         f"- A soft reset takes one cycle and empties the machine as `{reset(formats(accelerator.net, accelerator.plan, interface))}` does; "
         "the bus goes on. A beat that waits on `m_axis` is withdrawn; none is taken on `s_axis` in that cycle. The source has "
         "to begin with a new frame: the rest of one counts as short."
+        + (" What was loaded is gone." if accelerator.plan.loadable else "")
     )
     yield ""
 

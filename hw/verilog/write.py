@@ -57,7 +57,8 @@ class AxiStreamTop(wiring.Component):
         """The registers; none without a bus for them."""
         if self.formats.interface.control == "none":
             return ()
-        return registers(self.accelerator.net.digest(), self.accelerator.plan.digest())
+        plan = self.accelerator.plan
+        return registers(self.accelerator.net.digest(), plan.digest(), plan.loadable)
 
     def elaborate(self, platform):
         m = Module()
@@ -72,6 +73,15 @@ class AxiStreamTop(wiring.Component):
             self.short_frames.eq(inner.short_frames),
             self.long_frames.eq(inner.long_frames),
         ]
+        if f.loadable:
+            m.d.comb += [
+                inner.load.payload.word.eq(self.s_weights_axis_tdata),
+                inner.load.payload.last.eq(self.s_weights_axis_tlast),
+                inner.load.valid.eq(self.s_weights_axis_tvalid),
+                self.s_weights_axis_tready.eq(inner.load.ready),
+                self.weights_loaded.eq(inner.loaded),
+                self.weights_refused.eq(inner.refused),
+            ]
         if f.interface.counted:
             last = _last(m, "beats_left", f.in_beats, inner.i.valid & inner.i.ready)
             m.d.comb += inner.i.payload.last.eq(last)
@@ -97,6 +107,8 @@ class AxiStreamTop(wiring.Component):
             soft = self._add_registers(m)
             m.d.comb += [ResetSignal().eq(reset | soft), ResetSignal("bus").eq(reset)]
             m.d.comb += self.s_axis_tready.eq(inner.i.ready & ~soft)  # no beat is lost: the source knows of no reset
+            if f.loadable:
+                m.d.comb += self.s_weights_axis_tready.eq(inner.load.ready & ~soft)
         elif reset is not None:
             m.d.comb += ResetSignal().eq(reset)
         return m
@@ -114,6 +126,8 @@ class AxiStreamTop(wiring.Component):
             bank.long_frames.eq(self.long_frames),
             bank.answered.eq(self.m_axis_tvalid & self.m_axis_tready & self.m_axis_tlast),
         ]
+        if self.formats.loadable:
+            m.d.comb += [bank.loaded.eq(self.weights_loaded), bank.refused.eq(self.weights_refused)]
         return bank.soft_reset
 
 
@@ -244,7 +258,8 @@ def write_machine(
     check_folder(directory, *file_names(name, interface, ip_xact))
     net, plan = accelerator.net, accelerator.plan
     text, contents = _convert(accelerator, name, interface, cache, weights_file)
-    made_by = f"bitfold {version('bitfold')}, network {net.digest()}, cycles a frame {accelerator.cycles}"
+    kind = "shape" if plan.loadable else "network"
+    made_by = f"bitfold {version('bitfold')}, {kind} {net.digest()}, cycles a frame {accelerator.cycles}"
     header = [f"// {made_by}", "// Interface: see the sheet beside this file."]
     header += [f"/* verilator lint_off {code} */ // {reason}" for code, reason in WAIVERS.items()]
     directory = make_folder(directory)
