@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..hw.accelerator import Accelerator
-from ..hw.plan import Plan
+from ..hw.plan import WEIGHTS, Plan
 from ..hw.verilog.names import broken, plain
 from ..model import places
 from ..model.error import BadInput, install
@@ -23,7 +23,7 @@ from . import flow as flows
 from . import record as records
 from .board import RX, TX, Board, Pin
 from .fit import chosen, shell_of
-from .flow import FLOWS, Flow, Placed
+from .flow import FLOWS, TOP_VERILOG, Flow, Placed
 from .pll.choose import Setting, fastest
 from .record import Port, Record
 from .shell.uart import CYCLES_PER_BIT
@@ -36,8 +36,6 @@ Say = Callable[[str], None]
 
 ROUNDS = 8
 """Times that place and route may miss a clock before the build is given up."""
-
-TOP_VERILOG = "top.v"
 
 
 @dataclass(frozen=True)
@@ -83,6 +81,7 @@ def build(
     output: Path,
     *,
     plan: Plan | None = None,
+    weights: str = WEIGHTS[0],
     seeds: int = 1,
     cache: Path | None = None,
     say: Say = lambda _: None,
@@ -93,6 +92,7 @@ def build(
     ----------
     name : of the network, for its files
     plan : for the board's device; None for the fastest that fits
+    weights : one of plan.WEIGHTS, where no plan is given
     seeds : of place and route that are tried at each clock
     cache : folder for what the tools keep between runs; None is the user's
     say : is told what is being done
@@ -108,13 +108,8 @@ def build(
             f"the plan is for {plan.target}, and {board.title} has {board.target}: "
             f"plan again with --target {board.target}"
         )
-    if plan is not None and plan.loadable:
-        raise BadInput(
-            "the plan's weights are loadable, and what is built around a machine has no way to load them; leave out "
-            'weights = "loadable"'
-        )
     say("planning")
-    machine = chosen(net, board) if plan is None else Accelerator(net, plan)
+    machine = chosen(net, board, weights) if plan is None else Accelerator(net, plan)
     output = Path(os.path.abspath(output))
     try:
         with places.held(output.parent / f".bitfold-{secrets.token_hex(8)}") as folder:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from ..hw.accelerator import Accelerator
 from ..hw.device.resources import Resources
 from ..hw.device.target import Target
+from ..hw.plan import WEIGHTS
 from ..hw.planner import Limits, Planner
 from ..model import zoo
 from ..model.error import BadInput
@@ -67,12 +68,13 @@ def lut_rams(resources: Resources) -> int:
     return sum(memory.luts for memory in resources.memories if memory.kind == "LUT")
 
 
-def chosen(net: Net, board: Board) -> Accelerator:
+def chosen(net: Net, board: Board, weights: str = WEIGHTS[0]) -> Accelerator:
     """The fastest machine of a network that fits a board together with its shell, of few cells where that will do.
 
-    BadInput says what it lacks, and names a board that would do or a shipped network that would.
+    `weights` is one of plan.WEIGHTS. BadInput says what it lacks, and names a board that would do or a shipped network
+    that would.
     """
-    planner = Planner(net, board.target)
+    planner = Planner(net, board.target, weights)
     # The shell's size depends on the beats of the machine it serves; the smallest machine's are the narrowest.
     shell = shell_of(board, planner.smallest, board.wanted).resources
     shares = share_for(board.device)
@@ -92,14 +94,14 @@ def chosen(net: Net, board: Board) -> Accelerator:
     lacks = " and ".join(planner.lacking(limits(board.device, shell, shares.most))) or "more than is left"
     raise BadInput(
         f"{board.title} does not hold even the smallest plan beside its shell, which takes {lacks}; "
-        f"{_instead(net, board)}"
+        f"{_instead(net, board, weights)}"
     )
 
 
-def _instead(net: Net, board: Board) -> str:
+def _instead(net: Net, board: Board, weights: str) -> str:
     """What would do."""
-    other = next((other.name for other in _larger(board) if _holds(net, other)), None)
-    smaller = next((name for name in _smaller(net) if _holds(zoo.load(name), board)), None)
+    other = next((other.name for other in _larger(board) if _holds(net, other, weights)), None)
+    smaller = next((name for name in _smaller(net) if _holds(zoo.load(name), board, weights)), None)
     found = [f"{other} holds it" if other else "", f"of the shipped networks it holds {smaller}" if smaller else ""]
     return ", ".join(filter(None, found)) or "narrow the network"
 
@@ -116,11 +118,11 @@ def _smaller(net: Net) -> list[str]:
     return sorted((name for name in weights if weights[name] < net.weights), key=lambda name: -weights[name])
 
 
-def _holds(net: Net, board: Board) -> bool:
+def _holds(net: Net, board: Board, weights: str) -> bool:
     """Whether a board has room for the smallest plan."""
     ram = board.device.family.blocks[0]
     if net.weights > board.device.blocks[ram.kind] * ram.bits + 64 * board.device.luts:
         return False
-    planner = Planner(net, board.target)
+    planner = Planner(net, board.target, weights)
     shell = shell_of(board, planner.smallest, board.wanted).resources
     return planner.within(2**62, limits(board.device, shell, share_for(board.device).most)) is not None

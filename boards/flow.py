@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 SYNTHESIS_LOG, PLACE_LOG, PACK_LOG = "top.synthesis.log", "top.place.log", "top.pack.log"
 
 NETLIST, NETLIST_VERILOG, REPORT = "top.json", "top.netlist.v", "top.report.json"
+TOP_VERILOG = "top.v"
 
 
 @dataclass(frozen=True)
@@ -100,12 +101,17 @@ class Placed:
     used: MappingProxyType[str, tuple[int, int]]
 
 
+def modules_among(files: Iterable[str]) -> list[str]:
+    """Of a build's files those with the modules in Verilog that the top needs beside its own."""
+    return sorted(name for name in files if name.endswith(".v") and name not in (TOP_VERILOG, NETLIST_VERILOG))
+
+
 def synthesise(flow: Flow, folder: Path, cache: Path) -> None:
     """The netlist of top.il and the modules in Verilog beside it, for nextpnr and as Verilog.
 
     RuntimeError with Yosys' last words where it fails.
     """
-    modules = [f"read_verilog {path.name}" for path in sorted(folder.glob("*single_port.v"))]
+    modules = [f"read_verilog {name}" for name in modules_among(path.name for path in folder.iterdir())]
     # The names of an array's elements, row[0], collide with those that ABC makes: hence rename -hide.
     script = "; ".join(
         [

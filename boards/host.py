@@ -169,7 +169,20 @@ class Link:
         """Empty the machine and begin counting anew; BadInput where nobody answers."""
         self._ask(Kind.RESET, Kind.DONE)
 
-    def classify(self, identity: Identity, images: Sequence[bytes]) -> Iterator[Answer]:
+    def load(self, load: bytes) -> None:
+        """Load weights while no image is on its way; RuntimeError where that fails TRIES times."""
+        why = "it was silent"
+        for _ in range(TRIES):
+            asked, until = self._send(Kind.LOAD, load), time.monotonic() + self.patience
+            while frame := self._receive(until - time.monotonic()):
+                if frame.kind == Kind.LOADED and frame.sequence == asked:
+                    return
+                if frame.kind == Kind.REFUSED and frame.sequence == asked:
+                    why = f"it refused it as {refusal(frame)}"
+                    break
+        raise RuntimeError(f"the board took no weights, sent {TRIES} times: {why}")
+
+    def classify(self, identity: Identity, images: Sequence[bytes], load: bytes = b"") -> Iterator[Answer]:
         """Send images, several in flight, and give each one's answer as it comes.
 
         Results keep the order of the images, so one that is missing was lost, and its image is sent again.
@@ -178,6 +191,7 @@ class Link:
         ----------
         identity : the board's
         images : payloads of IMAGE
+        load : what was loaded, where weights are: it is loaded again where a reset has taken it away
 
         RuntimeError when an image is refused or lost TRIES times.
         """
@@ -210,6 +224,11 @@ class Link:
                 continue
             heard = time.monotonic()
             if frame.kind == Kind.REFUSED and frame.sequence in sent:
+                if load and refusal(frame) == Reason.UNLOADED.name.lower():
+                    lost(list(sent), "its weights were gone")
+                    self.load(load)
+                    heard = time.monotonic()
+                    continue
                 lost([frame.sequence], f"it refused it as {refusal(frame)}")
             if frame.kind == Kind.RESULT and frame.sequence in sent and len(frame.payload) == identity.result_bytes:
                 before = list(sent)

@@ -25,16 +25,18 @@ PROTOCOL = 1
 
 
 class Kind(IntEnum):
-    """Of a frame: the first four are a host's, each with the reply that it brings."""
+    """Of a frame: the first five are a host's, each with the reply that it brings."""
 
     IDENTIFY = 0x01
     COUNT = 0x02
     RESET = 0x03
     IMAGE = 0x04
+    LOAD = 0x05
     IDENTITY = 0x81
     COUNTS = 0x82
     DONE = 0x83
     RESULT = 0x84
+    LOADED = 0x85
     REFUSED = 0xFF
 
 
@@ -49,6 +51,10 @@ class Reason(IntEnum):
     """Frames of this kind have another length."""
     OVERRUN = 4
     """The machine could not take it in as fast as it came."""
+    LOAD = 5
+    """The load is not right: of another machine, or its own CRC is wrong. Nothing is loaded."""
+    UNLOADED = 6
+    """Nothing is loaded, so no image can be answered."""
 
 
 @dataclass(frozen=True)
@@ -119,7 +125,7 @@ class Identity:
 
     protocol : PROTOCOL
     version : of bitfold, three numbers
-    network, plan : sha256 of the network (``Net.digest``) and of the plan's file
+    network, plan : sha256 of the network (``Net.digest``), or of its shape where weights are loaded, and of the plan
     board : its name
     clock : Hz of the machine
     baud : bits a second of the link
@@ -130,6 +136,7 @@ class Identity:
     cycles : a frame takes in steady state
     in_flight : images that may be on their way before the first result is back
     buffer : bytes that wait where the machine is slower than the link, one more than its samples for each image
+    load_words : 32-bit words of a load; 0 where weights are fixed
     """
 
     protocol: int
@@ -151,8 +158,9 @@ class Identity:
     cycles: int
     in_flight: int
     buffer: int
+    load_words: int
 
-    LAYOUT: ClassVar = struct.Struct("<B3B32s32s16sIIHHHB?HHHBIHI")
+    LAYOUT: ClassVar = struct.Struct("<B3B32s32s16sIIHHHB?HHHBIHII")
 
     @property
     def image_bytes(self) -> int:
@@ -188,7 +196,7 @@ class Counts:
     """What a board has counted since its reset, the payload of COUNTS.
 
     cycles, results : of the machine's clock, and images answered; they begin anew after 2^32 - 1
-    damaged, unknown, length, overrun : frames refused, by Reason; these and the following stop at 255
+    damaged, unknown, length, overrun, load, unloaded : frames refused, by Reason; these and the following stop at 255
     short_frames, long_frames : images that the machine dropped, because they ended early or late
     """
 
@@ -198,10 +206,12 @@ class Counts:
     unknown: int
     length: int
     overrun: int
+    load: int
+    unloaded: int
     short_frames: int
     long_frames: int
 
-    LAYOUT: ClassVar = struct.Struct("<II6B")
+    LAYOUT: ClassVar = struct.Struct("<II8B")
 
     @classmethod
     def unpack(cls, payload: bytes) -> Self:

@@ -13,7 +13,7 @@ import typer
 from numpy.typing import NDArray
 
 from ..hw.device.target import TARGETS
-from ..hw.plan import Plan
+from ..hw.plan import WEIGHTS, Plan
 from ..hw.planner import balance, fit, fit_device, meet
 from ..model import zoo
 from ..model.card import SUFFIX
@@ -37,6 +37,9 @@ TargetOption = Annotated[
     typer.Option(
         "--target", metavar="DEVICE", help=f"generic, {', '.join(TARGETS)}; without --fps the fastest that fits."
     ),
+]
+LoadableOption = Annotated[
+    bool, typer.Option("--loadable", help="Weights are loaded at run time: one machine for all networks of the shape.")
 ]
 CyclesOption = Annotated[
     int | None,
@@ -74,10 +77,13 @@ def load_net(name: str) -> Net:
     return Net.load(net_path(name))
 
 
-def choose_plan(net: Net, path: Path | None, cycles: int | None, target: str | None = None) -> Plan:
+def choose_plan(
+    net: Net, path: Path | None, cycles: int | None, target: str | None = None, weights: str = WEIGHTS[0]
+) -> Plan:
     """The plan of a file, or the smallest for so many cycles a frame, or the default.
 
-    With a `target`, a key of TARGETS, for that device: there the default is the fastest that fits.
+    With a `target`, a key of TARGETS, for that device: there the default is the fastest that fits. Without a file of
+    the kind of `weights`.
     """
     if path is not None and cycles is not None:
         raise BadInput("--plan and --cycles exclude each other; give one of them")
@@ -85,19 +91,32 @@ def choose_plan(net: Net, path: Path | None, cycles: int | None, target: str | N
         plan = Plan.load(path)
         return replace(plan, target=target) if target else plan
     if cycles is None:
-        return fit_device(net, target) if target else fit(net, DEFAULT_LANES)
+        return fit_device(net, target, weights=weights) if target else fit(net, DEFAULT_LANES, weights)
     check_range("--cycles", cycles, 1, 10**15)
-    return balance(net, cycles, target or "generic")
+    return balance(net, cycles, target or "generic", weights)
+
+
+def weights_of(loadable: bool, plan: Path | None) -> str:
+    """The kind of a plan's weights, one of WEIGHTS; BadInput where a plan's file says already which."""
+    if loadable and plan is not None:
+        raise BadInput(
+            '--loadable is for plans that are chosen: of a plan\'s file the line weights = "loadable" says it'
+        )
+    return WEIGHTS[loadable]
 
 
 @dataclass(frozen=True)
 class Wanted:
-    """What a plan is asked for: a rate `fps` at `clock` MHz, or a device, or both; ``check`` says if it can be one."""
+    """What a plan is asked for: a rate `fps` at `clock` MHz, or a device, or both; ``check`` says if it can be one.
+
+    weights : one of plan.WEIGHTS
+    """
 
     fps: float | None
     clock: float
     target: str
     lut_share: float = 0.8
+    weights: str = WEIGHTS[0]
 
     def check(self) -> None:
         """BadInput where a number lies nowhere."""
@@ -109,8 +128,8 @@ class Wanted:
     def plan(self, net: Net) -> Plan:
         """The smallest plan that gives the rate, or the fastest that fits the device."""
         if self.fps is not None:
-            return meet(net, self.fps, self.clock, self.target, self.lut_share)
-        return fit_device(net, self.target, self.lut_share)
+            return meet(net, self.fps, self.clock, self.target, self.lut_share, self.weights)
+        return fit_device(net, self.target, self.lut_share, self.weights)
 
 
 def check_range(option: str, value: float, least: float, most: float) -> None:

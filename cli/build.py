@@ -15,7 +15,17 @@ from ..boards.build import check_output, check_tools
 from ..boards.record import Record
 from ..hw.plan import Plan
 from ..model.card import SUFFIX
-from .arguments import CacheOption, JsonOption, NetArgument, PlanOption, check_range, load_net, net_path
+from .arguments import (
+    CacheOption,
+    JsonOption,
+    LoadableOption,
+    NetArgument,
+    PlanOption,
+    check_range,
+    load_net,
+    net_path,
+    weights_of,
+)
 from .progress import steps
 from .tell import err, tell
 
@@ -27,6 +37,7 @@ def build(
     ],
     output: Annotated[Path, typer.Option("-o", "--output", metavar="DIR", help="New folder for the files.")],
     plan: PlanOption = None,
+    loadable: LoadableOption = False,
     seeds: Annotated[
         int, typer.Option(metavar="N", help="Seeds of place and route to try at each clock; the best is kept.")
     ] = 1,
@@ -38,11 +49,14 @@ def build(
     check_range("--seeds", seeds, 1, 100)
     check_output(output)
     check_tools(found)
+    weights = weights_of(loadable, plan)
     network = load_net(net)
     name = net_path(net).name.removesuffix(SUFFIX)
     chosen = Plan.load(plan) if plan else None
     with steps(err()) as begin:
-        record = build_board(network, name, found, output, plan=chosen, seeds=seeds, cache=cache, say=begin)
+        record = build_board(
+            network, name, found, output, plan=chosen, weights=weights, seeds=seeds, cache=cache, say=begin
+        )
     if as_json:
         print(json.dumps(asdict(record)))
     else:

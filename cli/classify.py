@@ -1,3 +1,4 @@
+# amaranth: UnusedElaboratable=no
 """`bitfold classify`."""
 
 from __future__ import annotations
@@ -16,18 +17,21 @@ from numpy.typing import NDArray
 from rich.table import Table
 
 from ..boards import record as records
-from ..boards.build import TOP_VERILOG
-from ..boards.flow import NETLIST_VERILOG
+from ..boards.flow import NETLIST_VERILOG, TOP_VERILOG, modules_among
 from ..boards.host import Answer, Link, Port, open_port, pixels
 from ..boards.netlist import flattened
 from ..boards.protocol import Identity
+from ..hw.accelerator import Accelerator
 from ..hw.device.target import TARGETS
+from ..hw.load import words
+from ..hw.plan import Plan
 from ..model import places, zoo
 from ..model.card import SUFFIX
 from ..model.error import BadInput
 from ..model.net import Net
 from ..model.picture import picture
 from ..model.read import ARRAY, kind_of
+from ..model.shape import shape
 from .arguments import CacheOption, DataOption, JsonOption, check_range, load_images, load_net
 from .progress import bar
 from .tell import err, out, show, tell, text
@@ -60,6 +64,10 @@ def classify(
     ] = None,
     count: Annotated[int | None, typer.Option(metavar="N", help="Of the data set: the first N images.")] = None,
     baud: Annotated[int, typer.Option(help="Bits a second of a serial port.")] = 3_000_000,
+    plan: Annotated[
+        Path | None,
+        typer.Option(metavar="PLAN", help="Of a board whose weights are loaded: its plan. Virtual boards know theirs."),
+    ] = None,
     netlist: Annotated[
         bool, typer.Option("--netlist", help="With virtual:DIR: run the synthesised netlist, not the Verilog.")
     ] = False,
@@ -79,20 +87,19 @@ def classify(
     if netlist and not port.startswith(VIRTUAL):
         raise BadInput("--netlist runs a model: give --port virtual:DIR")
     own = load_net(net) if net else None
-    with _open(port, baud, netlist, own, cache) as (wire, network, patience), Link(wire, patience) as link:
+    own_plan = Plan.load(plan) if plan else None
+    with _open(port, baud, netlist, own, own_plan, cache) as (wire, known, patience), Link(wire, patience) as link:
         identity = link.identify()
-        network = network or shipped(identity)
-        if identity.network != network.digest():
-            raise BadInput(
-                f"the board at {port} has network {identity.network[:12]}, not {network.digest()[:12]}; "
-                "name its network by --net, or build and program it again"
-            )
+        network, load = known.settle(port, identity)
         named, labels = _images(network, images or [], data_name, data, count)
         link.reset()
+        if load:
+            with err().status("loading weights"):
+                link.load(load)
         began = time.monotonic()
         with bar(err(), "sending", "images") as progress:
             answers: list[Answer] = []
-            for answer in link.classify(identity, pixels(identity, named.pixels)):
+            for answer in link.classify(identity, pixels(identity, named.pixels), load):
                 answers.append(answer)
                 progress(len(answers), len(named.pixels))
         seconds = time.monotonic() - began
@@ -127,6 +134,45 @@ def classify(
         tell(figures, False)
     if wrong:
         raise typer.Exit(1)
+
+
+@dataclass(frozen=True)
+class _Known:
+    """The network and the plan that should be behind a port, where they are known."""
+
+    network: Net | None
+    plan: Plan | None
+
+    def settle(self, port: str, identity: Identity) -> tuple[Net, bytes]:
+        """The network, and what has to be loaded first, if anything; BadInput where the board is another's."""
+        if identity.load_words:
+            return self._loaded(port, identity)
+        if self.plan:
+            raise BadInput(f"the board at {port} has fixed weights: leave out --plan")
+        network = self.network or shipped(identity)
+        if identity.network != network.digest():
+            raise BadInput(
+                f"the board at {port} has network {identity.network[:12]}, not {network.digest()[:12]}; "
+                "name its network by --net, or build and program it again"
+            )
+        return network, b""
+
+    def _loaded(self, port: str, identity: Identity) -> tuple[Net, bytes]:
+        if not self.network or not self.plan:
+            raise BadInput(
+                f"the board at {port} has weights that are loaded: name its plan by --plan, a network by --net"
+            )
+        if self.plan.digest() != identity.plan:
+            raise BadInput(
+                f"the board at {port} has plan {identity.plan[:12]}, not {self.plan.digest()[:12]}; name the plan "
+                "beside its build.json by --plan"
+            )
+        if shape(self.network).digest() != identity.network:
+            raise BadInput(
+                f"the board at {port} is for networks of shape {identity.network[:12]}, and this one has "
+                f"{shape(self.network).digest()[:12]}; name one whose layers and intervals are the same by --net"
+            )
+        return self.network, words(self.network, Accelerator(self.network, self.plan)).tobytes()
 
 
 @dataclass(frozen=True)
@@ -188,26 +234,30 @@ def _is_array(file: Path) -> bool:
 
 @contextmanager
 def _open(
-    name: str, baud: int, netlist: bool, own: Net | None, cache: Path | None
-) -> Iterator[tuple[Port, Net | None, float]]:
-    """The port, the network that is known to be behind it, and the patience it takes."""
+    name: str, baud: int, netlist: bool, own: Net | None, own_plan: Plan | None, cache: Path | None
+) -> Iterator[tuple[Port, _Known, float]]:
+    """The port, what is known to be behind it, and the patience it takes."""
     if not name.startswith(VIRTUAL):
         with open_port(name, baud) as port:
-            yield port, own, PATIENCE
+            yield port, _Known(own, own_plan), PATIENCE
         return
     from ..sim.virtual import Pins, virtual_board
 
     folder = Path(name.removeprefix(VIRTUAL))
     record = records.load(folder)
-    file = f"{record.network}{SUFFIX}"
-    for each in (file, NETLIST_VERILOG if netlist else TOP_VERILOG):
+    file, plan_file = f"{record.network}{SUFFIX}", f"{record.network}.toml"
+    verilogs = [NETLIST_VERILOG] if netlist else [TOP_VERILOG, *modules_among(record.files)]
+    for each in (file, plan_file, *verilogs):
         records.check(folder, record, each)
-    network = own or Net.load(folder / file)
+    plan = own_plan
+    if plan is None and (built := Plan.load(folder / plan_file)).loadable:
+        plan = built
+    known = _Known(own or Net.load(folder / file), plan)
     kept = places.cache(cache)
     if netlist:
         verilog = flattened(folder, TARGETS[record.target].family.name, kept)
     else:
-        verilog = (folder / TOP_VERILOG).read_text(encoding="utf-8")
+        verilog = "".join((folder / each).read_text(encoding="utf-8") for each in verilogs)
     reset = record.ports["reset"]
     pins = Pins(
         record.ports["clock"].name, record.ports["rx"].name, record.ports["tx"].name, reset.name, reset.active_low
@@ -217,4 +267,4 @@ def _open(
             board = stack.enter_context(
                 virtual_board(verilog, pins, clock=record.clock, baud=record.baud, cycles=4 * record.cycles, cache=kept)
             )
-        yield stack.enter_context(open_port(board.port, record.baud)), network, VIRTUAL_PATIENCE
+        yield stack.enter_context(open_port(board.port, record.baud)), known, VIRTUAL_PATIENCE

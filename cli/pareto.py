@@ -18,6 +18,7 @@ from ..hw.planner import Limits, Planner
 from ..model.error import BadInput, install
 from ..model.net import Net
 from ..model.write import check_place, write_beside
+from .arguments import Wanted
 
 logging.getLogger("matplotlib").setLevel(logging.ERROR)  # it draws without a home too, and need not say so
 
@@ -47,17 +48,18 @@ def check(path: Path) -> None:
     check_place(path.with_suffix(".csv"))
 
 
-def write(net: Net, target: str, clock: float, lut_share: float, path: Path) -> list[dict[str, float]]:
-    """Draw the frontier of `net` on `target` to `path` (.svg, .png or .pdf) and its points beside it as .csv.
+def write(net: Net, wanted: Wanted, path: Path) -> list[dict[str, float]]:
+    """Draw the frontier of `net` on what is wanted to `path` (.svg, .png or .pdf) and its points beside it as .csv.
 
     Returns the points; ``check`` says beforehand where it cannot be.
     """
     from matplotlib.figure import Figure
     from matplotlib.ticker import FuncFormatter
 
+    target, clock = wanted.target, wanted.clock
     device = TARGETS.get(target)
-    limits = Limits.of(device, lut_share) if device else Limits()
-    machines = Planner(net, target).frontier(limits)
+    limits = Limits.of(device, wanted.lut_share) if device else Limits()
+    machines = Planner(net, target, wanted.weights).frontier(limits)
     rows = points(machines, clock, limits)
     kind = device.family.cell if device else "LUTs"
 
@@ -76,12 +78,13 @@ def write(net: Net, target: str, clock: float, lut_share: float, path: Path) -> 
     axes.set(xscale="log", yscale="log", xlabel=f"{kind}, estimated", ylabel=f"frames a second at {clock:g} MHz")
     if device:
         # The curve rises to the right: what is written keeps to the corners that it leaves free.
-        most = lut_share * device.luts
+        most = wanted.lut_share * device.luts
         left, right = axes.get_xlim()
         early = most * most < left * right
         axes.axvline(most, color="#c2410c", linestyle="--", linewidth=1)
         axes.annotate(
-            f"{lut_share:.0%} of {device.name}'s {kind}", (most, 0.98 if early else 0.02), (4 if early else -4, 0),
+            f"{wanted.lut_share:.0%} of {device.name}'s {kind}",
+            (most, 0.98 if early else 0.02), (4 if early else -4, 0),
             xycoords=axes.get_xaxis_transform(), textcoords="offset points", color="#c2410c", fontsize=8,
             rotation=90, ha="left" if early else "right", va="top" if early else "bottom",
         )  # fmt: skip

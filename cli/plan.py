@@ -14,7 +14,16 @@ from ..model.error import BadInput, printable
 from ..model.write import check_place
 from . import pareto as rate_against_area
 from . import plan_table
-from .arguments import FpsOption, JsonOption, NetArgument, TargetOption, Wanted, load_net
+from .arguments import (
+    FpsOption,
+    JsonOption,
+    LoadableOption,
+    NetArgument,
+    TargetOption,
+    Wanted,
+    load_net,
+    weights_of,
+)
 from .tell import err, out
 
 
@@ -24,6 +33,7 @@ def plan(
     clock: Annotated[float, typer.Option(metavar="MHz", help="The clock that rates are told for.")] = 100.0,
     target: TargetOption = "generic",
     lut_share: Annotated[float, typer.Option(help="The part of the device's LUTs and flip-flops to use.")] = 0.8,
+    loadable: LoadableOption = False,
     output: Annotated[
         Path | None, typer.Option("-o", "--output", metavar="PLAN.toml", help="Where to write the plan.")
     ] = None,
@@ -37,7 +47,7 @@ def plan(
         raise BadInput(
             "say how fast with --fps and --clock, or where with --target, or ask for the choice with --pareto"
         )
-    wanted = Wanted(fps, clock, target, lut_share)
+    wanted = Wanted(fps, clock, target, lut_share, weights_of(loadable, None))
     wanted.check()
     if pareto is not None:
         rate_against_area.check(pareto)
@@ -47,7 +57,7 @@ def plan(
     console = err()
     if pareto is not None:
         with console.status("planning"):
-            rows = rate_against_area.write(network, target, clock, lut_share, pareto)
+            rows = rate_against_area.write(network, wanted, pareto)
         if as_json:
             print(json.dumps(rows))
         else:

@@ -19,11 +19,13 @@ from .arguments import (
     CacheOption,
     CyclesOption,
     JsonOption,
+    LoadableOption,
     NetArgument,
     PlanOption,
     check_range,
     choose_plan,
     load_net,
+    weights_of,
 )
 from .progress import steps
 from .tell import err, out
@@ -39,6 +41,7 @@ def synth(
     ] = None,
     plan: PlanOption = None,
     cycles: CyclesOption = None,
+    loadable: LoadableOption = False,
     seeds: Annotated[
         int, typer.Option(metavar="N", help="Place and route with the seeds 1 to N; the clock is the median.")
     ] = 1,
@@ -59,11 +62,12 @@ def synth(
         asked = f'no device is called "{target}"' if target not in (None, "generic") else "say where with --target"
         raise BadInput(f"{asked}; there are {', '.join(TARGETS)}")
     implement.check(target)
+    weights = weights_of(loadable, plan)
     network = load_net(net)
     kept = places.cache(cache)
     with steps(err()) as begin:
         begin("planning")
-        machine = Accelerator(network, choose_plan(network, plan, cycles, target))
+        machine = Accelerator(network, choose_plan(network, plan, cycles, target, weights))
         found = implement.implement(machine, range(1, seeds + 1), cache=kept, say=begin)
     figures = gather(printable(Path(net).stem), machine, found)
     if as_json:

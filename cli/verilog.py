@@ -21,12 +21,14 @@ from .arguments import (
     CyclesOption,
     FpsOption,
     JsonOption,
+    LoadableOption,
     NetArgument,
     PlanOption,
     TargetOption,
     Wanted,
     choose_plan,
     load_net,
+    weights_of,
 )
 from .tell import err, tell
 
@@ -41,6 +43,7 @@ def verilog(
     clock: Annotated[
         float | None, typer.Option(metavar="MHz", help="The clock: that --fps are at, 100 where none is said.")
     ] = None,
+    loadable: LoadableOption = False,
     out: Annotated[str, typer.Option(help="values, or class: the class of each pixel of the output alone.")] = OUT[0],
     padded: Annotated[
         bool, typer.Option("--padded", help="tdata of 8, 16, 32, ... bits, as DMA engines have it.")
@@ -66,7 +69,8 @@ def verilog(
     interface = Interface(out, padded, counted, aresetn, control)
     check_name(name)
     check_folder(output, *file_names(name, interface, ip_xact))
-    wanted = Wanted(fps, 100.0 if clock is None else clock, target)
+    weights = weights_of(loadable, plan)
+    wanted = Wanted(fps, 100.0 if clock is None else clock, target, weights=weights)
     wanted.check()
     planned = fps is not None or target != "generic"
     if planned and (plan is not None or cycles is not None):
@@ -74,7 +78,7 @@ def verilog(
     network = load_net(net)
     kept = places.cache(cache)
     with err().status("planning"):
-        folding = wanted.plan(network) if planned else choose_plan(network, plan, cycles)
+        folding = wanted.plan(network) if planned else choose_plan(network, plan, cycles, weights=weights)
     with err().status("writing Verilog"):
         machine = Accelerator(network, folding)
         path = write_machine(

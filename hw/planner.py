@@ -20,9 +20,10 @@ import numpy as np
 from ..model.error import BadInput
 from ..model.layers import Windowed
 from ..model.net import Net
+from ..model.shape import shape
 from .accelerator import Accelerator
 from .device.target import TARGETS, Target
-from .plan import Plan, divisors, most_lanes
+from .plan import WEIGHTS, Plan, divisors, most_lanes
 from .search import Cost, Costs, Option, Search
 from .stream.beat import WIDEST, sample_shape, value_shape
 
@@ -97,18 +98,20 @@ class Planner:
     ----------
     net : the network
     target : a key of ``target.TARGETS``, or "generic"; BadInput where there is no such device
+    weights : one of plan.WEIGHTS; where they are loaded the plans are for all networks of the shape
     """
 
     CASES = 256
     """Cases of one search at most, for the sake of memory."""
 
-    def __init__(self, net: Net, target: str = "generic"):
+    def __init__(self, net: Net, target: str = "generic", weights: str = WEIGHTS[0]):
         if target not in ("generic", *TARGETS):
             raise BadInput(f'no device is called "{target}"; there are {", ".join(TARGETS)}')
-        self.net, self.target = net, target
+        self.target, self.weights = target, weights
+        self.net = shape(net) if weights == "loadable" else net
         self.device: Target | None = TARGETS.get(target)
-        self.costs = Costs(target)
-        self.body = self.costs.step(net.body, net.input)
+        self.costs = Costs(target, weights)
+        self.body = self.costs.step(self.net.body, self.net.input)
         self._machines: dict[str, Accelerator] = {}
 
     def area(self, scarcity: float = 1.0) -> Cost:
@@ -157,9 +160,9 @@ class Planner:
         bits = sample_shape(t).width
         if t.channels * bits <= WIDEST:
             pixels = [n for n in divisors(t.width) if n * t.channels * bits <= WIDEST]
-            return [Plan({}, input_pixels=n, target=self.target) for n in pixels]
+            return [replace(self.costs.plan, input_pixels=n) for n in pixels]
         lanes = [n for n in divisors(t.channels) if n * bits <= WIDEST]
-        return [Plan({}, input_lanes=n, target=self.target) for n in lanes]
+        return [replace(self.costs.plan, input_lanes=n) for n in lanes]
 
     @cached_property
     def outputs(self) -> list[int]:
@@ -334,17 +337,17 @@ def _spread(cycles: Sequence[int], points: int) -> list[int]:
     return sorted({int(np.abs(np.log(np.array(cycles) / step)).argmin()) for step in steps})
 
 
-def balance(net: Net, cycles: int, target: str = "generic") -> Plan:
+def balance(net: Net, cycles: int, target: str = "generic", weights: str = WEIGHTS[0]) -> Plan:
     """The smallest plan that takes at most `cycles` a frame; BadInput names the stage that cannot be as fast."""
-    return Planner(net, target).machine(cycles).plan
+    return Planner(net, target, weights).machine(cycles).plan
 
 
-def fit(net: Net, lanes: int) -> Plan:
+def fit(net: Net, lanes: int, weights: str = WEIGHTS[0]) -> Plan:
     """The fastest plan of at most `lanes` lanes that keeps nine tenths of them busy.
 
     Where none does, the fastest of so many lanes; where none is as small, the smallest.
     """
-    planner, limits = Planner(net), Limits(lanes=lanes)
+    planner, limits = Planner(net, weights=weights), Limits(lanes=lanes)
     fastest = planner.fastest(limits)
     if fastest is None:
         return planner.smallest.plan
@@ -356,19 +359,20 @@ def fit(net: Net, lanes: int) -> Plan:
     return next(busy, fastest).plan
 
 
-def fit_device(net: Net, target: str, lut_share: float = 0.8) -> Plan:
+def fit_device(net: Net, target: str, lut_share: float = 0.8, weights: str = WEIGHTS[0]) -> Plan:
     """The fastest plan that a device holds in `lut_share` of its LUTs and in all its memory blocks.
 
     BadInput says what the smallest plan lacks there, where most of it goes, and which device would do.
     """
-    planner = Planner(net, target)
+    planner = Planner(net, target, weights)
     if planner.device is None:
         raise BadInput(f"the fastest plan that fits needs a device; there are {', '.join(TARGETS)}")
     limits = Limits.of(planner.device, lut_share)
     if found := planner.fastest(limits):
         return found.plan
     lacks = " and ".join(planner.lacking(limits))
-    raise BadInput(f"{target} does not hold even the smallest plan, which takes {lacks}; {_larger(net, lut_share)}")
+    larger = _larger(net, lut_share, weights)
+    raise BadInput(f"{target} does not hold even the smallest plan, which takes {lacks}; {larger}")
 
 
 def cycles_at(fps: float, clock: float) -> int:
@@ -379,13 +383,20 @@ def cycles_at(fps: float, clock: float) -> int:
     return int(min(clock * 1e6 / fps, 2**62))
 
 
-def meet(net: Net, fps: float, clock: float, target: str = "generic", lut_share: float = 0.8) -> Plan:
+def meet(
+    net: Net,
+    fps: float,
+    clock: float,
+    target: str = "generic",
+    lut_share: float = 0.8,
+    weights: str = WEIGHTS[0],
+) -> Plan:
     """The smallest plan that gives `fps` frames a second at a clock of `clock` MHz, and fits the device.
 
     BadInput says which stage or memory is the limit, and what can be had instead.
     """
     cycles = cycles_at(fps, clock)
-    planner = Planner(net, target)
+    planner = Planner(net, target, weights)
     try:
         machine = planner.machine(cycles)
     except BadInput as error:
@@ -401,7 +412,7 @@ def meet(net: Net, fps: float, clock: float, target: str = "generic", lut_share:
     slower = planner.fastest(limits)
     instead = (
         f"the fastest that fits gives {_rate(clock, slower):,}" if slower
-        else f"no plan fits {target}; {_larger(net, lut_share)}"
+        else f"no plan fits {target}; {_larger(net, lut_share, weights)}"
     )  # fmt: skip
     raise BadInput(f"{fps:,g} frames a second at {clock:g} MHz take {lacks}; {instead}")
 
@@ -411,12 +422,12 @@ def _rate(clock: float, machine: Accelerator) -> int:
     return int(clock * 1e6 / machine.cycles)
 
 
-def _larger(net: Net, lut_share: float) -> str:
+def _larger(net: Net, lut_share: float, weights: str) -> str:
     """Which device would do."""
     for device in sorted(TARGETS.values(), key=lambda device: device.luts):
         ram = device.family.blocks[0]
         if net.weights <= device.blocks[ram.kind] * ram.bits + 64 * device.luts:
-            planner = Planner(net, device.name)
+            planner = Planner(net, device.name, weights)
             if planner.within(2**62, Limits.of(device, lut_share)):
                 return f"{device.name} holds it"
     return "no device that bitfold knows holds it: narrow the network"

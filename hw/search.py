@@ -35,7 +35,7 @@ from ..model.tensor import Tensor
 from .array.wired import LUTS_PER_ADDER_BIT, wired_adder_bits
 from .build import End, Pipeline, even_depth, folded_stage, steps
 from .device.resources import Resources, total
-from .plan import Folding, Plan, divisors, problem
+from .plan import WEIGHTS, Folding, Plan, divisors, problem
 from .stages.residual import SaturatingAdd
 from .stream.flow import Flow
 from .stream.fork import Fork
@@ -109,8 +109,8 @@ class Step:
         raise TypeError(f"no plan folds a layer of kind {type(self.layer).__name__}")
 
 
-def foldings(layer: Windowed, t: Tensor) -> Iterator[Folding]:
-    """Every folding of a layer, `t` its input; wired ones of at most WIRED weights."""
+def foldings(layer: Windowed, t: Tensor, wired: bool = True) -> Iterator[Folding]:
+    """Every folding of a layer, `t` its input; `wired` ones of at most WIRED weights."""
     channels = layer.infer(t).channels
     if isinstance(layer, Pool):
         whole = layer.kernel**2
@@ -121,17 +121,17 @@ def foldings(layer: Windowed, t: Tensor) -> Iterator[Folding]:
         inputs = [*divisors(t.channels), *(t.channels * taps for taps in divisors(area)[1:])]
         every = [Folding(pe, simd) for simd in inputs for pe in divisors(channels)]
     every += [Folding(channels, whole, pixels) for pixels in divisors(t.width)[1:]]
-    if isinstance(layer, BinaryConv) and layer.weights.size <= WIRED:
+    if wired and isinstance(layer, BinaryConv) and layer.weights.size <= WIRED:
         every += [Folding(channels, whole, pixels, wired=True) for pixels in divisors(t.width)]
     return (folding for folding in dict.fromkeys(every) if not problem(folding, layer, t))
 
 
 class Costs:
-    """What the stages of one network's layers cost on one target; each is built once."""
+    """What the stages of one network's layers cost on one target, with weights of a kind; each is built once."""
 
-    def __init__(self, target: str):
-        self.target = target
-        self.family = Plan({}, target=target).family
+    def __init__(self, target: str, weights: str = WEIGHTS[0]):
+        self.plan = Plan({}, target=target, weights=weights)
+        self.family = self.plan.family
         self.fork = Part(self._cost(Fork(Flow(Tensor(1, 1, 1, 0, 1), 1)).resources(self.family)))
         self.folded: list[tuple[str, Step]] = []
         self._known: dict[object, Step] = {}
@@ -190,7 +190,7 @@ class Costs:
         assert isinstance(step.layer, Windowed)
         found = [
             self._option(step, folding)
-            for folding in foldings(step.layer, step.source)
+            for folding in foldings(step.layer, step.source, wired=not self.plan.loadable)
             if folding.lanes(step.layer.stride) <= lanes
         ]
         return sorted(found, key=lambda option: (option.cycles, option.cost.cells))
@@ -200,7 +200,8 @@ class Costs:
             return self._options[step, folding]
         layer = step.layer
         assert isinstance(layer, Windowed)
-        stage = folded_stage(layer, step.source, step.follows, replace(folding, wired=False), self.family)
+        apart = replace(folding, wired=False)
+        stage = folded_stage(layer, step.source, step.follows, apart, self.family, self.plan.loadable)
         if folding.wired:
             # The sums that constants share are looked for when the machine is made; how many there will be is
             # known well enough, and that each bit of them has a register and half as many again delay others.
@@ -253,7 +254,7 @@ class Costs:
 
     def _part(self, source: Flow, grow: Callable[[Pipeline, End], End], without: str = "") -> Part:
         """What `grow` appends to an end; the resources of one of its units may be known better."""
-        pipeline = Pipeline(Plan({}, target=self.target))
+        pipeline = Pipeline(self.plan)
         end = grow(pipeline, pipeline.start(source, stream.Signature(0).create()))
         taken = total(unit.resources(self.family) for name, unit in pipeline.units.items() if name != without)
         cycles = max((stage.cycles for _, stage in pipeline.stages), default=0)

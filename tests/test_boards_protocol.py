@@ -16,7 +16,7 @@ NOISE = st.binary(max_size=20).map(lambda data: data.replace(bytes((FLAG,)), b""
 IDENTITY = Identity(
     protocol=1, version=(0, 1, 2), network="ab" * 32, plan="01" * 32, board="ulx3s-85f", clock=75_000_000,
     baud=3_000_000, height=32, width=31, channels=3, sample_bytes=2, sample_signed=True, out_height=1, out_width=2,
-    out_channels=10, value_bytes=3, cycles=36864, in_flight=32, buffer=70000,
+    out_channels=10, value_bytes=3, cycles=36864, in_flight=32, buffer=70000, load_words=99999,
 )  # fmt: skip
 
 
@@ -63,14 +63,14 @@ def test_identity_and_counts_are_what_was_packed():
     assert Identity.unpack(IDENTITY.pack()) == IDENTITY
     assert IDENTITY.image_bytes == 32 * 31 * 3 * 2
     assert IDENTITY.result_bytes == 2 * 10 * 3 + 2
-    counts = Counts(2**32 - 1, 5, 1, 2, 3, 4, 5, 255)
+    counts = Counts(2**32 - 1, 5, 1, 2, 3, 4, 5, 6, 7, 255)
     packed = Counts.LAYOUT.pack(*vars(counts).values())
     assert Counts.unpack(packed) == counts
-    with pytest.raises(ValueError, match=r"^counts of 13 bytes, not 14$"):
+    with pytest.raises(ValueError, match=r"^counts of 15 bytes, not 16$"):
         Counts.unpack(packed[:-1])
     with pytest.raises(ValueError, match=r"^protocol 2, not 1$"):
         Identity.unpack(b"\x02" + IDENTITY.pack()[1:])
-    with pytest.raises(ValueError, match=r"^an identity of 116 bytes, not 117$"):
+    with pytest.raises(ValueError, match=r"^an identity of 120 bytes, not 121$"):
         Identity.unpack(IDENTITY.pack()[:-1])
     with pytest.raises(ValueError, match=r"^protocol none, not 1$"):
         Identity.unpack(b"")

@@ -11,6 +11,7 @@ import pytest
 from amaranth.back import verilog
 from hypothesis import given
 from hypothesis import strategies as st
+from loads import another
 from machines import examples
 from sim_nets import KINDS, bits, images
 
@@ -19,6 +20,7 @@ from bitfold.boards.protocol import ESCAPE, FLAG, Counts, Decoder, Frame, Kind, 
 from bitfold.boards.shell.shell import Shell
 from bitfold.boards.shell.uart import Pace
 from bitfold.hw.accelerator import Accelerator
+from bitfold.hw.load import words
 from bitfold.hw.planner import balance
 from bitfold.model.layers import BinaryConv, Chain, GlobalSum, Requantise
 from bitfold.model.net import Net
@@ -37,7 +39,7 @@ SLOW = Net(
 
 
 @contextmanager
-def running(net: Net, cycles: int = 1, **changes: int):
+def running(net: Net, cycles: int = 1, **changes: object):
     """The shell of a network with the fastest plan of so many cycles or more, and its virtual board."""
     plan = replace(balance(net, cycles), **changes)
     shell = Shell(Accelerator(net, plan), clock=CLOCK, baud=BAUD, board="none")
@@ -129,7 +131,7 @@ def test_any_stream_of_bytes_is_answered_as_the_decoder_reads_it(small, data):
     assert [frame for frame in found if frame.kind == Kind.RESULT] == expected
     counts = Counts.unpack(found[-1].payload)
     assert counts.results == len(expected)
-    assert (counts.damaged, counts.unknown, counts.length, counts.overrun) == tuple(counted.values())
+    assert [getattr(counts, reason.name.lower()) for reason in Reason] == list(counted.values())
     refused = [frame for frame in found if frame.kind == Kind.REFUSED]
     assert len(refused) <= sum(counted.values())
     for frame in found:
@@ -268,3 +270,101 @@ def test_the_pace_is_right_within_a_four_thousandth():
         assert abs(pace.step * clock / (baud << pace.width) - 1) < 1 / 4096
     with pytest.raises(ValueError, match=r"^3000000 bits a second take a clock of 15000000 Hz at least, not 14999999$"):
         Pace(14_999_999, 3_000_000)
+
+
+LOADED = Net(
+    Tensor(4, 4, 2, 0, 15, 4),
+    Chain((BinaryConv(bits(8, 3, 3, 2), 1, (1, 1, 1, 1)), Requantise(2, -8, 7), BinaryConv(bits(5, 4, 4, 8)))),
+)
+
+
+@pytest.fixture(scope="module")
+def loaded():
+    """A board whose weights are loaded, three networks for it, and their loads."""
+    with running(LOADED, 300, weights="loadable") as (shell, board):
+        nets = [LOADED, another(LOADED, 1), another(LOADED, 2)]
+        yield shell, board, nets, [words(net, shell.accelerator).tobytes() for net in nets]
+
+
+def test_several_networks_through_one_board(loaded):
+    """One after the other, the button pressed in between, and a noisy line."""
+    shell, board, nets, loads = loaded
+    x = images(LOADED, 100, seed=2)
+    with open_port(board.port, BAUD) as port, Link(Noisy(port, 3, 0.0003), patience=2) as link:
+        identity = link.identify()
+        assert identity == shell.identity
+        assert identity.load_words == len(loads[0]) // 4
+        for net, load in zip(nets, loads, strict=True):
+            link.load(load)
+            answers = {}
+            for answer in link.classify(identity, pixels(identity, x), load):
+                answers[answer.index] = answer
+                if len(answers) == 50:
+                    board.press_reset()
+            np.testing.assert_array_equal([answers[n].values for n in range(len(x))], net(x))
+        assert link.counts().unloaded > 0
+
+
+def test_nothing_is_answered_without_a_load(loaded):
+    shell, board, nets, loads = loaded
+    image = images(LOADED, 1)[0]
+    (payload,) = payloads(shell, image[None])
+    reset(board)
+    found = exchange(board, Frame(Kind.IMAGE, 3, payload).encode())
+    assert Frame(Kind.REFUSED, 3, bytes((Reason.UNLOADED,))) in found
+    assert Counts.unpack(found[-1].payload).unloaded == 1
+    # An image right behind a load is refused or answered by what was loaded; so is one in front of the next.
+    wire = b"".join(
+        Frame(Kind.LOAD, 2 * k, load).encode() + Frame(Kind.IMAGE, 2 * k + 1, payload).encode()
+        for k, load in enumerate(loads)
+    )
+    found = exchange(board, wire)
+    for k, net in enumerate(nets):
+        assert Frame(Kind.LOADED, 2 * k) in found
+        answer = next(frame for frame in found if frame.sequence == 2 * k + 1)
+        assert answer in (
+            Frame(Kind.REFUSED, 2 * k + 1, bytes((Reason.UNLOADED,))),
+            result(net, shell, image, 2 * k + 1),
+        )
+
+
+def test_a_hundred_damaged_loads_are_refused(loaded):
+    """By the frame's CRC, or by the load's own where the frame is whole; and the board goes on."""
+    shell, board, nets, loads = loaded
+    image = images(LOADED, 1)[0]
+    (payload,) = payloads(shell, image[None])
+    question = Frame(Kind.IMAGE, 77, payload).encode()
+    rng = np.random.default_rng(0)
+    for turn in range(100):
+        good, damage = loads[turn % 3], ("flip", "exchange", "other", "wire", "cut", "short")[turn % 6]
+        load, place = bytearray(good), int(rng.integers(len(good) - 4))
+        if damage == "exchange":
+            load[place : place + 4] = load[place : place + 4][::-1]
+        if damage == "flip" or load == good:
+            load[place] ^= 1 << rng.integers(8)
+        if damage == "other":
+            load = bytearray(good[:44] + loads[(turn + 1) % 3][44:-4] + good[-4:])
+        if damage == "short":
+            del load[place // 4 * 4 :][:4]
+            load = load[:-4]
+        frame = bytearray(Frame(Kind.LOAD, 9, bytes(load)).encode())
+        if damage == "wire":
+            frame = bytearray(Frame(Kind.LOAD, 9, good).encode())
+            frame[20] ^= 0x01 if frame[20] ^ 0x01 not in (FLAG, ESCAPE) else 0x04
+        if damage == "cut":
+            frame = frame[: int(rng.integers(20, len(frame) - 1))]
+        if turn % 2:  # also where another network is loaded
+            assert Frame(Kind.LOADED, 8) in exchange(board, Frame(Kind.LOAD, 8, good).encode())
+        found = exchange(board, bytes(frame) + question)
+        assert Frame(Kind.LOADED, 9) not in found, damage
+        reasons = [frame.payload[0] for frame in found if frame.kind == Kind.REFUSED]
+        wanted = {"wire": Reason.DAMAGED, "cut": Reason.DAMAGED, "short": Reason.LENGTH}.get(damage, Reason.LOAD)
+        assert wanted in reasons, damage
+        results = [frame for frame in found if frame.kind == Kind.RESULT]
+        if damage == "short" and turn % 2:  # its length is wrong before anything is loaded
+            assert results == [result(nets[turn % 3], shell, image, 77)]
+        else:
+            assert results == [], damage
+            assert Reason.UNLOADED in reasons, damage
+    assert Frame(Kind.LOADED, 8) in exchange(board, Frame(Kind.LOAD, 8, loads[0]).encode())
+    assert result(nets[0], shell, image, 77) in exchange(board, question)

@@ -1,17 +1,22 @@
 """`bitfold classify`: images to a virtual board, each answer held against the network."""
 
 import json
+import re
 import shutil
 import sys
 
 import numpy as np
 import pytest
+from loads import another
+from sim_nets import INPUT, KINDS, images
 from sklearn.datasets import load_digits
 
 from bitfold.boards import record as records
 from bitfold.cli import classify
 from bitfold.cli.main import main
 from bitfold.model import zoo
+from bitfold.model.net import Net
+from bitfold.model.shape import shape
 from bitfold.model.train.data import open_data
 
 Image = pytest.importorskip("PIL.Image")
@@ -151,3 +156,44 @@ def test_without_pyserial(tmp_path, capsys, monkeypatch):
     status, _, err = run(capsys, "classify", "--port", "/dev/none", x)
     assert status == 2
     assert err.startswith("bitfold: pyserial is not installed; ")
+
+
+def test_weights_that_are_loaded(tmp_path, capsys):
+    """One board, two networks of its shape by its own file and by another, and what does not suit it."""
+    np.save(x := tmp_path / "x.npy", DIGITS[:5])
+    folder, port = tmp_path / "built", f"virtual:{tmp_path}/built"
+    plain = Net(INPUT, KINDS["conv"])
+    (net := Net(INPUT, KINDS["residual"])).save(tmp_path / "net.bitfold")
+    (other := another(net, 1)).save(tmp_path / "other.bitfold")
+    plain.save(tmp_path / "plain.bitfold")
+    np.save(x, images(net, 5))
+    words = ["build", f"{tmp_path}/net.bitfold", "--board", "arty-a7-35", "--loadable", "-o", folder]
+    assert run(capsys, *words)[0] is None
+    for own, chosen in ((net, []), (other, ["--net", f"{tmp_path}/other.bitfold"])):
+        status, out, err = run(capsys, "classify", "--port", port, "--json", x, *chosen)
+        assert (status, err) == (None, "")
+        figures = json.loads(out)
+        assert figures["differing_from_the_network"] == 0
+        assert figures["identity"]["network"] == shape(own).digest() != own.digest()
+        assert figures["identity"]["load_words"] > 0
+    status, _, err = run(capsys, "classify", "--port", port, x, "--net", f"{tmp_path}/plain.bitfold")
+    assert status == 2
+    assert re.fullmatch(
+        rf"bitfold: the board at {port} is for networks of shape \w{{12}}, and this one has \w{{12}}; name one whose "
+        r"layers and intervals are the same by --net\n",
+        err,
+    )
+    (tmp_path / "plan.toml").write_text((folder / "net.toml").read_text().replace('"loadable"', '"rom"'))
+    status, _, err = run(capsys, "classify", "--port", port, x, "--plan", tmp_path / "plan.toml")
+    assert status == 2
+    assert re.fullmatch(
+        rf"bitfold: the board at {port} has plan \w{{12}}, not \w{{12}}; name the plan beside its build.json by "
+        r"--plan\n",
+        err,
+    )
+
+
+def test_a_plan_for_fixed_weights(built, tmp_path, capsys):
+    np.save(x := tmp_path / "x.npy", DIGITS[:1])
+    status, _, err = run(capsys, "classify", "--port", f"virtual:{built}", x, "--plan", built / "digits-tiny.toml")
+    assert (status, err) == (2, f"bitfold: the board at virtual:{built} has fixed weights: leave out --plan\n")

@@ -2,6 +2,7 @@
 """The planner against brute force, and what it says where nothing fits."""
 
 import re
+from dataclasses import replace
 from functools import lru_cache
 from itertools import product
 
@@ -94,12 +95,12 @@ SMALL = {
 }
 
 
-@pytest.mark.parametrize("target", ["generic", "ecp5-25"])
+@pytest.mark.parametrize(("target", "weights"), [("generic", "rom"), ("ecp5-25", "rom"), ("ecp5-25", "loadable")])
 @pytest.mark.parametrize("name", SMALL)
-def test_no_plan_undercuts_a_balanced_one_with_all_that_its_foldings_decide(name, target, monkeypatch):
+def test_no_plan_undercuts_a_balanced_one_with_all_that_its_foldings_decide(name, target, weights, monkeypatch):
     monkeypatch.setattr("bitfold.hw.search.WIRED", 0)
     net = Net(Tensor(4, 4, 2, 0, 3), Chain(SMALL[name]))
-    planner = Planner(net, target)
+    planner = Planner(net, target, weights)
     every = every_machine(net, planner)
     price = np.array(planner.area())
     taken = np.array(
@@ -107,6 +108,7 @@ def test_no_plan_undercuts_a_balanced_one_with_all_that_its_foldings_decide(name
     )
     for cycles in (16, 32, 64, 200, 10**6):
         best = planner.machine(cycles)
+        assert best.plan.weights == weights
         rivals = [other @ price for other, machine in zip(taken, every, strict=True) if machine.cycles <= cycles]
         own = (0, best.cells, best.resources.ffs, sum(best.resources.blocks.values())) @ price
         assert own <= min(rivals, default=np.inf) * 1.01  # but for the depth of queues
@@ -116,7 +118,9 @@ def every_machine(net, planner):
     """The machines of all foldings of a small network, with the least beats."""
     paths = [path for path, _ in planner.costs.folded]
     options = [[option.folding for option in planner.costs.options(step)] for _, step in planner.costs.folded]
-    plans = (Plan(dict(zip(paths, chosen, strict=True)), target=planner.target) for chosen in product(*options))
+    plans = (
+        replace(planner.costs.plan, foldings=dict(zip(paths, chosen, strict=True))) for chosen in product(*options)
+    )
     return [Accelerator(net, plan) for plan in plans]
 
 
@@ -346,3 +350,12 @@ def test_wide_pixels_come_in_parts_as_the_first_layer_takes_them():
     assert balance(just, 4).input_pixels == 1
     with pytest.raises(BadInput, match=r"^the frame takes at least 4 cycles to come and to go; 3 were asked$"):
         balance(just, 3)
+
+
+def test_weights_that_are_loaded_are_wired_nowhere():
+    net = zoo.load("digits-tiny")
+    assert any(folding.wired for folding in fit_device(net, "xc7a100t").foldings.values())
+    plan = fit_device(net, "xc7a100t", weights="loadable")
+    assert plan.loadable
+    assert not any(folding.wired for folding in plan.foldings.values())
+    assert not Limits.of(TARGETS["xc7a100t"], 0.8).lacking(Accelerator(net, plan))

@@ -1,8 +1,8 @@
 # amaranth: UnusedElaboratable=no
-"""Pieces of images to a machine's words, so that only whole images come out again."""
+"""Pieces of images, or of loads, to a machine's words, so that only whole ones have an effect."""
 
 from amaranth import Module, Mux, Signal
-from amaranth.lib import stream, wiring
+from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from ...hw.device.resources import Resources, counter
@@ -14,23 +14,23 @@ class Feeder(wiring.Component):
     """Collects bytes to words, each of which leaves when it is known what follows.
 
     The last word of a whole image goes with payload.last. An image that broke off ends too early, or too late by a
-    word: the machine drops both.
+    word: the machine drops both. The same of a load.
 
     Parameters
     ----------
-    word : layout of the machine's word, whole bytes
+    bits : of a word, whole bytes
     words : of an image
 
     Members
     -------
     i : In(PIECE)
-    o : Out, payload.pixel and payload.last, as the machine takes them
+    o : Out, payload.word and payload.last
     """
 
-    def __init__(self, payload, words: int):
-        self.bytes = payload["pixel"].shape.size // 8
-        self.words = words
-        super().__init__({"i": In(stream.Signature(PIECE)), "o": Out(stream.Signature(payload))})
+    def __init__(self, bits: int, words: int):
+        self.bytes, self.words = bits // 8, words
+        word = data.StructLayout({"word": bits, "last": 1})
+        super().__init__({"i": In(stream.Signature(PIECE)), "o": Out(stream.Signature(word))})
 
     def resources(self, family: Family) -> Resources:
         """What it takes of a device of the family."""
@@ -45,7 +45,7 @@ class Feeder(wiring.Component):
         sent = Signal(range(self.words + 1))  # words of the image that have left
         byte, end = self.i.payload.byte, self.i.payload.end
         passed = self.o.valid & self.o.ready
-        m.d.comb += self.o.payload.pixel.as_value().eq(word)
+        m.d.comb += self.o.payload.word.eq(word)
         with m.FSM(name="feed"):
             with m.State("collect"):
                 with m.If(~end & ~full):

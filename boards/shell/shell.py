@@ -4,18 +4,19 @@
 from dataclasses import dataclass
 from importlib.metadata import version
 
-from amaranth import Cat, Module, Mux, ResetInserter, Signal
-from amaranth.lib import wiring
+from amaranth import Cat, Module, Mux, ResetInserter, Signal, Value
+from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from ...hw.accelerator import Accelerator
+from ...hw.device.loaded import COLUMN
 from ...hw.device.resources import Resources, total
 from ...hw.device.target import Family
 from ...hw.stream.flow import Flow
 from ...hw.stream.queue import Queue
 from ...hw.verilog.formats import PLAIN, formats
 from ...model.tensor import Tensor
-from ..protocol import PROTOCOL, Identity, Reason
+from ..protocol import PROTOCOL, Identity, Kind, Reason
 from .feeder import Feeder
 from .receiver import PIECE, REQUEST, Receiver
 from .transmitter import Transmitter
@@ -36,12 +37,12 @@ def bytes_flow(bits: int) -> Flow:
     return Flow(Tensor(1, 1, 1, 0, (1 << bits) - 1), 1)
 
 
-def waiting(image_bytes: int, family: Family) -> int:
-    """Pieces of images that may wait for the machine: two images, so that one comes while another is worked on.
+def waiting(image_bytes: int, bits: int, family: Family) -> int:
+    """Pieces of images, `bits` each, that may wait for the machine: two images, one that comes and one being worked on.
 
     Or more, where they are small: what a memory block of the family holds.
     """
-    fitting = [depth for block in family.blocks[:1] for bits, depth in block.shapes.items() if bits >= PIECE.size]
+    fitting = [depth for block in family.blocks[:1] for width, depth in block.shapes.items() if width >= bits]
     return max(2 * (image_bytes + 1) + 1, max(fitting, default=0))
 
 
@@ -76,7 +77,8 @@ def identity(accelerator: Accelerator, *, clock: int, baud: int, board: str) -> 
         value_bytes=f.out_bytes,
         cycles=accelerator.cycles,
         in_flight=IN_FLIGHT,
-        buffer=waiting(t.pixels * t.channels * f.in_bytes, plan.family) - 1,
+        buffer=waiting(t.pixels * t.channels * f.in_bytes, PIECE.size + plan.loadable, plan.family) - 1,
+        load_words=accelerator.loader.length if accelerator.loader else 0,
     )
 
 
@@ -92,6 +94,7 @@ class _Units:
     requests: Queue
     transmitter: Transmitter
     uart_transmitter: UartTransmitter
+    load_feeder: Feeder | None
 
 
 class Shell(wiring.Component):
@@ -120,17 +123,19 @@ class Shell(wiring.Component):
         self.accelerator = accelerator
         self.identity = identity(accelerator, clock=clock, baud=baud, board=board)
         f, family = formats(accelerator.net, accelerator.plan, PLAIN), accelerator.plan.family
-        source = accelerator.i.payload.shape()
+        source = accelerator.i.payload.shape()["pixel"].shape
+        words = self.identity.load_words
         result = accelerator.o.payload.shape()
         self._units = _Units(
             UartReceiver(clock, baud),
-            Receiver(self.identity.image_bytes),
-            Queue(bytes_flow(PIECE.size), self.identity.buffer + 1, family),
-            Feeder(source, f.in_beats),
+            Receiver(self.identity.image_bytes, words * COLUMN // 8),
+            Queue(bytes_flow(PIECE.size + bool(words)), self.identity.buffer + 1, family),
+            Feeder(source.size, f.in_beats),
             Queue(bytes_flow(8), IN_FLIGHT, family),
             Queue(bytes_flow(REQUEST.size), REQUESTS, family),
             Transmitter(result, f.out_beats, self.identity.pack(), family),
             UartTransmitter(clock, baud),
+            Feeder(COLUMN, words) if words else None,
         )
         super().__init__(
             {
@@ -148,7 +153,9 @@ class Shell(wiring.Component):
         family = self.accelerator.plan.family
         counters = 2 * 32 + 8 * len(Reason)
         own = Resources(counters + 70, counters + len(self.best) + 16)
-        return own + total(unit.resources(family) for unit in vars(self._units).values())
+        if self.identity.load_words:
+            own += Resources(40, 12)
+        return own + total(unit.resources(family) for unit in vars(self._units).values() if unit)
 
     def elaborate(self, platform):
         m = Module()
@@ -178,7 +185,7 @@ class Shell(wiring.Component):
         m.d.comb += [
             receiver.room.eq(inside < pieces.depth - 1),
             receiver.numbered.eq(units.sequences.i.ready),
-            pieces.i.payload.eq(receiver.piece.as_value()),
+            pieces.i.payload.eq(Cat(receiver.piece, receiver.of_load)),
             pieces.i.valid.eq(receiver.pieces),
             units.sequences.i.payload.eq(receiver.sequence),
             units.sequences.i.valid.eq(receiver.accepted),
@@ -187,11 +194,14 @@ class Shell(wiring.Component):
             units.feeder.i.payload.as_value().eq(pieces.o.payload),
             units.feeder.i.valid.eq(pieces.o.valid),
             pieces.o.ready.eq(units.feeder.i.ready),
+            machine.i.payload.pixel.as_value().eq(units.feeder.o.payload.word),
+            machine.i.payload.last.eq(units.feeder.o.payload.last),
+            machine.i.valid.eq(units.feeder.o.valid),
+            units.feeder.o.ready.eq(machine.i.ready),
             transmitter.requests.payload.as_value().eq(units.requests.o.payload),
             transmitter.requests.valid.eq(units.requests.o.valid),
             units.requests.o.ready.eq(transmitter.requests.ready),
         ]
-        wiring.connect(m, units.feeder.o, machine.i)
         wiring.connect(m, machine.o, transmitter.values)
         wiring.connect(m, units.sequences.o, transmitter.sequences)
         wiring.connect(m, transmitter.o, units.uart_transmitter.i)
@@ -199,9 +209,14 @@ class Shell(wiring.Component):
         cycles, results = Signal(32), Signal(32)
         m.d.sync += [cycles.eq(cycles + 1), results.eq(results + transmitter.answered)]
         refused = [Signal(8, name=f"refused_{reason.name.lower()}") for reason in Reason]
-        trouble = receiver.asked & ~receiver.request.sound
+        if units.load_feeder:
+            self._add_loads(m, inside, clear)
+        else:
+            m.d.comb += receiver.open.eq(1)
+        asked = data.View(REQUEST, units.requests.i.payload)
+        trouble = units.requests.i.valid & ~asked.sound
         for reason, counter in zip(Reason, refused, strict=True):
-            with m.If(trouble & (receiver.request.what == reason) & ~counter.all()):
+            with m.If(trouble & (asked.what == reason) & ~counter.all()):
                 m.d.sync += counter.eq(counter + 1)
         dropped = (machine.short_frames, machine.long_frames)
         dropped = [Mux(number[8:].any(), 0xFF, number[:8]) for number in dropped]
@@ -219,3 +234,48 @@ class Shell(wiring.Component):
         with m.If(machine.o.valid & machine.o.ready & machine.o.payload.last):
             m.d.sync += self.best.eq(machine.o.payload.best)
         return m
+
+    def _add_loads(self, m: Module, inside: Value, clear: Value) -> None:
+        """Loads out of the pieces into the machine, and the answer to each; `inside` is the number of pieces that wait.
+
+        Loads and images wait in one queue, so each image meets the weights that were loaded when it was sent. No image
+        is let in until nothing waits behind a load: one that the machine cannot take would hold up the next load.
+        """
+        units, machine = self._units, self.accelerator
+        receiver, pieces, requests = units.receiver, units.pieces, units.requests
+        m.submodules.load_feeder = feeder = ResetInserter(clear)(units.load_feeder)
+        is_load = pieces.o.payload[-1]
+        m.d.comb += [
+            feeder.i.payload.as_value().eq(pieces.o.payload[:-1]),
+            feeder.i.valid.eq(pieces.o.valid & is_load),
+            units.feeder.i.valid.eq(pieces.o.valid & ~is_load),
+            pieces.o.ready.eq(Mux(is_load, feeder.i.ready, units.feeder.i.ready)),
+            machine.load.payload.eq(feeder.o.payload.as_value()),
+            machine.load.valid.eq(feeder.o.valid),
+            feeder.o.ready.eq(machine.load.ready),
+        ]
+        loading = Signal()  # pieces of a load may wait
+        m.d.comb += receiver.open.eq(machine.loaded & ~loading)
+        with m.If(receiver.pieces & receiver.of_load):
+            m.d.sync += loading.eq(1)
+        with m.Elif(inside == 0):
+            m.d.sync += loading.eq(0)
+
+        number = Signal(8)
+        waits, judged = Signal(), Signal()  # a whole load for its answer; its last word has been taken
+        with m.If(receiver.loaded):
+            m.d.sync += [waits.eq(1), number.eq(receiver.sequence)]
+        with m.If(waits & feeder.o.valid & feeder.o.ready & feeder.o.payload.last):
+            m.d.sync += judged.eq(1)
+        with m.If(judged & (machine.loaded | machine.refused) & ~receiver.asked):
+            answer = data.View(REQUEST, requests.i.payload)
+            m.d.comb += [
+                answer.sequence.eq(number),
+                answer.sound.eq(machine.loaded),
+                answer.what.eq(Mux(machine.loaded, Kind.LOAD & 7, Reason.LOAD)),
+                requests.i.valid.eq(1),
+            ]
+            with m.If(requests.i.ready):
+                m.d.sync += [waits.eq(0), judged.eq(0)]
+        with m.If(clear):
+            m.d.sync += [loading.eq(0), waits.eq(0), judged.eq(0)]

@@ -102,6 +102,7 @@ class Transmitter(wiring.Component):
             Kind.COUNTS: Counts.LAYOUT.size,
             Kind.DONE: 0,
             Kind.RESULT: self.words * self.bytes + BEST_BYTES,
+            Kind.LOADED: 0,
             Kind.REFUSED: 1,
         }
 
@@ -147,7 +148,7 @@ class Transmitter(wiring.Component):
                         with m.Switch(reply):
                             for kind in lengths:
                                 with m.Case(kind):
-                                    m.next = "crc" if kind == Kind.DONE else kind.name.lower()
+                                    m.next = kind.name.lower() if lengths[kind] else "crc"
             with m.State("identity"):
                 # The memory answers a cycle later: while a byte waits, it is asked for again.
                 m.d.comb += rom.addr.eq(index + passed)

@@ -125,26 +125,31 @@ class Loader(wiring.Component):
             }
         )
 
+    @property
+    def length(self) -> int:
+        """Words of a load, header and CRC with it."""
+        return len(self.header) + self.count + 1
+
     def resources(self, family: Family) -> Resources:
         """What it takes of a device of the family."""
         crc = Resources(CRC_LUTS[family.inputs], COLUMN)
         header = Resources(COLUMN * -(-len(self.header) >> family.inputs) + 2 * equals(2 * COLUMN, family))
-        return crc + header + counter(len(self.header) + self.count + 2, family) + Resources(20, 5 + COLUMN + RESTART)
+        return crc + header + counter(self.length + 1, family) + Resources(20, 5 + COLUMN + RESTART)
 
     def elaborate(self, platform):
         m = Module()
         word, last = self.i.payload.word, self.i.payload.last
-        length = len(self.header) + self.count
+        end = self.length - 1
         m.submodules.crc = crc = CRC32_ISO_HDLC(data_width=COLUMN).create()
-        place = Signal(range(length + 2))
+        place = Signal(range(end + 2))
         right = Signal()
         take = Signal()
         passes = Signal()
         waiting = Signal()
         settling = Signal(RESTART)
 
-        header, ends = place < len(self.header), place == length
-        contents = ~header & (place < length)
+        header, ends = place < len(self.header), place == end
+        contents = ~header & (place < end)
         # The first word apart: Icarus looks at what a table gives only when its index changes.
         known = Array(Const(given, COLUMN) for given in self.header)[place]
         expected = Mux(place == 0, self.header[0], Mux(header, known, crc.crc))
@@ -167,7 +172,7 @@ class Loader(wiring.Component):
             settling.eq(Cat(self.back, settling[:-1])),
         ]
         with m.If(take):
-            m.d.sync += [right.eq(so_far), place.eq(Mux(last, 0, Mux(place > length, place, place + 1)))]
+            m.d.sync += [right.eq(so_far), place.eq(Mux(last, 0, Mux(place > end, place, place + 1)))]
             m.d.sync += self.refused.eq(last & ~passes)
         with m.If(passes):
             m.d.sync += waiting.eq(1)

@@ -104,7 +104,7 @@ def interface_sheet(
 def _contents(accelerator: Accelerator, name: str, weights_file: bool) -> str:
     if loader := accelerator.loader:
         header = len(loader.header)
-        return LOADED.format(name=name, words=header + loader.count + 1, header=header)
+        return LOADED.format(name=name, words=loader.length, header=header)
     return APART if weights_file else INSIDE
 
 
