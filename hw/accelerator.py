@@ -13,7 +13,7 @@ from amaranth.lib.wiring import In, Out
 
 from ..model.net import Net
 from ..model.shape import shape
-from .build import Pipeline, Tap
+from .build import Pipeline, Tap, weights_of
 from .device.resources import Resources, total
 from .plan import Plan
 from .stages.frames import COUNTER_BITS, VERDICT, Admission, Classifier, FrameGate, FrameGuard
@@ -61,7 +61,7 @@ class _Units:
 
 
 def _grow(net: Net, plan: Plan, single: Collection[str] = ()) -> _Units:
-    """The units of a network; those that `single` names have their ring in blocks with one port."""
+    """The units of a network; what `single` names lies in blocks with one port, as Pipeline says."""
     guard = FrameGuard(plan.source(net.input), plan.family)
     pipeline = Pipeline(plan, single)
     end = pipeline.grow(pipeline.start(guard.sink, guard.o), net.body, "")
@@ -94,7 +94,7 @@ def _header(net: Net, plan: Plan, count: int) -> list[int]:
 
 
 def _fitting(net: Net, plan: Plan) -> _Units:
-    """The units of a network; where blocks run out, rings lie in as few of those with one port as will do."""
+    """The units of a network; where blocks run out, some rings and weights lie in as few as will do with one port."""
     units, device = _grow(net, plan), plan.device
     if device is None or device.single_port is None:
         return units
@@ -105,16 +105,17 @@ def _fitting(net: Net, plan: Plan) -> _Units:
 
     if (wanted := lacking(units)) <= 0:
         return units
-    moved = _grow(net, plan, units.named).parts
-    # For each number of blocks with one port: what most is saved, and by which units.
+    # For each number of blocks with one port: what most is saved, and by which rings and weights.
     best: list[tuple[int, tuple[str, ...]]] = [(0, ())] * (device.blocks[other] + 1)
-    for name in sorted(units.parts.keys() & moved.keys()):
-        cost = moved[name].blocks.get(other, 0)
-        saved = units.parts[name].blocks.get(kind, 0) - moved[name].blocks.get(kind, 0)
-        if cost and saved > 0:
-            for most in range(len(best) - 1, cost - 1, -1):
-                so_far, names = best[most - cost]
-                best[most] = max(best[most], (so_far + saved, (*names, name)))
+    for called in (str, weights_of):
+        moved = _grow(net, plan, {called(name) for name in units.named}).parts
+        for name in sorted(units.parts.keys() & moved.keys()):
+            cost = moved[name].blocks.get(other, 0)
+            saved = units.parts[name].blocks.get(kind, 0) - moved[name].blocks.get(kind, 0)
+            if cost and saved > 0:
+                for most in range(len(best) - 1, cost - 1, -1):
+                    so_far, names = best[most - cost]
+                    best[most] = max(best[most], (so_far + saved, (*names, called(name))))
     for saved, names in best:
         if saved >= wanted and lacking(found := _grow(net, plan, names)) <= 0:
             return found

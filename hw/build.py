@@ -104,18 +104,23 @@ def steps(chain: Chain) -> Iterator[tuple[int, Layer, Requantise | None]]:
         yield index, layer, layers.pop(0)[1] if fused else None
 
 
+def weights_of(name: str) -> str:
+    """What the weights of a unit that are loaded are called."""
+    return f"{name}.weights"
+
+
 def folded_stage(
     layer: Windowed,
     t: Tensor,
     requantise: Requantise | None,
     folding: Folding,
     family: Family,
-    loadable: bool = False,
+    loaded: Family | None = None,
 ) -> WindowedStage:
     """The stage of a layer that a plan folds, `t` its input; its source has the words that it takes."""
     if isinstance(layer, BinaryConv):
         lanes = folding.pixels * t.channels if folding.slides(t.channels) else folding.simd
-        return ConvStage(Flow(t, lanes), layer, requantise, folding, family, loadable)
+        return ConvStage(Flow(t, lanes), layer, requantise, folding, family, loaded)
     if folding.slides(1):
         slides = SlidingMaxPoolStage if isinstance(layer, MaxPool) else SlidingSumPoolStage
         return slides(Flow(t, folding.pixels * t.channels), layer, family)
@@ -127,8 +132,8 @@ def folded_stage(
 class Pipeline:
     """All units of a network and how they are joined; built once, before anything is elaborated.
 
-    `single` names the units whose ring lies in blocks with one port; `loaded` the stages with contents that are loaded,
-    in the order of the chain, each with the paths of its layers.
+    `single` names what lies in blocks with one port: the ring of a unit, or by ``weights_of`` its weights. `loaded` are
+    the stages with contents that are loaded, in the order of the chain, each with the paths of its layers.
     """
 
     plan: Plan
@@ -259,7 +264,8 @@ class Pipeline:
         paths : the layer's, and that of the Requantise, where there is one
         """
         name, folding = unit_name(paths[0]), self.plan.foldings[paths[0]]
-        stage = folded_stage(layer, end.flow.tensor, requantise, folding, self.family(name), self.plan.loadable)
+        loaded = self.family(weights_of(name)) if self.plan.loadable else None
+        stage = folded_stage(layer, end.flow.tensor, requantise, folding, self.family(name), loaded)
         self.note(stage, *paths)
         return self.add_folded(self.convert(end, name, stage.source.lanes), name, stage)
 

@@ -201,7 +201,8 @@ class Costs:
         layer = step.layer
         assert isinstance(layer, Windowed)
         apart = replace(folding, wired=False)
-        stage = folded_stage(layer, step.source, step.follows, apart, self.family, self.plan.loadable)
+        loaded = self.family if self.plan.loadable else None
+        stage = folded_stage(layer, step.source, step.follows, apart, self.family, loaded)
         if folding.wired:
             # The sums that constants share are looked for when the machine is made; how many there will be is
             # known well enough, and that each bit of them has a register and half as many again delay others.

