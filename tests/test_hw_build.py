@@ -3,6 +3,7 @@
 
 import inspect
 import pkgutil
+from dataclasses import replace
 from importlib import import_module
 
 import numpy as np
@@ -134,11 +135,12 @@ MAP = Net(SOURCE, Chain((CONV,)))
 def units():
     """One of each unit of the machine, from networks that have them all."""
     found = {}
-    for net, plan in ((EVERYTHING, EVERYWHERE), (EVERYTHING, SLIDING), (MAP, balance(MAP, 10**6))):
+    machines = [(EVERYTHING, EVERYWHERE), (EVERYTHING, SLIDING), (MAP, balance(MAP, 10**6))]
+    for net, plan in [*machines, (EVERYTHING, replace(EVERYWHERE, weights="loadable"))]:
         machine = Accelerator(net, plan)
         for unit in (machine, *machine._units.named.values()):
             deep = isinstance(unit, Queue) and unit.depth > 32
-            found[type(unit).__name__, deep, plan.input_pixels] = unit
+            found[type(unit).__name__, deep, plan.input_pixels, plan.weights] = unit
     return found
 
 
@@ -162,6 +164,8 @@ def test_no_ready_reaches_an_offer():
         "Widen",
         "Narrow",
         "Fork",
+        "Admission",
+        "Loader",
     }
     assert {name for name, *_ in found} == streams
     assert streams == {kind for kind in components() if kind not in NO_STREAMS}
@@ -171,8 +175,9 @@ NO_STREAMS = {
     "WindowedStage", "PoolStage", "SlidingPoolStage", "ResultQueue", "ConstantTable", "DotArray", "MacArray",
     "PopcountArray", "PopcountChain", "PopcountTree", "WiredArray", "Window", "SlidingWindow", "Stage",
     "AxiStreamTop", "Ring", "PairRing", "SinglePort", "RegisterBank", "AxiLite", "Wishbone",
+    "LoadLink", "LoadedTable", "LoadedMemory",
 }  # fmt: skip
-"""Parts of units; AxiStreamTop renames the Accelerator's ports; and software's registers."""
+"""Parts of units; AxiStreamTop renames the Accelerator's ports; software's registers; what loads are written by."""
 
 
 def components():
