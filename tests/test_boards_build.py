@@ -15,6 +15,7 @@ from bitfold.boards.board import BOARDS
 from bitfold.boards.build import build, check_output
 from bitfold.boards.flow import FLOWS, Placed
 from bitfold.boards.pll.choose import fastest
+from bitfold.cli.main import main
 from bitfold.hw.planner import balance
 from bitfold.model.error import BadInput
 from bitfold.model.net import Net
@@ -184,13 +185,21 @@ def test_a_project_for_the_makers_tools(tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["icebreaker", "ulx3s-25f", "tang-nano-9k"])
-def test_a_small_network_becomes_a_bitstream(name, tmp_path):
+@pytest.mark.parametrize(
+    ("name", "weights"), [("icebreaker", "rom"), ("ulx3s-25f", "loadable"), ("tang-nano-9k", "rom")]
+)
+def test_a_small_network_becomes_a_bitstream(name, weights, tmp_path):
+    """Whose netlist answers as the network does, where there are models of the vendor's cells."""
     board = BOARDS[name]
-    found = build(NET, "small", board, tmp_path / "out", plan=balance(NET, 10**4, board.target))
+    found = build(NET, "small", board, tmp_path / "out", plan=balance(NET, 10**4, board.target, weights))
     flow = FLOWS[board.device.family.name]
     assert found.clock <= found.fmax
     assert {flow.bitstream, flow.constraints, "top.json", "top.netlist.v", "top.report.json"} <= set(found.files)
     assert all(used <= available or not available for used, available in found.used.values())
     log = json.loads((tmp_path / "out" / "top.report.json").read_text())
     assert found.fmax == pytest.approx(1e6 * min(entry["achieved"] for entry in log["fmax"].values()))
+    if board.device.family.name != "gowin":
+        np.save(tmp_path / "x.npy", images(NET, 40))
+        with pytest.raises(SystemExit) as left:
+            main(["classify", "--port", f"virtual:{tmp_path}/out", "--netlist", f"{tmp_path}/x.npy"])
+        assert left.value.code is None

@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from loads import another
 from machines import examples
+from noise import Noisy
 from sim_nets import KINDS, bits, images
 
 from bitfold.boards.host import TRIES, Link, in_flight, open_port, pixels
@@ -210,35 +211,6 @@ def test_the_line_sets_the_rate(small):
     cycles = 10 * (len(wire) + len(question) + 41) * CLOCK / BAUD
     assert 0.99 * cycles < counts.cycles < 1.01 * cycles + 1000
     assert [frame.sequence for frame in found if frame.kind == Kind.RESULT] == list(range(number))
-
-
-class Noisy:
-    """A port on which some bytes are lost, turned or added, both ways."""
-
-    def __init__(self, port, seed: int, rate: float):
-        self.port, self.random, self.rate = port, np.random.default_rng(seed), rate
-
-    @property
-    def in_waiting(self) -> int:
-        return self.port.in_waiting
-
-    def spoil(self, data: bytes) -> bytes:
-        out = bytearray()
-        for byte in data:
-            draw = self.random.random() / self.rate
-            if draw < 1:
-                out += bytes((byte ^ 1 << self.random.integers(8),))
-            elif draw < 2:
-                out += bytes((byte, int(self.random.integers(256))))
-            elif draw >= 3:
-                out.append(byte)
-        return bytes(out)
-
-    def read(self, size: int = 1) -> bytes:
-        return self.spoil(self.port.read(size))
-
-    def write(self, data: bytes) -> int:
-        return self.port.write(self.spoil(data))
 
 
 def test_noise_and_the_reset_button_lose_time_and_no_answer(small):

@@ -4,20 +4,25 @@ import json
 import re
 import shutil
 import sys
+from contextlib import contextmanager
 
 import numpy as np
 import pytest
 from loads import another
+from noise import Noisy
 from sim_nets import INPUT, KINDS, images
 from sklearn.datasets import load_digits
 
 from bitfold.boards import record as records
+from bitfold.boards.host import open_port
 from bitfold.cli import classify
 from bitfold.cli.main import main
 from bitfold.model import zoo
 from bitfold.model.net import Net
 from bitfold.model.shape import shape
 from bitfold.model.train.data import open_data
+from bitfold.sim import virtual
+from bitfold.sim.virtual import virtual_board
 
 Image = pytest.importorskip("PIL.Image")
 DIGITS = load_digits().images.astype(int)[1437:1457, ..., None]
@@ -57,6 +62,40 @@ def test_twenty_digits_and_pictures_pin_to_pin(built, tmp_path, capsys):
     assert figures["identity"]["network"] == net.digest()
     assert figures["counts"]["results"] == 21
     assert figures["latency_largest_ms"] >= figures["latency_median_ms"] > 0
+
+
+def test_noise_and_the_button_lose_time_and_no_answer(built, tmp_path, capsys, monkeypatch):
+    """Bytes lost, turned and added, so frames are cut, and the button in the middle."""
+    np.save(x := tmp_path / "x.npy", np.tile(DIGITS, (10, 1, 1, 1)))
+    boards, heard = [], []
+
+    class Worse(Noisy):
+        def read(self, size=1):
+            heard.append(got := super().read(size))
+            if sum(map(len, heard)) > 2000 and boards:
+                boards.pop().press_reset()
+            return got
+
+    @contextmanager
+    def running(*args, **kwargs):
+        with virtual_board(*args, **kwargs) as board:
+            boards.append(board)
+            yield board
+
+    @contextmanager
+    def opened(name, baud):
+        with open_port(name, baud) as port:
+            yield Worse(port, 1, 0.0003)
+
+    monkeypatch.setattr(virtual, "virtual_board", running)
+    monkeypatch.setattr(classify, "open_port", opened)
+    monkeypatch.setattr(classify, "VIRTUAL_PATIENCE", 2.0)
+    status, out, _ = run(capsys, "classify", "--port", f"virtual:{built}", "--json", x)
+    figures = json.loads(out)
+    assert (status, figures["images"], figures["differing_from_the_network"]) == (None, 200, 0)
+    assert figures["sent_again"] > 5
+    assert figures["counts"]["results"] < 200  # counted from the button on
+    assert not boards
 
 
 def test_a_test_set_and_the_table(built, capsys):
