@@ -1,6 +1,6 @@
 """A LiteX SoC with a network as a peripheral: its registers on the SoC's Wishbone, its pixels and classes by DMA.
 
-    pip install litex migen                      beside bitfold[sim]; litex 2024.12 and migen 0.10 have run
+    pip install '.[sim,litex]'
     python examples/litex_soc.py -o DIR          the SoC's Verilog, DIR/litex_soc.v, and its addresses, DIR/csr.json
     python examples/litex_soc.py -o DIR --check  the same, simulated on held-out digits
 

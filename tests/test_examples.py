@@ -14,6 +14,7 @@ from amaranth.sim import Simulator
 from test_hw_verilog import lint, module_names
 
 from bitfold.model import zoo
+from bitfold.model.train.data import open_data
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 
@@ -72,3 +73,14 @@ def test_fusesoc_lints_the_core(two, tmp_path):
     assert "--lint-only" in "".join(
         path.read_text() for path in (tmp_path / "build").rglob("*.mk")
     ) + done.stdout + "".join(path.read_text() for path in (tmp_path / "build").rglob("*.vc"))
+
+
+@pytest.mark.slow
+def test_a_litex_soc_answers_over_its_buses(tmp_path):
+    pytest.importorskip("litex")
+    command = [sys.executable, str(EXAMPLES / "litex_soc.py"), "-o", str(tmp_path / "out"), "--check"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    test = open_data("digits", None).test()
+    given = zoo.load("digits-tiny").classify(test.batch(np.arange(3)))
+    assert f"3 digits through the SoC: the network's classes {given.ravel().tolist()}" in done.stdout
