@@ -267,7 +267,8 @@ class Pipeline:
         loaded = self.family(weights_of(name)) if self.plan.loadable else None
         stage = folded_stage(layer, end.flow.tensor, requantise, folding, self.family(name), loaded)
         self.note(stage, *paths)
-        return self.add_folded(self.convert(end, name, stage.source.lanes), name, stage)
+        end = self.add_folded(self.convert(end, name, stage.source.lanes), name, stage)
+        return self.convert(end, f"{name}_out", folding.out) if folding.out else end
 
     def add_folded(self, end: End, name: str, stage: WindowedStage) -> End:
         """Append such a stage itself, with the queues."""

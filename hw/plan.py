@@ -41,12 +41,14 @@ class Folding:
     simd : inputs: a divisor of C_in, or C_in times a divisor of the kernel's area; a pool's taps: 1 or its area
     pixels : adjacent pixels of input taken a cycle; more than one only with all outputs and inputs in parallel
     wired : weights as constants, with shared sums, instead of a memory; only with all outputs and inputs in parallel
+    out : lanes on which results go on, a divisor of those they come on; 0 for all of them
     """
 
     pe: int
     simd: int = 1
     pixels: int = 1
     wired: bool = False
+    out: int = 0
 
     def lanes(self, stride: int = 1) -> int:
         """Products (or additions) a cycle of a layer with that stride."""
@@ -55,7 +57,8 @@ class Folding:
     def __str__(self) -> str:
         """An inline table of TOML; what is not said is as by default."""
         pixels = f", pixels = {self.pixels}" if self.pixels != 1 else ""
-        return f"{{ pe = {self.pe}, simd = {self.simd}{pixels}{', wired = true' if self.wired else ''} }}"
+        out = f", out = {self.out}" if self.out else ""
+        return f"{{ pe = {self.pe}, simd = {self.simd}{pixels}{', wired = true' if self.wired else ''}{out} }}"
 
     def slides(self, channels: int) -> bool:
         """Whether the layer's window slides over the map, all its taps at once; `channels` as a tap has, a pool's 1."""
@@ -64,14 +67,16 @@ class Folding:
     @classmethod
     def read(cls, entry: object, where: str) -> Folding:
         """From a parsed inline table; BadInput begins with `where`."""
-        kinds = {"pe": _is_count, "simd": _is_count, "pixels": _is_count, "wired": lambda value: type(value) is bool}
+        kinds = dict.fromkeys(("pe", "simd", "pixels", "out"), _is_count)
+        kinds["wired"] = lambda value: type(value) is bool
         if (
             not isinstance(entry, dict)
             or not {"pe", "simd"} <= set(entry) <= set(kinds)
             or not all(kinds[name](value) for name, value in entry.items())
         ):
             raise BadInput(
-                f"{where} must be {{ pe = number, simd = number }}, and may have pixels = number, wired = true"
+                f"{where} must be {{ pe = number, simd = number }}, and may have pixels = number, wired = true, "
+                "out = number"
             )
         return cls(**entry)
 
@@ -278,6 +283,8 @@ def problem(folding: Folding, layer: Windowed, t: Tensor) -> str | None:
             f"simd = {simd} must divide its {channels} input channels, "
             f"or be {channels} times a divisor of the kernel's area {area}"
         )
+    if folding.out < 0 or (folding.out and folding.pe % folding.out):
+        return f"out = {folding.out} must divide its pe = {pe}, or be left out"
     if pixels < 1:
         return f"pixels = {pixels} must be at least 1"
     if isinstance(layer, Pool):

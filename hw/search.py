@@ -389,7 +389,22 @@ class Search:
             origin = chosen[every.argmin(axis=1)]
             lead = np.take_along_axis(ahead, place[origin], axis=1) + leads[origin]
             best.offer(out, every.min(axis=1), lead, origin)
-        return best.ways(lambda out, at, case, origin: [before[at][place[origin]], options[origin]])
+            for fewer in divisors(options[chosen[0]].folding.pe):
+                if fewer == out:
+                    continue
+                narrow = self.costs.converted(step.sink, out, fewer)
+                price = every.min(axis=1) + self._price([narrow])
+                best.offer(fewer, price, lead + step.rate * narrow.lead, origin)
+
+        def trace(out: int, at: int, case: int, origin: int) -> list[Part]:
+            option = options[origin]
+            parts: list[Part] = [before[at][place[origin]], option]
+            if option.lanes != out:
+                parts = [parts[0], replace(option, folding=replace(option.folding, out=out))]
+                parts.append(self.costs.converted(step.sink, option.lanes, out))
+            return parts
+
+        return best.ways(trace)
 
     def _chain(self, step: Step, lanes: Sequence[int]) -> Ways:
         shape = len(lanes), len(self.cycles)

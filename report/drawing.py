@@ -130,6 +130,7 @@ class Layout:
         if fold:
             texts.append(f"PE {fold.pe} · SIMD {fold.simd}")
             forms = [f"{fold.pixels} px"] * (fold.pixels > 1) + ["wired"] * fold.wired
+            forms += [f"→ {fold.out}"] * bool(fold.out)
             texts += [" · ".join(forms)] if forms else []
         texts.append(f"{unit.cycles:,} cycles")
         cost = unit.measured or unit.estimated

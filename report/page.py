@@ -62,9 +62,10 @@ def rate(value: float) -> str:
 
 
 def fold(folding: Folding) -> str:
-    """PE × SIMD, and what goes beyond."""
+    """PE × SIMD, and what goes beyond; behind an arrow the lanes on which results go on."""
     pixels = f", {folding.pixels} px" if folding.pixels > 1 else ""
-    return f"{folding.pe} × {folding.simd}{pixels}{', wired' if folding.wired else ''}"
+    out = f" → {folding.out}" if folding.out else ""
+    return f"{folding.pe} × {folding.simd}{pixels}{', wired' if folding.wired else ''}{out}"
 
 
 def place(unit: Unit) -> str:

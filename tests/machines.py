@@ -305,6 +305,9 @@ def plans(draw: DrawFn, net: Net) -> Plan:
             chosen[path] = draw(st.sampled_from(conv_foldings(layer, t)))
         elif isinstance(layer, Pool):
             chosen[path] = draw(st.sampled_from(pool_foldings(layer, t)))
+        if path in chosen and draw(st.booleans()):
+            folding = chosen[path]
+            chosen[path] = replace(folding, out=draw(st.sampled_from(divisors(folding.pe))))
 
     walk(net.body, net.input, visit)
     at_once = [pixels for pixels in divisors(net.input.width) if pixels * net.input.channels <= 64]

@@ -322,7 +322,7 @@ TOML = st.recursive(
     ),
     lambda inner: st.one_of(
         st.lists(inner, max_size=3).map(lambda items: f"[{', '.join(items)}]"),
-        st.dictionaries(st.sampled_from(["pe", "simd", "pixels", "wired", "x"]), inner, max_size=4).map(
+        st.dictionaries(st.sampled_from(["pe", "simd", "pixels", "wired", "out", "x"]), inner, max_size=4).map(
             lambda table: "{ " + ", ".join(f"{key} = {value}" for key, value in table.items()) + " }"
         ),
     ),

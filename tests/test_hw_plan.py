@@ -51,10 +51,10 @@ def test_plan_is_readable_text_that_comes_back(tmp_path):
 
 
 def test_every_field_comes_back_and_notes_are_comments(tmp_path):
-    plan = Plan({"0": Folding(6, 18, 2), "a.b": Folding(4, 6, 1, True)}, 4, 2, "ecp5-85")
+    plan = Plan({"0": Folding(6, 18, 2), "a.b": Folding(4, 6, 1, True, 2)}, 4, 2, "ecp5-85")
     assert plan.dumps({"0": "the first"}).splitlines()[-2:] == [
-        '"0" = { pe = 6, simd = 18, pixels = 2 }     # the first',
-        '"a.b" = { pe = 4, simd = 6, wired = true }',
+        '"0" = { pe = 6, simd = 18, pixels = 2 }              # the first',
+        '"a.b" = { pe = 4, simd = 6, wired = true, out = 2 }',
     ]
     plan.save(tmp_path / "plan.toml", {"0": "the first"})
     assert Plan.load(tmp_path / "plan.toml") == plan
@@ -89,7 +89,7 @@ def test_a_hand_edited_plan_may_leave_out_output_lanes_and_carry_comments(tmp_pa
     assert Plan.load(path) == Plan({"0": Folding(2, 1), "2": Folding(1, 1)}, 1)
 
 
-ENTRY = 'layer "0" must be { pe = number, simd = number }, and may have pixels = number, wired = true'
+ENTRY = 'layer "0" must be { pe = number, simd = number }, and may have pixels = number, wired = true, out = number'
 KEYS = (
     "'speed' is unknown; a plan has bitfold_plan, target, output_lanes, input_pixels, input_lanes, weights and [layers]"
 )
@@ -180,6 +180,16 @@ BAD_PLANS = [
         {**PLAN.foldings, "2": Folding(6, 4, 3)},
         2,
         "the plan's layer \"2\": pixels = 3 must divide the map's width 4; simd <= 1 and pixels = 1 suit every map",
+    ),
+    (
+        {**PLAN.foldings, "2": Folding(6, 1, out=4)},
+        2,
+        'the plan\'s layer "2": out = 4 must divide its pe = 6, or be left out',
+    ),
+    (
+        {**PLAN.foldings, "2": Folding(6, 1, out=-1)},
+        2,
+        'the plan\'s layer "2": out = -1 must divide its pe = 6, or be left out',
     ),
     ({**PLAN.foldings, "2": Folding(6, 1, 1, True)}, 2, 'the plan\'s layer "2": a pool has no weights to be wired'),
     ({**PLAN.foldings, "0": Folding(3, 18, 2)}, 2, 'the plan\'s layer "0": pixels = 2 needs pe = 6 and simd = 18'),

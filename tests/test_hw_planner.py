@@ -111,7 +111,7 @@ def test_no_plan_undercuts_a_balanced_one_with_all_that_its_foldings_decide(name
         assert best.plan.weights == weights
         rivals = [other @ price for other, machine in zip(taken, every, strict=True) if machine.cycles <= cycles]
         own = (0, best.cells, best.resources.ffs, sum(best.resources.blocks.values())) @ price
-        assert own <= min(rivals, default=np.inf) * 1.01  # but for the depth of queues
+        assert own <= min(rivals, default=np.inf) * 1.03  # but for the depth of queues
 
 
 def every_machine(net, planner):

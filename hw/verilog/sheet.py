@@ -218,7 +218,11 @@ def _stages(accelerator: Accelerator) -> Iterator[str]:
         if stage is None:
             return
         folding = plan.foldings[path] if isinstance(layer, Windowed) else None
-        folds = f"{folding.pe} | {folding.simd} | {folding.pixels}{', wired' * folding.wired}" if folding else " | | "
+        folds = (
+            f"{folding.pe} | {folding.simd} | {folding.pixels}{', wired' * folding.wired}{f', out {folding.out}' if folding.out else ''}"
+            if folding
+            else " | | "
+        )
         o = stage.sink.tensor
         rows.append(
             f"| {path} | {type(layer).__name__} | {o.height}x{o.width}x{o.channels}, {o.bits} bits "
