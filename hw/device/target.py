@@ -141,7 +141,10 @@ TARGETS = {
         Target("ecp5-85", FAMILIES["ecp5"], 83640, 83640, {"DP16KD": 208}),
         Target("xc7a35t", FAMILIES["xc7"], 20800, 41600, {"RAMB18": 100}),
         Target("xc7a100t", FAMILIES["xc7"], 63400, 126800, {"RAMB18": 270}),
+        Target("xc7a200t", FAMILIES["xc7"], 134600, 269200, {"RAMB18": 730}),
+        Target("xc7k325t", FAMILIES["xc7"], 203800, 407600, {"RAMB18": 890}),
         Target("xc7z020", FAMILIES["xc7"], 53200, 106400, {"RAMB18": 280}),
+        Target("xc7z045", FAMILIES["xc7"], 218600, 437200, {"RAMB18": 1090}),
         # Shadow SRAM of 17,280 and 41,472 bits (DS117, DS226), 16 bits a look-up table.
         Target("gw1nr-9", FAMILIES["gowin"], 8640, 6480, {"BSRAM": 26}, lut_rams=1080),
         Target("gw2a-18", FAMILIES["gowin"], 20736, 15552, {"BSRAM": 46}, lut_rams=2592),
