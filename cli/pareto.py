@@ -65,11 +65,11 @@ def write(net: Net, wanted: Wanted, path: Path) -> list[dict[str, float]]:
 
     figure = Figure(figsize=(7.5, 4.8), layout="constrained")
     axes = figure.subplots()
-    for wanted, colour, label in ((True, "#0b6e99", "fits" if device else None), (False, "#c2410c", "does not fit")):
+    for fits, colour, label in ((True, "#0b6e99", "fits" if device else None), (False, "#c2410c", "does not fit")):
         chosen = [
             (machine.cells, row["frames_per_second"])
             for machine, row in zip(machines, rows, strict=True)
-            if row.get("fits", True) is wanted
+            if row.get("fits", True) is fits
         ]
         if chosen:
             cells, rates = zip(*chosen, strict=True)

@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from .error import BadInput
 from .layers import BinaryConv, Chain, Layer, Requantise, Residual, Scale, Table
 from .net import Net
 
@@ -17,7 +18,10 @@ def shape(net: Net) -> Net:
     bits and no other signs than the network's, the values of a Table but for the least and the largest; names and
     preprocessing. BadInput where intervals that wide do not go together.
     """
-    return Net(net.input, _chain(net.body))
+    try:
+        return Net(net.input, _chain(net.body))
+    except BadInput as error:
+        raise BadInput(f"weights that are loaded, with the largest factors of as many bits: {error}") from None
 
 
 def _chain(chain: Chain) -> Chain:

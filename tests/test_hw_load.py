@@ -71,7 +71,10 @@ def test_every_kind_of_layer(kind):
 def test_any_machine_reloads(data, idle, stall, seed):
     net = data.draw(nets(ops=2000, side=5))
     plan = loadable(data.draw(plans(net)))
-    assume(Accelerator(net, plan).cycles < 300)
+    try:
+        assume(Accelerator(net, plan).cycles < 300)
+    except BadInput:  # a Table behind factors that may be larger
+        assume(False)
     reload(net, another(net, seed), plan, idle, stall, seed)
 
 

