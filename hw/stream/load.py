@@ -108,7 +108,7 @@ class Loader(wiring.Component):
     back : In(1), `done` of the last link
     restart : Out(1), the machine must start afresh
     loaded : Out(1), frames may begin; 0 from the cycle after a load's first word is offered on
-    refused : Out(1), the last load was not right; 0 from the cycle after the next one's first word is taken on
+    refused : Out(1), the last load was not right; 0 soon after the next one's first word is taken
     """
 
     def __init__(self, header: Sequence[int], count: int):
@@ -133,51 +133,65 @@ class Loader(wiring.Component):
     def resources(self, family: Family) -> Resources:
         """What it takes of a device of the family."""
         crc = Resources(CRC_LUTS[family.inputs], COLUMN)
-        header = Resources(COLUMN * -(-len(self.header) >> family.inputs) + 2 * equals(2 * COLUMN, family))
-        return crc + header + counter(self.length + 1, family) + Resources(20, 5 + COLUMN + RESTART)
+        table = Resources(COLUMN * -(-len(self.header) >> family.inputs), 2 * COLUMN)
+        compared = Resources(equals(2 * COLUMN, family) + equals(COLUMN, family))
+        return crc + table + compared + counter(self.length + 1, family) + Resources(20, 11 + COLUMN + RESTART)
 
     def elaborate(self, platform):
         m = Module()
         word, last = self.i.payload.word, self.i.payload.last
+        waiting, settling = Signal(), Signal(RESTART)
+        m.submodules.sum = crc = CRC32_ISO_HDLC(data_width=COLUMN).create()
         end = self.length - 1
-        m.submodules.crc = crc = CRC32_ISO_HDLC(data_width=COLUMN).create()
-        place = Signal(range(end + 2))
-        right = Signal()
-        take = Signal()
-        passes = Signal()
-        waiting = Signal()
-        settling = Signal(RESTART)
-
-        header, ends = place < len(self.header), place == end
-        contents = ~header & (place < end)
+        place, fresh = Signal(range(end + 2)), Signal(init=1)  # of the next word, and whether it is a load's first
+        taken = self.i.valid & self.i.ready
         # The first word apart: Icarus looks at what a table gives only when its index changes.
-        known = Array(Const(given, COLUMN) for given in self.header)[place]
-        expected = Mux(place == 0, self.header[0], Mux(header, known, crc.crc))
-        so_far = Signal()
+        table = Array(Const(given, COLUMN) for given in self.header)[place]
         m.d.comb += [
             self.i.ready.eq(self.empty & ~self.loaded & ~waiting),
-            take.eq(self.i.valid & self.i.ready),
-            so_far.eq((contents | ((header | ends) & (word == expected))) & (right | (place == 0))),
-            passes.eq(take & so_far & ends & last),
-            crc.start.eq(place == 0),
-            crc.valid.eq(take),
+            crc.start.eq(fresh),
+            crc.valid.eq(taken),
             crc.data.eq(word),
+        ]
+        with m.If(taken):
+            m.d.sync += [place.eq(Mux(last, 0, Mux(place > end, place, place + 1))), fresh.eq(last)]
+
+        # A cycle later the word is judged.
+        judged, first, header, contents, ends, closes = Signal(), Signal(), Signal(), Signal(), Signal(), Signal()
+        known, held = Signal(COLUMN), Signal(COLUMN)
+        m.d.sync += [
+            judged.eq(taken),
+            first.eq(fresh),
+            header.eq(place < len(self.header)),
+            contents.eq((place >= len(self.header)) & (place < end)),
+            ends.eq(place == end),
+            closes.eq(last),
+            known.eq(Mux(fresh, self.header[0], table)),
+            held.eq(word),
+        ]
+        right, so_far, passes = Signal(), Signal(), Signal()
+        fits = contents | (header & (held == known)) | (ends & crc.match_detected)
+        m.d.comb += [
+            so_far.eq(fits & (right | first)),
+            passes.eq(judged & so_far & ends & closes),
             self.restart.eq(settling.any()),
         ]
         m.d.sync += [
-            self.o.start.eq(take & (place == 0)),
+            self.o.start.eq(judged & first),
             self.o.done.eq(passes),
-            self.o.valid.eq(take & contents & right),
-            self.o.word.eq(word),
+            self.o.valid.eq(judged & contents & right),
+            self.o.word.eq(held),
             settling.eq(Cat(self.back, settling[:-1])),
         ]
-        with m.If(take):
-            m.d.sync += [right.eq(so_far), place.eq(Mux(last, 0, Mux(place > end, place, place + 1)))]
-            m.d.sync += self.refused.eq(last & ~passes)
-        with m.If(passes):
+        with m.If(judged):
+            m.d.sync += [right.eq(so_far), self.refused.eq(closes & ~passes)]
+        # From its last word on until it is in its place, or found to be none.
+        with m.If(taken & last):
             m.d.sync += waiting.eq(1)
+        with m.Elif((judged & closes & ~passes) | settling[-1]):
+            m.d.sync += waiting.eq(0)
         with m.If(settling[-1]):
-            m.d.sync += [waiting.eq(0), self.loaded.eq(1)]
+            m.d.sync += self.loaded.eq(1)
         with m.Elif(self.i.valid):
             m.d.sync += self.loaded.eq(0)
         return m
