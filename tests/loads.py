@@ -26,17 +26,12 @@ def another(net: Net, seed: int) -> Net:
                 most = max(8, 2 * int(np.abs(old.offset).max()))
                 return replace(old, offset=rng.integers(-most, most, old.offset.shape, endpoint=True))
             case Scale():
-                return replace(old, factors=np.where(old.factors < 0, -1, 1) * shuffled(rng, np.abs(old.factors)))
+                return replace(old, factors=rng.permutation(old.factors))
             case Table():
                 return replace(old, values=rng.permutation(old.values))
         return old
 
     return Net(net.input, layer(net.body), net.classes, net.preprocessing)
-
-
-def shuffled(rng, sizes):
-    """Other sizes, but the largest."""
-    return np.where(sizes == sizes.max(), sizes, rng.permutation(sizes))
 
 
 def beats(load) -> list[int]:

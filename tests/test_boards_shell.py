@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from dataclasses import replace
+from itertools import cycle
 
 import numpy as np
 import pytest
@@ -60,12 +61,19 @@ def payloads(shell: Shell, x) -> list[bytes]:
     return pixels(shell.identity, x)
 
 
+NUMBERS = cycle(range(201, 254))
+
+
 def exchange(board: VirtualBoard, data: bytes) -> list[Frame]:
-    """All replies to these bytes, and at last that to a COUNT with the number 255, which is asked until it comes."""
-    decoder, found, asked = Decoder(), [], Frame(Kind.COUNT, 255).encode()
+    """All replies to these bytes, and at last that to a COUNT, which is asked until it comes.
+
+    Its number is none that was asked for lately: the same question may have been asked more often than was waited for.
+    """
+    number = next(NUMBERS)
+    decoder, found, asked = Decoder(), [], Frame(Kind.COUNT, number).encode()
     with open_port(board.port, BAUD) as port:
         port.write(data + bytes((FLAG,)))
-        while not found or (found[-1].kind, found[-1].sequence) != (Kind.COUNTS, 255):
+        while not found or (found[-1].kind, found[-1].sequence) != (Kind.COUNTS, number):
             got = port.read(max(1, port.in_waiting))
             found += decoder.feed(got)
             if not got:
