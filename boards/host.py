@@ -135,13 +135,19 @@ class Link:
             raise RuntimeError(f"the port has failed: {found}")
         return found
 
+    def _exchange(self, kind: Kind, payload: bytes, *replies: Kind) -> Frame | None:
+        """Send a frame; the first reply to it that is of one of these kinds, None where none comes in time."""
+        asked, until = self._send(kind, payload), time.monotonic() + self.patience
+        while frame := self._receive(until - time.monotonic()):
+            if frame.kind in replies and frame.sequence == asked:
+                return frame
+        return None
+
     def _ask(self, kind: Kind, reply: Kind) -> bytes:
         """The payload of a question's reply; BadInput when nobody answers it."""
         for _ in range(TRIES):
-            asked, until = self._send(kind), time.monotonic() + self.patience
-            while frame := self._receive(until - time.monotonic()):
-                if frame.kind == reply and frame.sequence == asked:
-                    return frame.payload
+            if frame := self._exchange(kind, b"", reply):
+                return frame.payload
         what = f"answers rubbish ({self.damaged} damaged frames)" if self.damaged else "does not answer"
         raise BadInput(
             f"the board {what}: see that it is programmed, its rate is right and no other program has its port"
@@ -173,13 +179,11 @@ class Link:
         """Load weights while no image is on its way; RuntimeError where that fails TRIES times."""
         why = "it was silent"
         for _ in range(TRIES):
-            asked, until = self._send(Kind.LOAD, load), time.monotonic() + self.patience
-            while frame := self._receive(until - time.monotonic()):
-                if frame.kind == Kind.LOADED and frame.sequence == asked:
-                    return
-                if frame.kind == Kind.REFUSED and frame.sequence == asked:
-                    why = f"it refused it as {refusal(frame)}"
-                    break
+            frame = self._exchange(Kind.LOAD, load, Kind.LOADED, Kind.REFUSED)
+            if frame and frame.kind == Kind.LOADED:
+                return
+            if frame:
+                why = f"it refused it as {refusal(frame)}"
         raise RuntimeError(f"the board took no weights, sent {TRIES} times: {why}")
 
     def classify(self, identity: Identity, images: Sequence[bytes], load: bytes = b"") -> Iterator[Answer]:
@@ -224,7 +228,7 @@ class Link:
                 continue
             heard = time.monotonic()
             if frame.kind == Kind.REFUSED and frame.sequence in sent:
-                if load and refusal(frame) == Reason.UNLOADED.name.lower():
+                if load and frame.payload[:1] == bytes((Reason.UNLOADED,)):
                     lost(list(sent), "its weights were gone")
                     self.load(load)
                     heard = time.monotonic()

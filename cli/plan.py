@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from ..hw.accelerator import Accelerator
+from ..hw.plan import WEIGHTS
 from ..model.error import BadInput, printable
 from ..model.write import check_place
 from . import pareto as rate_against_area
@@ -22,7 +23,6 @@ from .arguments import (
     TargetOption,
     Wanted,
     load_net,
-    weights_of,
 )
 from .tell import err, out
 
@@ -47,7 +47,7 @@ def plan(
         raise BadInput(
             "say how fast with --fps and --clock, or where with --target, or ask for the choice with --pareto"
         )
-    wanted = Wanted(fps, clock, target, lut_share, weights_of(loadable, None))
+    wanted = Wanted(fps, clock, target, lut_share, WEIGHTS[loadable])
     wanted.check()
     if pareto is not None:
         rate_against_area.check(pareto)

@@ -99,7 +99,7 @@ def verilog(
         "lanes": folding.lanes(network),
         "weights": network.weights,
     }
-    if control != CONTROL[0]:
+    if interface.registers:
         figures |= {"header": str(path.with_suffix(".h")), "registers": str(path.with_name(f"{name}_registers.py"))}
     if ip_xact:
         figures["ip_xact"] = str(path.with_name(FILE))

@@ -65,12 +65,8 @@ class Wishbone:
         await self.cycle(offset, value, mask, 1)
 
 
-@cocotb.test(timeout_time=1, timeout_unit="ms")
-async def registers(dut):
-    """Frames good, short and long; all registers; soft resets, one in the middle of a frame."""
-    folder = Path(os.environ["BITFOLD_JOB"])
-    job = pickle.loads((folder / "job").read_bytes())
-    offsets, frames, long_frame = job["offsets"], job["frames"], job["long_frame"]
+async def begin(dut):
+    """Start the clock, reset; the registers' bus, what sends frames and what takes values."""
     logging.getLogger("cocotb").setLevel(logging.WARNING)
     dut.rst.value = 1
     bus = AxiLite(dut) if hasattr(dut, "s_axi_awaddr") else Wishbone(dut)
@@ -80,6 +76,16 @@ async def registers(dut):
     await ClockCycles(dut.clk, 4)
     dut.rst.value = 0
     await RisingEdge(dut.clk)
+    return bus, source, sink
+
+
+@cocotb.test(timeout_time=1, timeout_unit="ms")
+async def registers(dut):
+    """Frames good, short and long; all registers; soft resets, one in the middle of a frame."""
+    folder = Path(os.environ["BITFOLD_JOB"])
+    job = pickle.loads((folder / "job").read_bytes())
+    offsets, frames, long_frame = job["offsets"], job["frames"], job["long_frame"]
+    bus, source, sink = await begin(dut)
     found = {}
 
     async def look():

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import pickle
 from pathlib import Path
 
 import cocotb
-from cocotb.clock import Clock
-from cocotb.triggers import ClockCycles, RisingEdge
-from cocotbext.axi import AxiStreamBus, AxiStreamFrame, AxiStreamSink, AxiStreamSource
-from control_bench import AxiLite, Wishbone
+from cocotb.triggers import ClockCycles
+from cocotbext.axi import AxiStreamBus, AxiStreamFrame, AxiStreamSource
+from control_bench import begin
 
 
 @cocotb.test(timeout_time=1, timeout_unit="ms")
@@ -19,17 +17,8 @@ async def loads(dut):
     """Loads, each followed by a frame; a soft reset behind the last one."""
     folder = Path(os.environ["BITFOLD_JOB"])
     job = pickle.loads((folder / "job").read_bytes())
-    logging.getLogger("cocotb").setLevel(logging.WARNING)
-    dut.rst.value = 1
-    bus = AxiLite(dut) if hasattr(dut, "s_axi_awaddr") else Wishbone(dut)
-    source, weights = (
-        AxiStreamSource(AxiStreamBus.from_prefix(dut, side), dut.clk, dut.rst) for side in ("s_axis", "s_weights_axis")
-    )
-    sink = AxiStreamSink(AxiStreamBus.from_prefix(dut, "m_axis"), dut.clk, dut.rst)
-    cocotb.start_soon(Clock(dut.clk, 10, unit="ns").start())
-    await ClockCycles(dut.clk, 4)
-    dut.rst.value = 0
-    await RisingEdge(dut.clk)
+    weights = AxiStreamSource(AxiStreamBus.from_prefix(dut, "s_weights_axis"), dut.clk, dut.rst)
+    bus, source, sink = await begin(dut)
 
     async def look():
         """load_status, and the frames that were answered."""

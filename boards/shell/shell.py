@@ -192,8 +192,6 @@ class Shell(wiring.Component):
             units.requests.i.payload.eq(receiver.request.as_value()),
             units.requests.i.valid.eq(receiver.asked),
             units.feeder.i.payload.as_value().eq(pieces.o.payload),
-            units.feeder.i.valid.eq(pieces.o.valid),
-            pieces.o.ready.eq(units.feeder.i.ready),
             machine.i.payload.pixel.as_value().eq(units.feeder.o.payload.word),
             machine.i.payload.last.eq(units.feeder.o.payload.last),
             machine.i.valid.eq(units.feeder.o.valid),
@@ -212,7 +210,7 @@ class Shell(wiring.Component):
         if units.load_feeder:
             self._add_loads(m, inside, clear)
         else:
-            m.d.comb += receiver.open.eq(1)
+            m.d.comb += [units.feeder.i.valid.eq(pieces.o.valid), pieces.o.ready.eq(units.feeder.i.ready)]
         asked = data.View(REQUEST, units.requests.i.payload)
         trouble = units.requests.i.valid & ~asked.sound
         for reason, counter in zip(Reason, refused, strict=True):

@@ -12,7 +12,7 @@ from amaranth.lib.wiring import In, Out
 
 from .memory import place, styles
 from .resources import Resources, stored, total
-from .single_port import SinglePort
+from .single_port import SinglePort, add_module, takes_modules
 from .target import Family, Ram
 
 COLUMN = 32
@@ -121,12 +121,10 @@ class LoadedMemory(wiring.Component):
 
     def _column(self, m, platform, width, write, word, data):
         style = styles(place(width, self.depth, self.family))
-        if hasattr(platform, "add_file"):
-            kind = style.get("ram_style", "any")
-            module = f"{getattr(platform, 'prefix', 'bitfold__')}loaded_{kind}"
+        if takes_modules(platform):
             attributes = "".join(f"  (* {k} = {v if v == 1 else chr(34) + v + chr(34)} *)\n" for k, v in style.items())
-            text = VERILOG.replace("MODULE", module).replace("ATTRIBUTES", attributes)
-            platform.add_file(f"{module}.v", text)
+            text = VERILOG.replace("ATTRIBUTES", attributes)
+            module = add_module(platform, f"loaded_{style.get('ram_style', 'any')}", text)
             return Instance(
                 module,
                 p_WIDTH=width,

@@ -33,6 +33,18 @@ endmodule
 """The module that the Verilog of a machine needs beside its own."""
 
 
+def takes_modules(platform) -> bool:
+    """Whether a platform takes files: then it is given such modules."""
+    return hasattr(platform, "add_file")
+
+
+def add_module(platform, name: str, verilog: str) -> str:
+    """Give a platform the text of module MODULE; what it is called there, `name` behind the platform's ``prefix``."""
+    module = f"{getattr(platform, 'prefix', 'bitfold__')}{name}"
+    platform.add_file(f"{module}.v", verilog.replace("MODULE", module))
+    return module
+
+
 class SinglePort(wiring.Component):
     """`depth` words, at least 2, of `width` bits, in blocks `ram`; in a cycle one is read or one is written.
 
@@ -65,9 +77,8 @@ class SinglePort(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        if hasattr(platform, "add_file"):
-            module = f"{getattr(platform, 'prefix', 'bitfold__')}single_port"
-            platform.add_file(f"{module}.v", VERILOG.replace("MODULE", module))
+        if takes_modules(platform):
+            module = add_module(platform, "single_port", VERILOG)
             m.submodules.block = Instance(
                 module,
                 p_WIDTH=self.width,

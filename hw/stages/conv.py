@@ -8,7 +8,6 @@ from itertools import islice
 
 import numpy as np
 from amaranth import Array, Cat, Const, Module, Signal, Value
-from amaranth.lib import wiring
 from numpy.typing import NDArray
 
 from ...model.layers import BinaryConv, Requantise
@@ -195,10 +194,8 @@ class ConvStage(WindowedStage):
             m.d.comb += [array.valid.eq(window.valid), array.codes.eq(window.word.word_select(k, len(array.codes)))]
         if not self.wired:
             if self.link:
-                initial, link = self.initial, self.add_link(m)
-                fills = [initial, *(part for parts in self.memories for part in parts)]
-                for k, memory in enumerate(fills):
-                    wiring.connect(m, getattr(link, f"fill{k}"), memory.fill)
+                initial = self.initial
+                self.add_link(m, initial, *(part for parts in self.memories for part in parts))
             else:
                 initial = ConstantTable(self.initial_rows(), self.scaler.width, self.family)
             m.submodules.initial_values = initial

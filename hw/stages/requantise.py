@@ -165,7 +165,7 @@ class RequantiseStage(Stage):
         width = self.scaler.width
         m.submodules.constants = constants = self.table or ConstantTable(self.rows, width, self.family)
         if self.table:
-            wiring.connect(m, self.add_link(m).fill0, self.table.fill)
+            self.add_link(m, self.table)
         m.submodules.results = results = self.results
         take = Signal()
         m.d.comb += [

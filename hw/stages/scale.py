@@ -138,9 +138,7 @@ class ScaleStage(Stage):
         width = self.sink.tensor.bits
         factors, constants = self.loaded or (ConstantTable(rows, bits, self.family) for rows, bits in self.tables)
         if self.loaded:
-            link = self.add_link(m)
-            wiring.connect(m, link.fill0, factors.fill)
-            wiring.connect(m, link.fill1, constants.fill)
+            self.add_link(m, *self.loaded)
         m.submodules.factors = factors
         m.submodules.constants = constants
         m.submodules.results = results = self.results

@@ -70,11 +70,13 @@ class Stage(wiring.Component):
         """
         raise NotImplementedError(f"{type(self).__name__} has no contents to be loaded")
 
-    def add_link(self, m: Module) -> LoadLink:
-        """Add the link, joined to the chain; the caller joins its memories."""
+    def add_link(self, m: Module, *memories: wiring.Component) -> LoadLink:
+        """Add the link, joined to the chain and to `fill` of the memories, in its order."""
         m.submodules.link = self.link
         wiring.connect(m, wiring.flipped(self.load_i), self.link.i)
         wiring.connect(m, self.link.o, wiring.flipped(self.load_o))
+        for k, memory in enumerate(memories):
+            wiring.connect(m, getattr(self.link, f"fill{k}"), memory.fill)
         return self.link
 
     def resources(self, family: Family) -> Resources:

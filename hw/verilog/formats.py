@@ -37,6 +37,11 @@ class Interface:
         if self.control not in CONTROL:
             raise BadInput(f"control is one of {', '.join(CONTROL)}, not {self.control}")
 
+    @property
+    def registers(self) -> bool:
+        """Whether software has registers."""
+        return self.control != CONTROL[0]
+
 
 PLAIN = Interface()
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from ...model.layers import Windowed, walk
 from ..accelerator import Accelerator
 from ..build import unit_name
-from ..control.registers import BITS, registers
+from ..control.registers import BITS, Register, registers
 from ..stream.queue import Queue
 from .formats import Formats, Interface, formats
 from .latency import latency
@@ -34,6 +34,12 @@ of this shape: {words:,} words of 32 bits, little-endian, the first byte first. 
 - `weights_loaded` is high while frames may begin.
 - About {words:,} cycles without pauses."""
 """What is known of tools that leave out the contents of memories, and of where they look for files."""
+
+
+def table_of(accelerator: Accelerator, interface: Interface) -> Sequence[Register]:
+    """The registers of a machine; none where software has none."""
+    net, plan = accelerator.net, accelerator.plan
+    return registers(net.digest(), plan.digest(), plan.loadable) if interface.registers else ()
 
 
 def interface_sheet(
@@ -171,7 +177,7 @@ def _values_out(accelerator: Accelerator, f: Formats) -> Iterator[str]:
 
 
 def _registers(accelerator: Accelerator, interface: Interface, name: str) -> Iterator[str]:
-    if interface.control == "none":
+    if not interface.registers:
         return
     bus = "AXI4-Lite" if interface.control == "axi-lite" else "Wishbone, classic cycles"
     yield "## Registers"
@@ -180,7 +186,7 @@ def _registers(accelerator: Accelerator, interface: Interface, name: str) -> Ite
     yield ""
     yield "| offset in bytes | register | access | meaning |"
     yield "|---|---|---|---|"
-    for register in registers(accelerator.net.digest(), accelerator.plan.digest(), accelerator.plan.loadable):
+    for register in table_of(accelerator, interface):
         value = "" if register.value is None else f": 0x{register.value:08x}"
         access = "write, reads 0" if register.writable else "read"
         yield f"| 0x{register.offset:02x} | `{register.name}` | {access} | {register.meaning}{value} |"
@@ -204,7 +210,7 @@ def _cost(accelerator: Accelerator, interface: Interface) -> Iterator[str]:
     yield (
         f"Planned for {plan.device.name}. Estimated before synthesis: {resources.luts:,} LUTs, "
         f"{resources.ffs:,} flip-flops{blocks}."
-        + (" The registers and their bus come on top." if interface.control != "none" else "")
+        + (" The registers and their bus come on top." if interface.registers else "")
     )
 
 

@@ -20,7 +20,7 @@ from ..accelerator import Accelerator
 from ..control import texts
 from ..control.axi_lite import AxiLite
 from ..control.bank import RegisterBank
-from ..control.registers import Register, registers
+from ..control.registers import Register
 from ..control.wishbone import Wishbone
 from ..plan import Plan
 from ..stages.frames import COUNTER_BITS
@@ -30,7 +30,7 @@ from .formats import PLAIN, Interface, formats
 from .names import broken, check_name, inner, plain
 from .ports import attributed, ports
 from .roms import CONTENTS, Roms
-from .sheet import interface_sheet
+from .sheet import interface_sheet, table_of
 
 
 class AxiStreamTop(wiring.Component):
@@ -50,15 +50,12 @@ class AxiStreamTop(wiring.Component):
     def outside(self) -> Sequence[str]:
         """The ports that are not this one's but the domain's."""
         interface = self.formats.interface
-        return ("clk",) if interface.aresetn or interface.control != "none" else ("clk", "rst")
+        return ("clk",) if interface.aresetn or interface.registers else ("clk", "rst")
 
     @property
     def table(self) -> Sequence[Register]:
         """The registers; none without a bus for them."""
-        if self.formats.interface.control == "none":
-            return ()
-        plan = self.accelerator.plan
-        return registers(self.accelerator.net.digest(), plan.digest(), plan.loadable)
+        return table_of(self.accelerator, self.formats.interface)
 
     def elaborate(self, platform):
         m = Module()
@@ -103,7 +100,7 @@ class AxiStreamTop(wiring.Component):
                 inner.o.ready.eq(self.m_axis_tready),
             ]
         reset = ~self.aresetn if f.interface.aresetn else None if "rst" in self.outside else self.rst
-        if f.interface.control != "none":
+        if f.interface.registers:
             soft = self._add_registers(m)
             m.d.comb += [ResetSignal().eq(reset | soft), ResetSignal("bus").eq(reset)]
             m.d.comb += self.s_axis_tready.eq(inner.i.ready & ~soft)  # no beat is lost: the source knows of no reset
@@ -153,7 +150,7 @@ WAIVERS = {
 
 def file_names(name: str, interface: Interface, ip_xact: bool = False) -> Sequence[str]:
     """The files that are written, but those with contents of memories."""
-    named = (".toml", ".md", *((".h", "_registers.py") if interface.control != "none" else ()), ".v")
+    named = (".toml", ".md", *((".h", "_registers.py") if interface.registers else ()), ".v")
     return (*(f"{name}{ending}" for ending in named), *((ip_xact_package.FILE,) if ip_xact else ()))
 
 
@@ -194,7 +191,7 @@ def _convert(
         given.append(signal)
     fragment = Fragment.get(top, files)
     fragment.add_domains(domain)
-    if top.table:
+    if interface.registers:
         bus = ClockDomain("bus")
         bus.clk = domain.clk
         fragment.add_domains(bus)
@@ -267,11 +264,12 @@ def write_machine(
         write_beside(directory / file, words.encode())
     write_beside(directory / f"{name}.toml", plan.dumps().encode())
     write_beside(directory / f"{name}.md", interface_sheet(accelerator, name, interface, clock, weights_file).encode())
-    top = AxiStreamTop(accelerator, interface)
+    table = table_of(accelerator, interface)
     if ip_xact:
-        package = ip_xact_package.component(name, made_by, top.formats, top.table, tuple(contents))
+        f = formats(net, plan, interface)
+        package = ip_xact_package.component(name, made_by, f, table, tuple(contents))
         write_beside(directory / ip_xact_package.FILE, package)
-    if table := top.table:
+    if table:
         write_beside(directory / f"{name}.h", texts.header(name, table).encode())
         write_beside(directory / f"{name}_registers.py", texts.module(name, table).encode())
     path = directory / f"{name}.v"
