@@ -7,7 +7,7 @@ import json
 import os
 import tomllib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import isqrt
 from types import MappingProxyType
 
@@ -90,6 +90,8 @@ class Plan:
     input_lanes : samples a beat where it is a part of one pixel, a divisor of its channels; None for whole pixels
     target : a key of ``target.TARGETS``, or "generic" for Verilog that suits any device and best none
     weights : one of WEIGHTS; with "loadable" the machine serves every network of one shape
+    block_luts : look-up tables that a memory block is worth: a memory that takes fewer lies in them; None for as many
+        as suit a device with blocks to spare
     """
 
     foldings: Mapping[str, Folding]
@@ -98,6 +100,7 @@ class Plan:
     target: str = "generic"
     input_lanes: int | None = None
     weights: str = WEIGHTS[0]
+    block_luts: int | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "foldings", MappingProxyType(dict(self.foldings)))
@@ -114,8 +117,9 @@ class Plan:
 
     @property
     def family(self) -> Family:
-        """The family of the plan's device."""
-        return self.device.family if self.device else FAMILIES["generic"]
+        """The family of the plan's device, whose blocks are worth what the plan says."""
+        family = self.device.family if self.device else FAMILIES["generic"]
+        return family if self.block_luts is None else replace(family, worth=self.block_luts)
 
     def source(self, t: Tensor) -> Flow:
         """How the input, of this type, comes: a word a beat."""
@@ -125,6 +129,10 @@ class Plan:
         """Raise BadInput unless the plan folds exactly the layers of `net`, each evenly."""
         if self.weights not in WEIGHTS:
             raise BadInput(f"the plan's weights must be one of {', '.join(WEIGHTS)}, not {short(self.weights)}")
+        if self.block_luts is not None and (self.block_luts < 1 or self.device is None):
+            raise BadInput(
+                f"the plan's block_luts = {self.block_luts} must be at least 1, and left out where target is generic"
+            )
         expected = {}
         for path, layer, t in _folded(net):
             expected[path] = layer
@@ -201,6 +209,8 @@ class Plan:
             lines.append(f"input_lanes = {self.input_lanes}")
         if self.weights != WEIGHTS[0]:
             lines.append(f'weights = "{self.weights}"')
+        if self.block_luts is not None:
+            lines.append(f"block_luts = {self.block_luts}")
         lines += ["", "[layers]"]
         entries = {path: f"{json.dumps(path)} = {folding}" for path, folding in self.foldings.items()}
         width = max(map(len, entries.values()), default=0)
@@ -231,14 +241,14 @@ class Plan:
             raise BadInput(f"{path}: bitfold_plan = {short(version)}; this bitfold reads version {VERSION}")
         layers, target = content.pop("layers", None), content.pop("target", "generic")
         weights = content.pop("weights", WEIGHTS[0])
-        names = ("output_lanes", "input_pixels", "input_lanes")
-        beats = {name: content.pop(name) for name in names if name in content}
+        names = ("output_lanes", "input_pixels", "input_lanes", "block_luts")
+        numbers = {name: content.pop(name) for name in names if name in content}
         if content:
             raise BadInput(
                 f"{path}: {short(next(iter(content)))} is unknown; "
                 f"a plan has bitfold_plan, target, {', '.join(names)}, weights and [layers]"
             )
-        for name, value in beats.items():
+        for name, value in numbers.items():
             if not _is_count(value):
                 raise BadInput(f"{path}: {name} must be a number, not {short(value)}")
         if not isinstance(layers, dict):
@@ -248,7 +258,7 @@ class Plan:
         if weights not in WEIGHTS:
             raise BadInput(f"{path}: weights = {short(weights)} is not known; there are {', '.join(WEIGHTS)}")
         return cls({name: Folding.read(entry, f'{path}: layer "{name[:80]}"') for name, entry in layers.items()},
-                   target=target, weights=weights, **beats)  # fmt: skip
+                   target=target, weights=weights, **numbers)  # fmt: skip
 
 
 def _folded(net: Net) -> Iterator[tuple[str, Windowed, Tensor]]:

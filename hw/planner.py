@@ -2,8 +2,9 @@
 """The planner: the smallest machine that is fast enough, or the fastest that fits.
 
 The search finds the cheapest plan for a number of cycles a frame and a price. What is cheap depends on what is scarce:
-where a plan does not fit, it is looked for again with memory blocks dearer and cheaper beside look-up tables. The
-fastest plan that fits is found by bisection over the cycles that a frame can take.
+where a plan does not fit, it is looked for again with memory blocks dearer and cheaper beside look-up tables, and the
+dearer they are the larger are the memories that lie in look-up tables instead. The fastest plan that fits is found by
+bisection over the cycles that a frame can take.
 """
 
 from __future__ import annotations
@@ -26,6 +27,9 @@ from .device.target import TARGETS, Target
 from .plan import WEIGHTS, Plan, divisors, most_lanes
 from .search import Cost, Costs, Option, Search
 from .stream.beat import WIDEST, sample_shape, value_shape
+
+DEARER = {4.0: 6, 2.0: 3}
+"""Where blocks are so many times as dear as by area, how many times the family's worth they are worth."""
 
 
 @dataclass(frozen=True)
@@ -107,12 +111,26 @@ class Planner:
     def __init__(self, net: Net, target: str = "generic", weights: str = WEIGHTS[0]):
         if target not in ("generic", *TARGETS):
             raise BadInput(f'no device is called "{target}"; there are {", ".join(TARGETS)}')
-        self.target, self.weights = target, weights
         self.net = shape(net) if weights == "loadable" else net
         self.device: Target | None = TARGETS.get(target)
-        self.costs = Costs(target, weights)
+        self.plan = Plan({}, target=target, weights=weights)
+        self.costs = Costs(self.plan)
+        self._costs: dict[int | None, Costs] = {None: self.costs}
         self.body = self.costs.step(self.net.body, self.net.input)
         self._machines: dict[str, Accelerator] = {}
+
+    def _at(self, block_luts: int | None) -> Costs:
+        """The costs where a memory block is worth so many look-up tables."""
+        if block_luts not in self._costs:
+            self._costs[block_luts] = Costs(replace(self.plan, block_luts=block_luts), self.costs)
+        return self._costs[block_luts]
+
+    def block_luts(self, price: Cost) -> int | None:
+        """How many look-up tables a block is worth in plans of a price; None for the family's."""
+        by_area = self.area()
+        scarcity = price.blocks * by_area.cells / (price.cells * by_area.blocks) if price.blocks else 0.0
+        times = next((times for least, times in DEARER.items() if scarcity >= 0.99 * least), None)
+        return times and times * self.plan.family.worth
 
     def area(self, scarcity: float = 1.0) -> Cost:
         """The price of what a plan takes of the device, its blocks `scarcity` times as dear as its look-up tables.
@@ -147,7 +165,9 @@ class Planner:
             places = [at for at, plan in enumerate(beats) if plan and plan.source(self.net.input).lanes == lanes_in]
             step = max(1, self.CASES // len(prices))
             for start in range(0, len(places), step):
-                self._search(found, cycles, beats, prices, lanes, places[start : start + step])
+                for worth in dict.fromkeys(map(self.block_luts, prices)):
+                    alike = [price for price in prices if self.block_luts(price) == worth]
+                    self._search(found, cycles, beats, alike, lanes, places[start : start + step], worth)
         return found
 
     @cached_property
@@ -160,9 +180,9 @@ class Planner:
         bits = sample_shape(t).width
         if t.channels * bits <= WIDEST:
             pixels = [n for n in divisors(t.width) if n * t.channels * bits <= WIDEST]
-            return [replace(self.costs.plan, input_pixels=n) for n in pixels]
+            return [replace(self.plan, input_pixels=n) for n in pixels]
         lanes = [n for n in divisors(t.channels) if n * bits <= WIDEST]
-        return [replace(self.costs.plan, input_lanes=n) for n in lanes]
+        return [replace(self.plan, input_lanes=n) for n in lanes]
 
     @cached_property
     def outputs(self) -> list[int]:
@@ -186,11 +206,13 @@ class Planner:
         prices: Sequence[Cost],
         lanes: float,
         places: Sequence[int],
+        block_luts: int | None,
     ) -> None:
-        """Those at `places`, which have the same beats of input."""
+        """Those at `places`, which have the same beats of input, at prices by which a block is worth the same."""
         each = [(at, price) for at in places for price in prices]
+        costs = self._at(block_luts)
         search = Search(
-            self.costs,
+            costs,
             np.array([cycles[at] for at, _ in each]),
             np.array([price for _, price in each]),
             lanes,
@@ -198,18 +220,18 @@ class Planner:
         ways = search.ways(self.body, (beats[places[0]].source(self.net.input).lanes,))
         ends = {
             count: search.behind(
-                ways, search.straight([self.costs.converted(self.net.output, at, count) for at in ways.lanes]), 1.0
+                ways, search.straight([costs.converted(self.net.output, at, count) for at in ways.lanes]), 1.0
             )
             for count in {beats[at].output_lanes for at in places}
         }
-        paths = [path for path, _ in self.costs.folded]
+        paths = [path for path, _ in costs.folded]
         for case, (at, _) in enumerate(each):
             end = ends[beats[at].output_lanes]
             if end.lanes and np.isfinite(end.price[0, 0, case]):
                 parts = end.trace(end.lanes[0], 0, case)
                 cost = Cost(*np.sum([part.cost for part in parts], axis=0)) if parts else Cost()
                 foldings = [part.folding for part in parts if isinstance(part, Option)]
-                plan = replace(beats[at], foldings=dict(zip(paths, foldings, strict=True)))
+                plan = replace(beats[at], foldings=dict(zip(paths, foldings, strict=True)), block_luts=block_luts)
                 found[at].append(Found(float(end.price[0, 0, case]), cost, plan))
 
     def build(self, plan: Plan) -> Accelerator:
@@ -295,11 +317,20 @@ class Planner:
         return self.machine(2**62)
 
     def lacking(self, limits: Limits) -> list[str]:
-        """What even the plan with the least of it takes more of, a line each; else what the smallest plan does."""
-        fewest_cells, fewest_blocks = (self.machine(2**62, self.area(scarcity)) for scarcity in (2.0**-12, 2.0**12))
-        cells = replace(limits, blocks=None).lacking(fewest_cells)
-        blocks = Limits(blocks=limits.blocks).lacking(fewest_blocks)
-        return [f"at least {line}" for line in cells + blocks] or limits.lacking(self.smallest)
+        """What even the plan with the least of it takes more of, a line each; else what the smallest plan does.
+
+        Of blocks the least is that of a plan whose look-up tables the limits hold.
+        """
+        apart = replace(limits, blocks=None, most_blocks=None)
+        if cells := apart.lacking(self.machine(2**62, self.area(2.0**-12))):
+            return [f"at least {line}" for line in cells]
+        (found,) = self.search([2**62], self.prices(limits))
+        narrow = (
+            self.build(one.plan) for one in sorted(found, key=lambda one: one.cost.blocks) if apart.hold(one.cost)
+        )
+        fewest = next((machine for machine in narrow if not apart.lacking(machine)), self.smallest)
+        blocks = Limits(blocks=limits.blocks).lacking(fewest)
+        return [f"at least {line}" for line in blocks] or limits.lacking(self.smallest)
 
     def frontier(self, limits: Limits | None = None, points: int = 32) -> list[Accelerator]:
         """Machines from the smallest to the fastest, none of which another undercuts in both cells and cycles.

@@ -35,8 +35,9 @@ from ..model.tensor import Tensor
 from .array.wired import LUTS_PER_ADDER_BIT, wired_adder_bits
 from .build import End, Pipeline, even_depth, folded_stage, steps
 from .device.resources import Resources, total
-from .plan import WEIGHTS, Folding, Plan, divisors, problem
+from .plan import Folding, Plan, divisors, problem
 from .stages.residual import SaturatingAdd
+from .stages.windowed import WindowedStage
 from .stream.flow import Flow
 from .stream.fork import Fork
 
@@ -127,14 +128,22 @@ def foldings(layer: Windowed, t: Tensor, wired: bool = True) -> Iterator[Folding
 
 
 class Costs:
-    """What the stages of one network's layers cost on one target, with weights of a kind; each is built once."""
+    """What the stages of one network's layers cost under a plan's target, weights and blocks; each is built once.
 
-    def __init__(self, target: str, weights: str = WEIGHTS[0]):
-        self.plan = Plan({}, target=target, weights=weights)
+    Parameters
+    ----------
+    plan : without foldings
+    cheaper : the same where blocks are worth less, whose steps these are, and whose stages serve here too
+    """
+
+    def __init__(self, plan: Plan, cheaper: Costs | None = None):
+        self.plan = plan
         self.family = self.plan.family
         self.fork = Part(self._cost(Fork(Flow(Tensor(1, 1, 1, 0, 1), 1)).resources(self.family)))
-        self.folded: list[tuple[str, Step]] = []
-        self._known: dict[object, Step] = {}
+        self.folded: list[tuple[str, Step]] = cheaper.folded if cheaper else []
+        self._known: dict[object, Step] = cheaper._known if cheaper else {}
+        self._stages: dict[tuple[Step, Folding], WindowedStage] = cheaper._stages if cheaper else {}
+        self._cheaper = cheaper
         self._options: dict[tuple[Step, Folding], Option] = {}
         self._parts: dict[object, Part] = {}
 
@@ -198,11 +207,8 @@ class Costs:
     def _option(self, step: Step, folding: Folding) -> Option:
         if (step, folding) in self._options:
             return self._options[step, folding]
-        layer = step.layer
+        layer, stage = step.layer, self._stage(step, folding)
         assert isinstance(layer, Windowed)
-        apart = replace(folding, wired=False)
-        loaded = self.family if self.plan.loadable else None
-        stage = folded_stage(layer, step.source, step.follows, apart, self.family, loaded)
         if folding.wired:
             # The sums that constants share are looked for when the machine is made; how many there will be is
             # known well enough, and that each bit of them has a register and half as many again delay others.
@@ -213,12 +219,27 @@ class Costs:
         else:
             resources = stage.resources(self.family)
         lanes = 0 if isinstance(layer, Pool) else folding.lanes(layer.stride)
-        around = self._part(
-            stage.source, lambda pipeline, end: pipeline.add_folded(end, "stage", stage), without="stage"
-        )
+        around: Part
+        if self._cheaper and not stage.uneven:
+            around = replace(self._cheaper._option(step, folding), cost=Cost())
+        else:
+            around = self._part(
+                stage.source, lambda pipeline, end: pipeline.add_folded(end, "stage", stage), without="stage"
+            )
         cost = Cost(*map(sum, zip(around.cost, self._cost(resources, lanes), strict=True)))
         option = Option(cost, around.cycles, around.lanes, around.lead, folding=folding, source=stage.source.lanes)
         return self._options.setdefault((step, folding), option)
+
+    def _stage(self, step: Step, folding: Folding) -> WindowedStage:
+        """The stage of a folding, its weights in memories; what it takes may be asked for blocks of any worth."""
+        assert isinstance(step.layer, Windowed)
+        key = step, replace(folding, wired=False)
+        loaded = self.family if self.plan.loadable else None
+        if loaded:  # memories that are loaded are cut where blocks of this worth end
+            return folded_stage(step.layer, step.source, step.follows, key[1], self.family, loaded)
+        if key not in self._stages:
+            self._stages[key] = folded_stage(step.layer, step.source, step.follows, key[1], self.family)
+        return self._stages[key]
 
     def between(self, step: Step, lanes: int) -> Part:
         """The stages of a layer that no plan folds, behind so many lanes."""

@@ -2,6 +2,7 @@
 """Plans: their file, their checks, and the balancer against brute force."""
 
 import re
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -9,7 +10,7 @@ from hypothesis import strategies as st
 from machines import examples, plans
 from strategies import nets, random_weights
 
-from bitfold.hw.device.target import TARGETS
+from bitfold.hw.device.target import FAMILIES, TARGETS
 from bitfold.hw.plan import Folding, Plan, divisors
 from bitfold.hw.stream.flow import Flow
 from bitfold.model.error import BadInput
@@ -91,7 +92,8 @@ def test_a_hand_edited_plan_may_leave_out_output_lanes_and_carry_comments(tmp_pa
 
 ENTRY = 'layer "0" must be { pe = number, simd = number }, and may have pixels = number, wired = true, out = number'
 KEYS = (
-    "'speed' is unknown; a plan has bitfold_plan, target, output_lanes, input_pixels, input_lanes, weights and [layers]"
+    "'speed' is unknown; a plan has bitfold_plan, target, output_lanes, input_pixels, input_lanes, block_luts, "
+    "weights and [layers]"
 )
 LAYERS = "[layers] is missing, below which each layer has its line"
 READ = "not a readable plan: "
@@ -322,6 +324,25 @@ def test_weights_are_read_only_or_loadable(tmp_path):
     (tmp_path / "plan.toml").write_text('bitfold_plan = 1\nweights = "ram"\n[layers]\n')
     with pytest.raises(BadInput, match=r"plan.toml: weights = 'ram' is not known; there are rom, loadable$"):
         Plan.load(tmp_path / "plan.toml")
+
+
+def test_what_a_block_is_worth_is_a_line_of_the_plan(tmp_path):
+    plan = Plan({"0": Folding(1, 1)}, target="ecp5-25", block_luts=384)
+    plan.save(tmp_path / "plan.toml")
+    assert "block_luts = 384\n" in plan.dumps()
+    assert Plan.load(tmp_path / "plan.toml") == plan
+    assert plan.family == replace(FAMILIES["ecp5"], worth=384)
+    assert "block_luts" not in Plan({"0": Folding(1, 1)}, target="ecp5-25").dumps()
+
+
+@pytest.mark.parametrize(("target", "block_luts"), [("ecp5-25", 0), ("generic", 100)])
+def test_only_blocks_of_a_device_are_worth_something(target, block_luts):
+    net = Net(Tensor(2, 2, 1, 0, 3), Chain((BinaryConv(random_weights((2, 1, 1, 1), 0)),)))
+    plan = Plan({"0": Folding(2, 1)}, target=target, block_luts=block_luts)
+    with pytest.raises(
+        BadInput, match=rf"^the plan's block_luts = {block_luts} must be at least 1, and left out where"
+    ):
+        plan.check(net)
 
 
 def test_wired_weights_cannot_be_loaded():

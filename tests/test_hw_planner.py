@@ -118,9 +118,7 @@ def every_machine(net, planner):
     """The machines of all foldings of a small network, with the least beats."""
     paths = [path for path, _ in planner.costs.folded]
     options = [[option.folding for option in planner.costs.options(step)] for _, step in planner.costs.folded]
-    plans = (
-        replace(planner.costs.plan, foldings=dict(zip(paths, chosen, strict=True))) for chosen in product(*options)
-    )
+    plans = (replace(planner.plan, foldings=dict(zip(paths, chosen, strict=True))) for chosen in product(*options))
     return [Accelerator(net, plan) for plan in plans]
 
 
@@ -212,6 +210,18 @@ def test_flip_flops_count_where_they_take_cells_and_where_they_run_out():
     assert not Limits(ffs=total.ffs).lacking(machine)
     (lack,) = Limits(ffs=total.ffs - 1).lacking(machine)
     assert re.match(rf"{total.ffs:,} flip-flops of {total.ffs - 1:,}, most of them in layer_", lack)
+
+
+def test_memories_move_into_look_up_tables_where_blocks_run_out(monkeypatch):
+    few = replace(TARGETS["ecp5-25"], blocks={"DP16KD": 5})
+    monkeypatch.setitem(TARGETS, "ecp5-25", few)
+    limits = Limits.of(few, 0.8)
+    machine = Planner(NETWORK, "ecp5-25").fastest(limits)
+    assert machine.plan.block_luts in (3 * 128, 6 * 128)
+    assert not limits.lacking(machine)
+    monkeypatch.setattr("bitfold.hw.planner.DEARER", {})
+    slower = Planner(NETWORK, "ecp5-25").fastest(limits)
+    assert slower is None or slower.cycles > machine.cycles
 
 
 def test_a_rate_is_met_by_the_smallest_plan():

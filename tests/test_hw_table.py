@@ -12,7 +12,7 @@ from strategies import TABLE_BITS, pauses, tables, tensors
 from bitfold.boards.synth import synthesise
 from bitfold.hw.device.function import function_luts
 from bitfold.hw.device.target import FAMILIES
-from bitfold.hw.plan import divisors
+from bitfold.hw.plan import Plan, divisors
 from bitfold.hw.search import Costs
 from bitfold.hw.stages.table import TableStage
 from bitfold.hw.stream.flow import Flow
@@ -116,7 +116,7 @@ def test_many_values_without_a_pattern_lie_in_a_block_a_lane():
 
 def test_tables_cost_what_their_own_values_do():
     """Two of as many values are priced each by itself; the binary point costs nothing."""
-    costs, t = Costs("ecp5-25"), Tensor(2, 2, 4, -128, 127)
+    costs, t = Costs(Plan({}, target="ecp5-25")), Tensor(2, 2, 4, -128, 127)
     one, other = (Table(np.array(values), -128) for values in (elu(8, 5), RANDOM))
     assert costs.step(one, t) is not costs.step(other, t)
     assert costs.step(one, t) is costs.step(Table(one.values, -128, 9), t)

@@ -81,6 +81,11 @@ class WindowedStage(Stage):
         super().__init__(source, sink, link)
 
     @property
+    def uneven(self) -> bool:
+        """Whether a queue before or behind it evens its flow."""
+        return max(self.uneven_source, self.uneven_sink) > 1
+
+    @property
     def cycles(self) -> int:
         if isinstance(self.geometry, Sweep):
             return int(self.geometry.costs(self.dot_cycles * self.groups).sum())
