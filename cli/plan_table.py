@@ -43,7 +43,7 @@ def stages(machine: Accelerator) -> list[StageFigures]:
         kind = type(stage).__name__.removesuffix("Stage")
         found.append(StageFigures(path, kind, _brief(str(folding)), stage.cycles, busy, *_cost(cost)))
     kinds, cycles = unit_kinds(machine), {name: unit.cycles for name, unit in machine.pipeline.units.items()}
-    for kind in dict.fromkeys((*UNITS.values(), "frames")):
+    for kind in dict.fromkeys(UNITS.values()):
         names = [name for name in parts if kinds[name] == kind]
         slowest = max((cycles.get(name, 0) for name in names), default=0)
         taken = _cost(total(parts[name] for name in names))

@@ -50,7 +50,7 @@ PURPOSES: Mapping[str, str] = {
     "table": "tables",
     "sums": "sums",
     "queue": "queues",
-    "results": "queues",
+    "results": "result queues",
     "loads": "loads",
 }
 """What each named part of a unit is for. What has no name is for what its unit is for."""

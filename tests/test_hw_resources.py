@@ -119,7 +119,7 @@ def test_a_convolution_says_what_its_parts_take():
     machine = conv("ecp5-85")
     stage, family = machine.pipeline.units["layer_0"], machine.plan.family
     parts = area.purposes(stage.resources(family), "convolutions")
-    assert set(parts) == {"windows", "queues", "requantise", "arrays", "weights and constants"}
+    assert set(parts) == {"windows", "result queues", "requantise", "arrays", "weights and constants"}
     array, window = stage.arrays[0].resources(family), stage.window.resources(family)
     assert (parts["arrays"].luts, parts["arrays"].ffs) == (array.luts, array.ffs)
     assert (parts["windows"].luts, parts["windows"].ffs) == (window.luts, window.ffs)
