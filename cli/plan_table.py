@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from ..hw.accelerator import Accelerator
+from ..hw.area import UNITS, unit_kinds
 from ..hw.build import unit_name
 from ..hw.device.resources import Resources, total
 from .tell import show as show_table
@@ -16,7 +17,10 @@ from .tell import show as show_table
 
 @dataclass(frozen=True)
 class StageFigures:
-    """Of one stage: its folding where it has one, cycles a frame, the part of the slowest stage's, estimated cost."""
+    """Of one stage: its folding, cycles a frame, the part of the slowest stage's, estimated cost.
+
+    Of several units of a kind, which have no folding, the cycles of the slowest in the pipeline.
+    """
 
     layer: str
     kind: str
@@ -29,7 +33,7 @@ class StageFigures:
 
 
 def stages(machine: Accelerator) -> list[StageFigures]:
-    """The folded stages in the order of the data, then all that lies between and around them as one."""
+    """The folded stages in the order of the data, then those between and around them, kind by kind."""
     parts = dict(machine.parts)
     found = []
     for path, folding in machine.plan.foldings.items():
@@ -38,9 +42,13 @@ def stages(machine: Accelerator) -> list[StageFigures]:
         busy = stage.cycles / machine.cycles
         kind = type(stage).__name__.removesuffix("Stage")
         found.append(StageFigures(path, kind, _brief(str(folding)), stage.cycles, busy, *_cost(cost)))
-    rest = [stage.cycles for name, stage in machine.pipeline.stages if name in parts]
-    slowest = max(rest, default=0)
-    found.append(StageFigures("", "all else", "", slowest, slowest / machine.cycles, *_cost(total(parts.values()))))
+    kinds, cycles = unit_kinds(machine), {name: unit.cycles for name, unit in machine.pipeline.units.items()}
+    for kind in dict.fromkeys(UNITS.values()):
+        names = [name for name in parts if kinds[name] == kind]
+        slowest = max((cycles.get(name, 0) for name in names), default=0)
+        taken = _cost(total(parts[name] for name in names))
+        if names:
+            found.append(StageFigures("", kind, "", slowest, slowest / machine.cycles, *taken))
     return found
 
 
@@ -57,7 +65,7 @@ def notes(machine: Accelerator) -> dict[str, str]:
     return {
         stage.layer: f"{stage.cycles:,} cycles, {stage.luts:,} LUTs{_and(stage.blocks)}"
         for stage in stages(machine)
-        if stage.kind != "all else"
+        if stage.folding
     }
 
 

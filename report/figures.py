@@ -4,7 +4,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median_low
@@ -18,7 +19,9 @@ from ..boards.implement import TOP, Implementation
 from ..boards.place import DEVICES, Placed
 from ..boards.synth import Netlist, blocks, ffs, luts
 from ..hw.accelerator import Accelerator
+from ..hw.area import UNITS, purposes, unit_kinds
 from ..hw.build import unit_name
+from ..hw.device.memory import Placement
 from ..hw.device.resources import Resources, total
 from ..hw.device.target import TARGETS
 from ..hw.plan import Folding
@@ -27,7 +30,6 @@ from ..hw.stages.residual import SaturatingAdd
 from ..hw.stream.flow import Flow
 from ..hw.stream.fork import Fork
 from ..hw.stream.queue import Queue
-from ..hw.stream.stage import Stage
 from ..hw.verilog.names import unit_module
 from ..model.error import BadInput
 from ..model.layers import BinaryConv, Chain, Layer, Pool, Requantise, Residual, Windowed, walk
@@ -73,6 +75,50 @@ class Group:
     estimated: Cost
     memory: Memory
     measured: Cost | None
+
+
+@dataclass(frozen=True)
+class Purpose:
+    """What is taken for one purpose, as the units estimate it; the words are those of ``hw.area``."""
+
+    purpose: str
+    estimated: Cost
+
+
+@dataclass(frozen=True)
+class Kind(Group):
+    """What the units of one kind take together, and the parts of it by purpose."""
+
+    kind: str
+    purposes: tuple[Purpose, ...]
+
+
+@dataclass(frozen=True)
+class Store:
+    """Memories of one unit that are alike.
+
+    unit, label : the unit's name, and what a page calls it
+    holds : what lies in them, in words
+    kind : of their blocks; "LUT" or "FF" for what they lie in instead, "ROM" for constants in look-up tables, "" where
+        synthesis decides
+    count : how many they are; all that follows is of each
+    width, depth : bits of a word, words
+    blocks, luts, ffs : what it takes
+    stored, occupied : bits that it holds, bits that its blocks have
+    """
+
+    unit: str
+    label: str
+    holds: str
+    kind: str
+    count: int
+    width: int
+    depth: int
+    blocks: int
+    luts: int
+    ffs: int
+    stored: int
+    occupied: int
 
 
 @dataclass(frozen=True)
@@ -228,6 +274,9 @@ class Figures:
     timing : after place and route, where there was one
     refused : what the target lacks, where synthesis or place and route has found that it does not hold the machine
     estimated, memory, measured : of the whole machine
+    memories : all of them, in the order of the data, those around the pipeline last
+    weight_memory : of those in blocks that hold weights
+    kinds, purposes : the machine by kind of unit, and by what its logic and its memories are for
     moving : what only moves words: forks, adds, queues, converters
     around : what checks frames and finds the class, before and behind the pipeline
     """
@@ -256,6 +305,10 @@ class Figures:
     estimated: Cost
     memory: Memory
     measured: Cost | None
+    memories: tuple[Store, ...]
+    weight_memory: Memory
+    kinds: tuple[Kind, ...]
+    purposes: tuple[Purpose, ...]
     timing: Timing | None
     refused: str | None
     moving: Group
@@ -266,9 +319,13 @@ class Figures:
 
 def declared(resources: Resources) -> tuple[Cost, Memory]:
     """What a unit or the whole machine says it takes."""
-    blocks = [memory for memory in resources.memories if memory.blocks]
-    bits = Memory(sum(memory.stored for memory in blocks), sum(memory.occupied for memory in blocks))
-    return Cost(resources.luts, resources.ffs, dict(resources.blocks)), bits
+    return Cost(resources.luts, resources.ffs, dict(resources.blocks)), filled(resources.memories)
+
+
+def filled(memories: Iterable[Placement]) -> Memory:
+    """What those in blocks hold."""
+    blocks = [memory for memory in memories if memory.blocks]
+    return Memory(sum(memory.stored for memory in blocks), sum(memory.occupied for memory in blocks))
 
 
 def cost_of(family: str, cells: Mapping[str, int]) -> Cost:
@@ -340,6 +397,7 @@ def gather(
     lanes = plan.lanes(net)
     target = plan.device
     estimated, memory = declared(accelerator.resources)
+    labels = _labels(accelerator, units)
     moving = [unit.name for unit in units if not unit.layer]
     around = [part for part in accelerator.parts if part not in pipeline]
     return Figures(
@@ -367,7 +425,13 @@ def gather(
         estimated=estimated,
         memory=memory,
         measured=cost_of(netlist.family, netlist.cells) if netlist else None,
-        timing=_timing(accelerator, units, implementation.placed) if implementation and implementation.placed else None,
+        memories=tuple(_stores(accelerator, labels)),
+        weight_memory=filled(each for each in accelerator.resources.memories if each.holds == "weights"),
+        kinds=tuple(_kinds(accelerator, netlist)),
+        purposes=_purposes(accelerator, accelerator.parts),
+        timing=_timing(accelerator, labels, implementation.placed)
+        if implementation and implementation.placed
+        else None,
         refused=implementation.refused if implementation else None,
         moving=_group(accelerator, netlist, moving, [unit_module(TOP, part) for part in moving]),
         around=_group(accelerator, netlist, around, [TOP]),
@@ -376,12 +440,58 @@ def gather(
     )
 
 
-def _timing(accelerator: Accelerator, units: Sequence[Unit], placed: Mapping[int, Placed]) -> Timing:
+def _labels(accelerator: Accelerator, units: Sequence[Unit]) -> dict[str, str]:
+    """What a page calls each unit, those around the pipeline too."""
+    return {part: part.replace("_", " ") for part in accelerator.parts} | {unit.name: unit.label for unit in units}
+
+
+def _stores(accelerator: Accelerator, labels: Mapping[str, str]) -> Iterator[Store]:
+    """All memories, unit by unit; those around the pipeline last."""
+    parts, pipeline = accelerator.parts, accelerator.pipeline.units
+    for name in (*pipeline, *(part for part in parts if part not in pipeline)):
+        for memory, count in Counter(parts[name].memories).items():
+            yield Store(
+                unit=name,
+                label=labels[name],
+                holds="skip queue" if memory.holds == "queue" and name.endswith("_queue") else memory.holds,
+                kind=memory.kind,
+                count=count,
+                width=memory.width,
+                depth=memory.depth,
+                blocks=memory.blocks,
+                luts=memory.luts,
+                ffs=memory.ffs,
+                stored=memory.stored,
+                occupied=memory.occupied,
+            )
+
+
+def _kinds(accelerator: Accelerator, netlist: Netlist | None) -> Iterator[Kind]:
+    """The kinds of unit that there are. What stands around the pipeline is in the netlist's top module."""
+    kinds, pipeline = unit_kinds(accelerator), accelerator.pipeline.units
+    for kind in dict.fromkeys(UNITS.values()):
+        names = [name for name in kinds if kinds[name] == kind]
+        modules = dict.fromkeys(unit_module(TOP, name) if name in pipeline else TOP for name in names)
+        if names:
+            group = _group(accelerator, netlist, names, list(modules))
+            yield Kind(**vars(group), kind=kind, purposes=_purposes(accelerator, names))
+
+
+def _purposes(accelerator: Accelerator, names: Iterable[str]) -> tuple[Purpose, ...]:
+    """What units take, by purpose; what takes most look-up tables first."""
+    kinds, found = unit_kinds(accelerator), dict[str, Resources]()
+    for name in names:
+        for purpose, part in purposes(accelerator.parts[name], kinds[name]).items():
+            found[purpose] = found.get(purpose, Resources()) + part
+    parts = sorted(found.items(), key=lambda each: (-each[1].luts, -each[1].ffs))
+    return tuple(Purpose(purpose, declared(part)[0]) for purpose, part in parts)
+
+
+def _timing(accelerator: Accelerator, labels: Mapping[str, str], placed: Mapping[int, Placed]) -> Timing:
     """The clock of all seeds, and what is behind their median."""
     mhz = {seed: one.fmax for seed, one in placed.items()}
     median = median_low(mhz.values())
     one = next(one for one in placed.values() if one.fmax == median)
-    labels = {part: part.replace("_", " ") for part in accelerator.parts} | {unit.name: unit.label for unit in units}
     path = tuple(Step(step.ns, *_located(step.signal, labels)) for step in one.path)
     rate = median * 1e6 / accelerator.cycles
     return Timing(DEVICES[accelerator.plan.target].part, mhz, median, rate, one.used, path, one.wires)
@@ -433,7 +543,6 @@ def _units(accelerator: Accelerator, netlist: Netlist | None) -> Iterator[Unit]:
                     kind += ", requantise"
         else:
             kind = _auxiliary(unit)
-        taken = unit.cycles if isinstance(unit, Stage) else flow.frame_words
         estimated, memory = declared(unit.resources(plan.family))
         cells = netlist.modules.get(unit_module(TOP, name), {}) if netlist else {}
         yield Unit(
@@ -445,8 +554,8 @@ def _units(accelerator: Accelerator, netlist: Netlist | None) -> Iterator[Unit]:
             bits=flow.tensor.bits,
             lanes=flow.lanes,
             folding=folding,
-            cycles=taken,
-            utilisation=taken / accelerator.cycles,
+            cycles=unit.cycles,
+            utilisation=unit.cycles / accelerator.cycles,
             macs=macs,
             lane_utilisation=lane_utilisation,
             weights=weights,

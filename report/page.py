@@ -12,7 +12,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from ..hw.accelerator import Accelerator
 from ..hw.plan import Folding
 from .drawing import Chart, chart, draw
-from .figures import Cost, Figures, Simulation, Timing, Unit
+from .figures import Cost, Figures, Simulation, Store, Timing, Unit
 
 
 def render(figures: Figures, accelerator: Accelerator) -> str:
@@ -31,6 +31,8 @@ def render(figures: Figures, accelerator: Accelerator) -> str:
         "rate": rate,
         "fold": fold,
         "place": place,
+        "lies": lies,
+        "sort_of": sort_of,
     }
     simulation = figures.simulation
     return environment.get_template("page.html.j2").render(
@@ -43,6 +45,9 @@ def render(figures: Figures, accelerator: Accelerator) -> str:
         setters=setters(figures),
         ahead=ahead(figures),
         limit=limit(figures),
+        filled=filled(figures),
+        sorts=sorts(figures),
+        beyond=sum(memory.count * memory.stored for memory in figures.memories if in_logic(memory)),
         slowest=slowest_path(figures.timing) if figures.timing else "",
         used=lambda kind: any(unit.kind.startswith(kind) for unit in figures.units if not unit.layer),
         largest=max((unit.measured or unit.estimated).luts for unit in figures.units),
@@ -77,6 +82,56 @@ def place(unit: Unit) -> str:
 def blocks(counts: Mapping[str, int]) -> str:
     """Memory blocks by kind."""
     return ", ".join(f"{n:,} {kind}" for kind, n in counts.items()) or "0"
+
+
+LIES = {"LUT": "look-up tables", "FF": "flip-flops", "ROM": "constants in look-up tables", "": "as synthesis decides"}
+"""Where memories lie that lie in no blocks, by their kind."""
+
+SORTS = {
+    "weights": "weights",
+    "initial values": "constants",
+    "constants": "constants",
+    "table": "tables",
+    "line buffer": "line buffers",
+    "skip queue": "queues",
+    "queue": "queues",
+    "results": "queues",
+    "sums": "sums",
+}
+"""The sort of what a memory holds, by which a page colours it."""
+
+
+def lies(memory: Store) -> str:
+    """Where a memory lies, in words."""
+    return LIES.get(memory.kind, memory.kind)
+
+
+def sort_of(memory: Store) -> str:
+    """The sort of what it holds."""
+    return SORTS[memory.holds]
+
+
+def in_logic(memory: Store) -> bool:
+    """Whether it holds weights and lies in no block."""
+    return memory.holds == "weights" and not memory.blocks
+
+
+def filled(figures: Figures) -> list[list[Store]]:
+    """The memories in blocks, those of a unit together."""
+    blocks = [memory for memory in figures.memories if memory.blocks]
+    return [list(group) for _, group in groupby(blocks, key=lambda memory: memory.unit)]
+
+
+def sorts(figures: Figures) -> dict[str, tuple[int, float]]:
+    """Of each sort that lies in blocks, how many these are and how full."""
+    found = {}
+    for sort in dict.fromkeys(SORTS.values()):
+        memories = [memory for memory in figures.memories if memory.blocks and sort_of(memory) == sort]
+        if memories:
+            stored = sum(memory.count * memory.stored for memory in memories)
+            occupied = sum(memory.count * memory.occupied for memory in memories)
+            found[sort] = sum(memory.count * memory.blocks for memory in memories), stored / occupied
+    return found
 
 
 def deviation(cost: Cost, measured: Cost) -> str:

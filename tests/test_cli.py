@@ -157,7 +157,10 @@ def test_plan_for_a_rate_is_a_file_that_verilog_takes(small):
     figures = json.loads(out)
     assert figures["frames_per_second"] >= 1e6
     assert figures["cycles_per_frame"] <= 50
-    assert [stage["layer"] for stage in figures["stages"]] == ["0", ""]
+    assert [(stage["layer"], stage["kind"]) for stage in figures["stages"]] == [
+        ("0", "Conv"),
+        *(("", kind) for kind in ("queues", "converters", "frames")),
+    ]
     assert sum(stage["luts"] for stage in figures["stages"]) == figures["luts"]
     assert f"# {figures['stages'][0]['cycles']} cycles, " in (small / "plan.toml").read_text()
     status, out, err = bitfold(

@@ -239,7 +239,8 @@ def test_tables_are_printed_whole(columns, small, monkeypatch):
     monkeypatch.setenv("COLUMNS", columns)
     status, out, err = run("plan", small / "small.bitfold", "--target", "ecp5-25")
     assert status == 0, err
-    assert [line.split()[0] for line in out.splitlines()[:5]] == ["layer", "0", "all", "sum", "of"]
+    firsts = [line.split()[0] for line in out.splitlines()[:6]]
+    assert firsts == ["layer", "0", "queues", "frames", "sum", "of"]
     status, out, err = run("zoo")
     assert [line.split()[0] for line in out.splitlines()] == ["name", *zoo.names()]
     assert [line.split()[-2] for line in out.splitlines()[1:]] == [

@@ -2,7 +2,9 @@
 """What units say they take of a device, against synthesis."""
 
 import pkgutil
+from collections import Counter
 from dataclasses import replace
+from functools import cache
 from importlib import import_module
 from time import perf_counter
 
@@ -12,11 +14,12 @@ from amaranth.lib import wiring
 
 import bitfold.hw
 from bitfold.boards.synth import synthesise
+from bitfold.hw import area
 from bitfold.hw.accelerator import Accelerator
 from bitfold.hw.device.memory import Placement
-from bitfold.hw.device.resources import Resources, total
+from bitfold.hw.device.resources import Resources, Share, total
 from bitfold.hw.plan import Folding, Plan
-from bitfold.hw.planner import balance
+from bitfold.hw.planner import balance, fit
 from bitfold.hw.stream.stage import Stage
 from bitfold.hw.verilog.write import convert
 from bitfold.model import zoo
@@ -53,6 +56,75 @@ def test_resources_add_up():
     assert (both.luts, both.ffs) == (21, 22)
     assert both.blocks == {"EBR": 2}
     assert both.memories == (ram, ram, lut)
+
+
+def test_what_has_a_name_keeps_it():
+    ram = Placement(8, 512, "EBR", blocks=1, block_bits=4096)
+    named = (Resources(4, 5, (ram,)).named("weights") * 2 + Resources(1, 2, (ram,))).named("arrays")
+    assert named.shares == (Share("weights", 8, 10), Share("arrays", 1, 2))
+    assert [memory.holds for memory in named.memories] == ["weights", "weights", "arrays"]
+    assert (named.luts, named.ffs, named.blocks) == (9, 12, {"EBR": 3})
+    assert (named + Resources(3)).unnamed == Share("", 3, 0)
+
+
+def test_every_unit_of_a_pipeline_has_a_kind():
+    stages = {kind for kind in units() if issubclass(kind, Stage) and not kind.__subclasses__()}
+    assert {kind for kind in stages if not issubclass(kind, tuple(area.UNITS))} == set()
+
+
+def sliding(target: str) -> Accelerator:
+    """Windows that slide, pools that do, wired weights, sums of adjacent pixels."""
+    net = zoo.load("digits")
+    foldings = {
+        **fit(net, 1024).foldings,
+        "1": Folding(16, 9, 4, wired=True),
+        "4.body.1": Folding(32, 144, 2),
+        "4.skip.0": Folding(16, 4, 4),
+        "5.body.3": Folding(64, 576, 2),
+    }
+    return Accelerator(net, Plan(foldings, target=target, input_pixels=4, output_lanes=2))
+
+
+@cache
+def folded() -> tuple[Net, Plan]:
+    return (net := zoo.load("cifar10-small")), fit(net, 256)
+
+
+def whole(target: str) -> Accelerator:
+    net, plan = folded()
+    return Accelerator(net, replace(plan, target=target))
+
+
+def whole_loaded(target: str) -> Accelerator:
+    machine = whole(target)
+    return Accelerator(machine.net, replace(machine.plan, weights="loadable"))
+
+
+@pytest.mark.parametrize("target", ["xc7a35t", "ice40-up5k"])
+def test_area_by_purpose_is_all_of_it(target):
+    for build in (sliding, whole, whole_loaded, conv, loaded, pool, valid_pool, max_pool, table):
+        machine = build(target)
+        kinds = area.unit_kinds(machine)
+        assert list(kinds) == list(machine.parts) == list(machine.units)
+        for name, resources in machine.parts.items():
+            parts = area.purposes(resources, kinds[name])
+            assert sum(part.luts for part in parts.values()) == resources.luts, name
+            assert sum(part.ffs for part in parts.values()) == resources.ffs, name
+            held = [memory for part in parts.values() for memory in part.memories]
+            assert Counter(held) == Counter(resources.memories)
+            assert all(memory.holds in area.PURPOSES for memory in held), name
+
+
+def test_a_convolution_says_what_its_parts_take():
+    machine = conv("ecp5-85")
+    stage, family = machine.pipeline.units["layer_0"], machine.plan.family
+    parts = area.purposes(stage.resources(family), "convolutions")
+    assert set(parts) == {"windows", "result queues", "requantise", "arrays", "weights and constants"}
+    array, window = stage.arrays[0].resources(family), stage.window.resources(family)
+    assert (parts["arrays"].luts, parts["arrays"].ffs) == (array.luts, array.ffs)
+    assert (parts["windows"].luts, parts["windows"].ffs) == (window.luts, window.ffs)
+    stored = {memory.holds: memory.stored for memory in machine.resources.memories if memory.blocks}
+    assert stored["weights"] == 9 * 16 * 16
 
 
 def conv(target: str) -> Accelerator:

@@ -162,6 +162,11 @@ def test_measured_cells_are_counted_unit_by_unit():
     assert found.pop("layer_2_queue") == Cost(5, 0, {})
     assert figures.moving.measured == Cost(5, 0, {})
     assert figures.around.measured == Cost(3, 4, {})
+    kinds = {kind.kind: kind.measured for kind in figures.kinds}
+    assert summed(kinds.values()) == figures.measured
+    assert (kinds.pop("convolutions"), kinds.pop("queues")) == (Cost(5, 0, {"DP16KD": 3}), Cost(5, 0, {}))
+    assert kinds.pop("frames") == Cost(3, 4, {})
+    assert set(map(repr, kinds.values())) == {repr(Cost(0, 0, {}))}
     assert set(map(repr, found.values())) == {repr(Cost(0, 0, {}))}
     page = render(figures, accelerator)
     assert "13 LUT" in page
@@ -187,6 +192,93 @@ def test_estimates_are_what_the_units_declare():
     page = render(figures, accelerator)
     assert f"{whole.luts:,} LUT" in page
     assert f"{whole.blocks['EBR'] / 30:.1%}".replace("%", " %") + " of the device's 30" in page
+
+
+def summed(costs):
+    return sum(costs, Cost(0, 0, {}))
+
+
+BUILT = {
+    "digits on xc7": ("digits", {"target": "xc7a100t"}),
+    "digits on ECP5": ("digits", {"target": "ecp5-85"}),
+    "digits on iCE40, loadable": ("digits", {"target": "ice40-up5k", "weights": "loadable"}),
+    "digits anywhere": ("digits", {}),
+    "digits-tiny on xc7": ("digits-tiny", {"target": "xc7a35t"}),
+}
+
+
+@pytest.fixture(scope="module", params=BUILT)
+def built(request):
+    name, changes = BUILT[request.param]
+    accelerator = machine(zoo.load(name), 64, **changes)
+    return accelerator, gather(name, accelerator)
+
+
+def test_area_by_kind_and_by_purpose_is_all_of_it(built):
+    accelerator, figures = built
+    whole = accelerator.resources
+    for kind in figures.kinds:
+        assert summed(part.estimated for part in kind.purposes) == kind.estimated
+    for parts in (figures.kinds, figures.purposes):
+        assert summed(part.estimated for part in parts) == figures.estimated
+    assert figures.estimated == Cost(whole.luts, whole.ffs, whole.blocks)
+    assert sum(kind.units for kind in figures.kinds) == len(accelerator.parts)
+    for field in ("stored", "occupied"):
+        assert sum(getattr(kind.memory, field) for kind in figures.kinds) == getattr(figures.memory, field)
+    names = [kind.kind for kind in figures.kinds]
+    assert len(set(names)) == len(names)
+    convs = next(kind for kind in figures.kinds if kind.kind == "convolutions")
+    assert {"arrays", "windows", "weights and constants", "requantise", "result queues"} <= {
+        part.purpose for part in convs.purposes
+    }
+    units = [unit.estimated for unit in figures.units if unit.kind.startswith("conv ")]
+    assert (convs.units, convs.estimated) == (len(units), summed(units))
+    page = render(figures, accelerator)
+    for part in figures.purposes:
+        assert f'<span class="name">{part.purpose}</span>' in page
+        assert f"{part.estimated.luts:,} LUT" in page
+        assert f"{part.estimated.ffs:,} FF" in page
+
+
+def test_memories_are_all_there_are(built):
+    accelerator, figures = built
+    placed = Counter()
+    for memory in figures.memories:
+        assert memory.count > 0
+        assert memory.stored == memory.width * memory.depth
+        placed[memory.unit, memory.kind, memory.width, memory.depth, memory.blocks, memory.occupied] += memory.count
+    assert placed == Counter(
+        (name, each.kind, each.width, each.depth, each.blocks, each.occupied)
+        for name, part in accelerator.parts.items()
+        for each in part.memories
+    )
+    blocks = [memory for memory in figures.memories if memory.blocks]
+    for field in ("stored", "occupied"):
+        assert sum(memory.count * getattr(memory, field) for memory in blocks) == getattr(figures.memory, field)
+        weights = [memory for memory in blocks if memory.holds == "weights"]
+        assert sum(memory.count * getattr(memory, field) for memory in weights) == getattr(figures.weight_memory, field)
+    assert sum(memory.count * memory.blocks for memory in blocks) == sum(figures.estimated.blocks.values())
+    skips = {memory.unit for memory in figures.memories if memory.holds == "skip queue"}
+    assert skips == {unit.name for unit in figures.units if unit.label.endswith(" queue")}
+    page = render(figures, accelerator)
+    cells = re.findall(r'<span class="[a-z]+" style="--full:\d+%" title="[^"]+">((?:<i></i>)+)</span>', page)
+    assert sum(cell.count("<i></i>") for cell in cells) == sum(figures.estimated.blocks.values())
+    if blocks:
+        assert f"store {figures.memory.stored:,} of the {figures.memory.occupied:,} bits that these blocks have" in page
+    else:
+        assert "No memory lies in blocks, for a plan for any device leaves that to synthesis." in page
+    outside = sum(memory.count for memory in figures.memories if not memory.blocks)
+    assert f"Memories outside blocks: {outside}" in page
+
+
+def test_weights_are_in_the_memories_that_hold_them():
+    """Each bit of a network's weights once, where all of them vary; loaded ones have room for any."""
+    accelerator = machine(zoo.load("digits"), 64, target="ecp5-85", weights="loadable")
+    figures = gather("digits", accelerator)
+    weights = [memory for memory in figures.memories if memory.holds == "weights"]
+    assert sum(memory.count * memory.stored for memory in weights) == accelerator.net.weights
+    for unit in figures.units:
+        assert sum(each.count * each.stored for each in weights if each.unit == unit.name) == unit.weights
 
 
 PATH = (
@@ -440,7 +532,9 @@ def test_the_page_is_whole_and_needs_nothing_else(drawn):
     assert not re.search(r"https?:|@import|url\(|<script", page)
     assert "prefers-color-scheme: dark" in page
     drawings = re.findall(r"<svg.*?</svg>", page, re.S)
-    assert len(re.findall('role="img"', page)) == (3 if any(unit.layer for unit in figures.units) else 2)
+    # The pipeline, the area, the occupancy of layers and of all else, the blocks.
+    pictures = 3 + any(unit.layer for unit in figures.units) + bool(figures.estimated.blocks)
+    assert len(re.findall('role="img"', page)) == pictures
     for text in drawings:
         ElementTree.fromstring(text)
     for unit in figures.units:
@@ -481,6 +575,11 @@ def test_the_command_writes_the_page_and_tells_machines_the_same(tmp_path):
     assert "small" in page.text
     assert f"{figures['cycles']:,}" in page.text
     assert figures["digest"] == net.digest()
+    whole = figures["estimated"]
+    for parts in (figures["kinds"], figures["purposes"]):
+        assert sum(part["estimated"]["luts"] for part in parts) == whole["luts"]
+        assert sum(part["estimated"]["ffs"] for part in parts) == whole["ffs"]
+    assert {memory["holds"] for memory in figures["memories"]} >= {"weights", "line buffer", "skip queue", "results"}
     found = figures["simulation"]
     assert found["exact"]
     assert found["frames"] == 2

@@ -29,6 +29,7 @@ class Placement:
     blocks : how many blocks of the kind
     luts, ffs : what it takes of them: the memory, and what selects among its parts
     rows : blocks that lie behind each other, of which an address selects one
+    holds : what lies in it, in words; "" where nobody has said
     """
 
     width: int
@@ -39,6 +40,7 @@ class Placement:
     ffs: int = 0
     block_bits: int = 0
     rows: int = 1
+    holds: str = ""
 
     @property
     def stored(self) -> int:

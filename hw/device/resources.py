@@ -7,7 +7,7 @@ they are not on the longest path; there it doubles logic to gain speed.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ...model.tensor import signed_bits
 from .memory import Placement, place
@@ -15,18 +15,48 @@ from .target import Family
 
 
 @dataclass(frozen=True)
+class Share:
+    """Look-up tables and flip-flops of the part of a unit that has a name."""
+
+    name: str
+    luts: int
+    ffs: int
+
+    def __mul__(self, times: int) -> Share:
+        return Share(self.name, self.luts * times, self.ffs * times)
+
+
+@dataclass(frozen=True)
 class Resources:
-    """Look-up tables (those of memories included), flip-flops, and where the memories lie."""
+    """Look-up tables (those of memories included), flip-flops, and where the memories lie.
+
+    shares : what of them is in parts that have names; the rest has none
+    """
 
     luts: int = 0
     ffs: int = 0
     memories: tuple[Placement, ...] = ()
+    shares: tuple[Share, ...] = ()
 
     def __add__(self, other: Resources) -> Resources:
-        return Resources(self.luts + other.luts, self.ffs + other.ffs, self.memories + other.memories)
+        memories, shares = self.memories + other.memories, self.shares + other.shares
+        return Resources(self.luts + other.luts, self.ffs + other.ffs, memories, shares)
 
     def __mul__(self, times: int) -> Resources:
-        return Resources(self.luts * times, self.ffs * times, self.memories * times)
+        shares = tuple(share * times for share in self.shares)
+        return Resources(self.luts * times, self.ffs * times, self.memories * times, shares)
+
+    def named(self, name: str) -> Resources:
+        """The same, where what has no name yet has this one: it is what logic is for, and what memories hold."""
+        rest = self.unnamed
+        memories = tuple(memory if memory.holds else replace(memory, holds=name) for memory in self.memories)
+        return replace(self, memories=memories, shares=(*self.shares, Share(name, rest.luts, rest.ffs)))
+
+    @property
+    def unnamed(self) -> Share:
+        """What is in no share, with "" as its name."""
+        shares = self.shares
+        return Share("", self.luts - sum(each.luts for each in shares), self.ffs - sum(each.ffs for each in shares))
 
     def cells(self, family: Family) -> int:
         """Look-up tables, and flip-flops that take the place of one."""

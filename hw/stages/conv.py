@@ -115,21 +115,21 @@ class ConvStage(WindowedStage):
     def resources(self, family: Family) -> Resources:
         outer = self.outer_resources(family)
         if self.wired:
-            return outer + self.arrays[0].resources(family) * len(self.arrays)
+            return outer + (self.arrays[0].resources(family) * len(self.arrays)).named("arrays")
         constant = self.groups * self.dot_cycles == 1 and not self.link
         array = self.arrays[0].resources(family, constant=constant)
-        return outer + array * len(self.arrays) + self.weight_resources(family)
+        return outer + (array * len(self.arrays)).named("arrays") + self.weight_resources(family).named("weights")
 
     def outer_resources(self, family: Family) -> Resources:
         """What all but the arrays and the weights takes."""
         clips = Resources(self.scaler.clip_luts(family), self.sink.tensor.bits) * self.sink.lanes
-        return self.frame_resources(family) + clips + Resources(1, 1)
+        return self.frame_resources(family) + (clips + Resources(1, 1)).named("clips")
 
     def weight_resources(self, family: Family) -> Resources:
         """What the weights take, and the accumulators' initial values."""
         if self.link:
             return self._loaded_resources(family)
-        found = table_resources(self.initial_rows(), self.scaler.width, family)
+        found = table_resources(self.initial_rows(), self.scaler.width, family).named("initial values")
         depth = self.groups * self.dot_cycles
         # Columns of a few words may be constants by chance.
         rows = self.weight_rows() if depth <= 64 else None
@@ -146,7 +146,7 @@ class ConvStage(WindowedStage):
     def _loaded_resources(self, family: Family) -> Resources:
         """The same where they are loaded."""
         depth = self.groups * self.dot_cycles
-        found = self.initial.resources(family) + self.link.resources(family)
+        found = self.initial.resources(family).named("initial values") + self.link.resources(family)
         for parts in self.memories:
             width = parts[0].width
             found += total(part.resources(family) for part in parts)

@@ -162,7 +162,8 @@ class Admission(wiring.Component):
 
     def resources(self, family: Family) -> Resources:
         """What it takes of a device of the family."""
-        return counter(max(2, self.sink.frame_words), family) + level(self.most, family) + Resources(5, 1)
+        control = counter(max(2, self.sink.frame_words), family) + level(self.most, family) + Resources(5, 1)
+        return control.named("loads")
 
     def elaborate(self, platform):
         m = Module()

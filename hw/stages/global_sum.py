@@ -78,7 +78,7 @@ class GlobalSumStage(Stage):
             kept += Resources(0, self.sink.bits)  # what the read port gave
         added = Resources(self.source.lanes * (bits if family.inputs == 6 else adder(bits - 1, family) + bits))
         counters = counter(words, family) + counter(self.source.tensor.pixels, family)
-        return kept + added + counters + Resources(5, self.sink.bits + 1)
+        return kept.named("sums") + added + counters + Resources(5, self.sink.bits + 1)
 
     def elaborate(self, platform):
         m = Module()

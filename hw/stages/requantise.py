@@ -146,9 +146,9 @@ class RequantiseStage(Stage):
         width, lanes = self.scaler.width, self.source.lanes
         if self.table:
             each = Resources(adder(width, family) + self.scaler.clip_luts(family), width - max(0, self.layer.shift))
-            constants = self.table.resources(family) + self.link.resources(family)
+            constants = self.table.resources(family).named("constants") + self.link.resources(family)
             return constants + self.results.resources(family) + each * lanes + Resources(2, 1)
-        constants = table_resources(self.rows, width, family)
+        constants = table_resources(self.rows, width, family).named("constants")
         # Bits below the lowest of any constant are not added; on iCE40 those that are shifted out are carries alone.
         low = min((int(word) & -int(word)).bit_length() - 1 if word else width for word in self.rows.flat)
         if family.name == "ice40":

@@ -42,6 +42,11 @@ class SaturatingAdd(wiring.Component):
         """Bits of a sum, signed."""
         return signed_bits(*self.interval)
 
+    @property
+    def cycles(self) -> int:
+        """A frame takes, as a Stage's."""
+        return self.sink.frame_words
+
     def resources(self, family: Family) -> Resources:
         """What it takes of a device of the family."""
         (lo, hi), out, width = self.interval, self.sink.tensor, self.width

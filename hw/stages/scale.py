@@ -66,12 +66,13 @@ class ScaleStage(Stage):
     def resources(self, family: Family) -> Resources:
         found = self.results.resources(family) + Resources(3, self.levels)
         if self.loaded:
-            found += total(table.resources(family) for table in self.loaded) + self.link.resources(family)
+            tables = total(table.resources(family) for table in self.loaded)
+            found += tables.named("constants") + self.link.resources(family)
             bits = self.sink.tensor.bits
             each = self._lane_resources((), tuple(range(self.size_bits)), True, 0, bits, family)
             return found + each * self.source.lanes
         for rows, width in self.tables:
-            found += table_resources(rows, width, family)
+            found += table_resources(rows, width, family).named("constants")
         lanes = Counter(map(self._like, range(self.source.lanes)))
         return sum((self._lane_resources(*like, family) * count for like, count in lanes.items()), found)
 

@@ -46,13 +46,13 @@ class TableStage(Stage):
 
     def resources(self, family: Family) -> Resources:
         if self.loaded:
-            found = total(table.resources(family) for table in self.loaded)
+            found = total(table.resources(family) for table in self.loaded).named("table")
             return found + self.link.resources(family) + Resources(2, 1)
         where = place(varying(self.words), len(self.words), family, rom=True, luts=self.luts)
         each = stored(where)
         if not where.blocks:
             each += Resources(0, varying(self.words))
-        return each * self.source.lanes + Resources(2, 1)
+        return each.named("table") * self.source.lanes + Resources(2, 1)
 
     def elaborate(self, platform):
         m = Module()

@@ -104,7 +104,8 @@ class WindowedStage(Stage):
 
     def frame_resources(self, family: Family) -> Resources:
         """What `frame` adds."""
-        return self.window.resources(family) + fifo(self.sink.bits, self.credits, family)
+        results = fifo(self.sink.bits, self.credits, family)
+        return self.window.resources(family).named("line buffer") + results.named("results")
 
     def frame(self, m: Module) -> tuple[Window | SlidingWindow, SyncFIFO]:
         """Add the window at the way in and the queue at the way out; the caller joins them."""

@@ -23,6 +23,11 @@ class Fork(wiring.Component):
         self.flow = flow
         super().__init__({"i": In(flow.signature), "o0": Out(flow.signature), "o1": Out(flow.signature)})
 
+    @property
+    def cycles(self) -> int:
+        """A frame takes, as a Stage's."""
+        return self.flow.frame_words
+
     def resources(self, family: Family) -> Resources:
         """What it takes of a device of the family."""
         return Resources(6, 2)

@@ -56,7 +56,8 @@ class LoadLink(wiring.Component):
     def resources(self, family: Family) -> Resources:
         """What it takes of a device of the family."""
         turns = len(self.depths) + 1
-        return counter(max(self.depths) + 1, family) + Resources(turns + 4, turns + 3 + COLUMN)
+        control = counter(max(self.depths) + 1, family) + Resources(turns + 4, turns + 3 + COLUMN)
+        return control.named("loads")
 
     def elaborate(self, platform):
         m = Module()
@@ -135,7 +136,8 @@ class Loader(wiring.Component):
         crc = Resources(CRC_LUTS[family.inputs], COLUMN)
         table = Resources(COLUMN * -(-len(self.header) >> family.inputs), 2 * COLUMN)
         compared = Resources(equals(2 * COLUMN, family) + equals(COLUMN, family))
-        return crc + table + compared + counter(self.length + 1, family) + Resources(20, 11 + COLUMN + RESTART)
+        control = counter(self.length + 1, family) + Resources(20, 11 + COLUMN + RESTART)
+        return (crc + table + compared + control).named("loads")
 
     def elaborate(self, platform):
         m = Module()

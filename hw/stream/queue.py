@@ -37,10 +37,11 @@ class Queue(Stage):
 
     def resources(self, family: Family) -> Resources:
         if not self.ring:
-            return fifo(self.source.bits, self.depth, family)
+            return fifo(self.source.bits, self.depth, family).named("queue")
         size = self.ring.size
         registers = Resources(6, 2 + self.source.bits)
-        return self.ring.resources(family) + counter(size, family) + level(size, family) * 2 + registers
+        control = counter(size, family) + level(size, family) * 2 + registers
+        return (self.ring.resources(family) + control).named("queue")
 
     def elaborate(self, platform):
         m = Module()

@@ -49,7 +49,8 @@ class ResultQueue(wiring.Component):
 
     def resources(self, family: Family) -> Resources:
         """What it takes of a device of the family."""
-        return fifo(self.flow.bits, self.credits, family) + Resources(3, (self.credits - 1).bit_length() + 1)
+        room = Resources(3, (self.credits - 1).bit_length() + 1)
+        return (fifo(self.flow.bits, self.credits, family) + room).named("results")
 
     def elaborate(self, platform):
         m = Module()
