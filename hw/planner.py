@@ -28,7 +28,7 @@ from .plan import WEIGHTS, Plan, divisors, most_lanes
 from .search import Cost, Costs, Option, Search
 from .stream.beat import WIDEST, sample_shape, value_shape
 
-DEARER = {4.0: 6, 2.0: 3}
+DEARER = {8.0: 6, 4.0: 4, 2.0: 3}
 """Where blocks are so many times as dear as by area, how many times the family's worth they are worth."""
 
 

@@ -313,7 +313,7 @@ def plans(draw: DrawFn, net: Net) -> Plan:
     at_once = [pixels for pixels in divisors(net.input.width) if pixels * net.input.channels <= 64]
     lanes = draw(st.sampled_from(divisors(net.output.channels)))
     target = draw(st.sampled_from(["generic", *TARGETS]))
-    worth = None if target == "generic" else draw(st.sampled_from([None, 1, 1000]))
+    worth = None if target == "generic" else draw(st.sampled_from([None, 20, 1000]))
     if draw(st.integers(0, 2)) == 2:
         parts = draw(st.sampled_from(divisors(net.input.channels)))
         return Plan(chosen, lanes, 1, target, parts, block_luts=worth)

@@ -15,6 +15,7 @@ from ..array.constants import ConstantTable, LoadedTable, pack_rows, table_resou
 from ..array.dot import numbers, ones
 from ..array.form import dot_array
 from ..array.wired import WiredArray
+from ..device.arithmetic import later
 from ..device.loaded import COLUMN, LoadedMemory
 from ..device.memory import alike, memory, mux_luts, place
 from ..device.resources import Resources, stored, total
@@ -107,8 +108,9 @@ class ConvStage(WindowedStage):
             sweep or geometry,
             groups=groups,
             dot_cycles=dot_cycles,
-            latency=self.arrays[0].latency + 2,
+            latency=self.arrays[0].latency + 1,
             family=family,
+            more=1,
             link=link,
         )
 
@@ -122,8 +124,9 @@ class ConvStage(WindowedStage):
 
     def outer_resources(self, family: Family) -> Resources:
         """What all but the arrays and the weights takes."""
-        clips = Resources(self.scaler.clip_luts(family), self.sink.tensor.bits) * self.sink.lanes
-        return self.frame_resources(family) + (clips + Resources(1, 1)).named("clips")
+        clips = Resources(self.scaler.clip_luts(family)) * self.sink.lanes
+        held = Resources(1, self.sink.bits + 1) if self.credits > 1 else Resources()
+        return self.frame_resources(family) + (clips + held).named("clips")
 
     def weight_resources(self, family: Family) -> Resources:
         """What the weights take, and the accumulators' initial values."""
@@ -188,7 +191,7 @@ class ConvStage(WindowedStage):
 
     def elaborate(self, platform):
         m = Module()
-        window, queue = self.frame(m)
+        window = self.take(m)
         for k, array in enumerate(self.arrays):
             m.submodules[f"array{k}"] = array
             m.d.comb += [array.valid.eq(window.valid), array.codes.eq(window.word.word_select(k, len(array.codes)))]
@@ -209,11 +212,12 @@ class ConvStage(WindowedStage):
                 ]
             m.d.comb += initial.next.eq(self.arrays[0].starting)
 
-        done = Signal()
-        codes = Signal(self.sink.bits)
         sums = (value for array in self.arrays for value in numbers(array.results, self.pe))
-        m.d.sync += [done.eq(self.arrays[0].done), codes.eq(Cat(self.scaler.code(value) for value in sums))]
-        m.d.comb += [queue.w_data.eq(codes), queue.w_en.eq(done)]
+        codes, done = Cat(self.scaler.code(value) for value in sums), self.arrays[0].done
+        if self.credits > 1:
+            # Codes are too late in their cycle for the memory of a queue.
+            codes, done = later(m, codes, 1, "codes"), later(m, done, 1, "done")
+        self.give(m, codes, done)
         return m
 
     def weights(self, m: Module, index: Value) -> Value:

@@ -28,7 +28,7 @@ class MaxPoolStage(PoolStage):
 
     def elaborate(self, platform):
         m = Module()
-        window, queue = self.frame(m)
+        window = self.take(m)
         found = []
         for lane, code in enumerate(window.read_flow.codes(window.word)):
             so_far = Signal(len(code), name=f"largest{lane}")
@@ -37,7 +37,7 @@ class MaxPoolStage(PoolStage):
                 m.d.sync += so_far.eq(code)
         done = Signal()
         m.d.sync += done.eq(window.valid & window.last)
-        m.d.comb += [queue.w_data.eq(Cat(found)), queue.w_en.eq(done)]
+        self.give(m, Cat(found), done)
         return m
 
 
@@ -59,10 +59,10 @@ class SlidingMaxPoolStage(SlidingPoolStage):
 
     def elaborate(self, platform):
         m = Module()
-        window, queue = self.frame(m)
+        window = self.take(m)
         found = [
             largest(m, codes, self.levels, f"largest{lane}", self.family)
             for lane, codes in enumerate(self.taps(window))
         ]
-        m.d.comb += [queue.w_data.eq(Cat(found)), queue.w_en.eq(later(m, window.valid, self.levels))]
+        self.give(m, Cat(found), later(m, window.valid, self.levels))
         return m

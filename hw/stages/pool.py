@@ -118,7 +118,7 @@ class SumPoolStage(PoolStage):
 
     def elaborate(self, platform):
         m = Module()
-        window, queue = self.frame(m)
+        window = self.take(m)
         t, levels = self.sink.tensor, self.factor.levels
         pixels = Signal(range(self.dot_cycles + 1))
         counted = Signal.like(pixels)
@@ -141,7 +141,7 @@ class SumPoolStage(PoolStage):
             sums.append(Cat(scaled, Const(0, t.bits))[: t.bits])
         done = Signal()
         m.d.sync += done.eq(window.valid & window.last)
-        m.d.comb += [queue.w_data.eq(Cat(sums)), queue.w_en.eq(later(m, done, levels))]
+        self.give(m, Cat(sums), later(m, done, levels))
         return m
 
 
@@ -170,7 +170,7 @@ class SlidingSumPoolStage(SlidingPoolStage):
 
     def elaborate(self, platform):
         m = Module()
-        window, queue = self.frame(m)
+        window = self.take(m)
         t, levels = window.read_flow.tensor, self.levels + self.factor.levels
         keys = [self.key(m, window, at) for at in range(self.geometry.windows)]
         sums = []
@@ -181,7 +181,7 @@ class SlidingSumPoolStage(SlidingPoolStage):
             key = keys[lane // t.channels]
             scaled = self.factor.times(m, total, key, f"product{lane}", (1 << bits) - 1)
             sums.append(Cat(scaled, Const(0, bits))[:bits])
-        m.d.comb += [queue.w_data.eq(Cat(sums)), queue.w_en.eq(later(m, window.valid, levels))]
+        self.give(m, Cat(sums), later(m, window.valid, levels))
         return m
 
     def key(self, m: Module, window: SlidingWindow, at: int) -> Value:

@@ -1,7 +1,7 @@
 # amaranth: UnusedElaboratable=no
 """What convolutions and pools share: windows in, dot products out through a queue of results."""
 
-from amaranth import Module
+from amaranth import Module, Signal, Value
 from amaranth.lib.fifo import SyncFIFO
 from numpy.typing import NDArray
 
@@ -17,15 +17,20 @@ WINDOW_LATENCY = 2
 """Cycles from a step of the window to the word it reads."""
 
 
+JITTER = 4
+"""Cycles by which results may leave late without holding up the dot products behind them."""
+
+
 def credits_for(dot_cycles: int, latency: int) -> int:
-    """Places for results such that a new dot product may start every `dot_cycles` without waiting."""
-    return -(-(latency + 2) // dot_cycles) + 2
+    """Places for results such that a dot product may end every `dot_cycles`, its result offered `latency` later."""
+    return -(-(latency + 2 + JITTER) // dot_cycles)
 
 
 class WindowedStage(Stage):
     """A stage whose every output word is a dot product over a window, `dot_cycles` long, or those of adjacent windows.
 
-    A dot product starts only when its result has a place in the queue, so what lies between needs no stall.
+    A dot product ends only when its result has a place, so what lies between needs no stall. Where dot products are
+    long one place is enough, a register; else results wait in a queue.
 
     Parameters
     ----------
@@ -33,7 +38,8 @@ class WindowedStage(Stage):
     geometry : where the windows lie; or how they slide, where words are whole taps or more
     groups : as the window's
     dot_cycles : words of the window in one dot product
-    latency : cycles from the last of them, as the window gives it, to the result's being in the queue
+    latency : cycles from the last of them, as the window gives it, to the result's being offered
+    more : cycles of latency more where results wait in a queue
     family : of the device
     least : padding is the least value there is instead of real 0
     link : as Stage's
@@ -41,6 +47,7 @@ class WindowedStage(Stage):
     Attributes
     ----------
     window : what reads the map
+    credits : places for results
     uneven_source, uneven_sink : words by which input and output deviate from an even flow, at the most
     """
 
@@ -56,6 +63,7 @@ class WindowedStage(Stage):
         dot_cycles: int,
         latency: int,
         family: Family,
+        more: int = 0,
         least: bool = False,
         link: LoadLink | None = None,
     ):
@@ -63,9 +71,9 @@ class WindowedStage(Stage):
         self.geometry, self.groups, self.dot_cycles = geometry, groups, dot_cycles
         self.window: Window | SlidingWindow
         if isinstance(geometry, Sweep):
-            self.latency = SLIDE_LATENCY + dot_cycles - 1 + latency
-            # The results of all groups get their places at once.
-            self.credits = credits_for(dot_cycles, self.latency) + groups - 1
+            self.latency = SLIDE_LATENCY + dot_cycles - 1 + latency + more
+            # The results of all groups get their places at once, when their window begins.
+            self.credits = -(-(self.latency + 2) // dot_cycles) + 1 + groups
             self.uneven_source, outward = geometry.uneven(dot_cycles * groups)
             self.uneven_sink = outward * groups
             self.window = SlidingWindow(
@@ -74,6 +82,9 @@ class WindowedStage(Stage):
             kept = geometry.lead
         else:
             self.credits = credits_for(dot_cycles, WINDOW_LATENCY + latency)
+            if self.credits > 1:
+                latency += more
+                self.credits = max(2, credits_for(dot_cycles, WINDOW_LATENCY + latency))
             self.window = Window(source, geometry, groups=groups, credits=self.credits, family=family, least=least)
             self.latency = self.window.ring.latency + WINDOW_LATENCY + latency
             kept = source.held(self.window.ring.size)
@@ -103,21 +114,37 @@ class WindowedStage(Stage):
         return self.geometry.lead
 
     def frame_resources(self, family: Family) -> Resources:
-        """What `frame` adds."""
-        results = fifo(self.sink.bits, self.credits, family)
+        """What `take` and `give` add."""
+        results = fifo(self.sink.bits, self.credits, family) if self.credits > 1 else Resources(1, 1 + self.sink.bits)
         return self.window.resources(family).named("line buffer") + results.named("results")
 
-    def frame(self, m: Module) -> tuple[Window | SlidingWindow, SyncFIFO]:
-        """Add the window at the way in and the queue at the way out; the caller joins them."""
+    def take(self, m: Module) -> Window | SlidingWindow:
+        """Add the window at the way in."""
         m.submodules.window = window = self.window
-        m.submodules.queue = queue = SyncFIFO(width=self.sink.bits, depth=self.credits)
         m.d.comb += [
             window.i.payload.eq(self.i.payload),
             window.i.valid.eq(self.i.valid),
             self.i.ready.eq(window.i.ready),
             window.returned.eq(self.o.valid & self.o.ready),
+        ]
+        return window
+
+    def give(self, m: Module, result: Value, done: Value) -> None:
+        """Add the results' places at the way out: with `done`, `result` goes there, and is offered a cycle later."""
+        if self.credits == 1:
+            held = Signal(self.sink.bits, reset_less=True)
+            full = Signal()
+            with m.If(done):
+                m.d.sync += [held.eq(result), full.eq(1)]
+            with m.Elif(self.o.ready):
+                m.d.sync += full.eq(0)
+            m.d.comb += [self.o.payload.eq(held), self.o.valid.eq(full)]
+            return
+        m.submodules.queue = queue = SyncFIFO(width=self.sink.bits, depth=self.credits)
+        m.d.comb += [
+            queue.w_data.eq(result),
+            queue.w_en.eq(done),
             self.o.payload.eq(queue.r_data),
             self.o.valid.eq(queue.r_rdy),
             queue.r_en.eq(self.o.ready),
         ]
-        return window, queue

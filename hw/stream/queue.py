@@ -29,7 +29,8 @@ class Queue(Stage):
 
     def __init__(self, flow: Flow, depth: int, family: Family, together: int = 0):
         self.depth, self.family = depth, family
-        deep = place(flow.bits, max(1, depth - 2), family).blocks or (not family.blocks and depth > 32)
+        # A block's word comes a few cycles late, which a shallow queue does not hide.
+        deep = depth > 8 and (place(flow.bits, depth - 2, family).blocks or (not family.blocks and depth > 32))
         self.ring = ring(flow.bits, depth - 2, family, together or flow.words) if deep else None
         self.latency = 3 + self.ring.latency if self.ring else 1
         self.storage = flow.held(self.ring.size + 2 if self.ring else depth)

@@ -122,7 +122,7 @@ class Window(wiring.Component):
     geometry : where the windows lie
     groups : 0 for a pool, which reads one word of all taps before the next word (kx, ky, word); a
         convolution reads all words of all taps (word, kx, ky) `groups` times over
-    credits : dot products that may be under way: read here and not yet `returned`
+    credits : dot products that may have ended here and not yet have `returned`
     family : of the device
     least : padding is the least value there is, code 0, instead of real 0
 
@@ -290,22 +290,22 @@ class Window(wiring.Component):
             ]
 
         # Comparisons are sign bits too. `ahead`: words that can be read, beyond this tap. `full`: words from the base
-        # on, less the memory's size; a stride may put the base ahead of what has come. `pending`: dot products under
-        # way, less the credits.
+        # on, less the memory's size; a stride may put the base ahead of what has come. `pending`: dot products that
+        # have ended, less the credits.
         reach = max(1, sum((loop.count - 1) * loop.words for loop in self.loops[: self.tap_loops]))
         low, high = -max(*freed, 1), size - min(freed)
         ahead = Signal(range(low - reach - 1, high), init=-start - 1)
         full = Signal(range(low - size, high - size + 1), init=-start - size)
         pending = Signal(range(-self.credits, 1), init=-self.credits)
         m.d.comb += [
-            step.eq((~waits | ~ahead[-1]) & (~first | pending[-1])),
+            step.eq((~waits | ~ahead[-1]) & (~last | pending[-1])),
             take.eq(self.i.valid & self.i.ready),
             self.i.ready.eq(full[-1]),
         ]
         m.d.sync += [
             ahead.eq(add(ahead, Mux(step, behind, 0), words.came)),
             full.eq(add(full, Mux(step, given_up, 0), take)),
-            pending.eq(pending + (step & first) - self.returned),
+            pending.eq(pending + (step & last) - self.returned),
         ]
         with m.If(step):
             m.d.sync += self.index.eq(Mux(over, 0, self.index + 1))
