@@ -13,7 +13,7 @@ def function_luts(words: tuple[int, ...], family: Family) -> int:
     Fixed multiplexers, where the family has them, join tables at no cost, but then each bit has tables of its own.
     """
     parts = _parts(words, family.inputs)
-    match family.name:
+    match family.fabric:
         case "gowin":
             return parts.whole
         case "ecp5":
