@@ -13,12 +13,12 @@ def function_luts(words: tuple[int, ...], family: Family) -> int:
     Fixed multiplexers, where the family has them, join tables at no cost, but then each bit has tables of its own.
     """
     parts = _parts(words, family.inputs)
-    match family.fabric:
+    match family.name:
         case "gowin":
             return parts.whole
         case "ecp5":
             return round(0.9 * parts.leaves + 0.25 * parts.chosen + 0.1 * parts.whole)
-        case "ice40":
+        case "ice40" | "nexus":
             return parts.different + parts.chosen
     return round((parts.leaves + parts.whole) / 2)
 
