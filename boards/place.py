@@ -49,6 +49,7 @@ def _gowin(part: str, family: str, frequency: float, *pins: str) -> Device:
 DEVICES = {
     "ice40-hx8k": _ice40("hx8k", "ct256", 100.0),
     "ice40-up5k": _ice40("up5k", "sg48", 40.0),
+    "ecp5-12": _ecp5("12", "CABGA381"),  # the 25's die: nextpnr counts what that has
     "ecp5-25": _ecp5("25", "CABGA381"),
     "ecp5-45": _ecp5("45", "CABGA381"),
     "ecp5-85": _ecp5("85", "CABGA756"),

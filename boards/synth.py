@@ -19,7 +19,9 @@ from ..model.processes import call
 
 SCRIPTS = {
     "xc7": "synth_xilinx -family xc7 -flatten -noiopad -noclkbuf -nodsp",
+    "xcup": "synth_xilinx -family xcup -flatten -noiopad -noclkbuf -nodsp",
     "ecp5": "synth_ecp5 -noiopad -nodsp",
+    "nexus": "synth_nexus -family lifcl -noiopad -nodsp",
     "ice40": "synth_ice40 -abc9 -spram",
     "gowin": "synth_gowin -noiopads -nodsp",
 }
@@ -28,8 +30,13 @@ SCRIPTS = {
 BLOCKS = {
     "RAMB18E1": ("RAMB18", 1),
     "RAMB36E1": ("RAMB18", 2),
+    "RAMB18E2": ("RAMB18", 1),
+    "RAMB36E2": ("RAMB18", 2),
     "DP16KD": ("DP16KD", 1),
     "PDPW16KD": ("DP16KD", 1),
+    "DP16K": ("DP16K", 1),
+    "PDP16K": ("DP16K", 1),
+    "PDPSC16K": ("DP16K", 1),
     "SB_RAM40_4K": ("EBR", 1),
     "SB_SPRAM256KA": ("SPRAM", 1),
 } | dict.fromkeys(("SDPB", "SDPX9B", "DPB", "DPX9B", "SP", "SPX9", "pROM", "pROMX9"), ("BSRAM", 1))
@@ -68,13 +75,16 @@ class Netlist:
 def luts(family: str, cells: Mapping[str, int]) -> int:
     """Look-up tables, with those that a carry chain or a memory takes.
 
-    xc7: LUT1 to LUT6, INV, which the fabric has no other place for, and 4 for each RAM32M or RAM64M. ecp5: LUT4, 2 for
-    each CCU2C, 6 for each TRELLIS_DPR16X4 (its two slices of data and the one that writes them). ice40: SB_LUT4, adders
-    included. gowin: LUT1 to LUT4, ALU, and 4 for each RAM16SDP4.
+    xc7: LUT1 to LUT6, INV, which the fabric has no other place for, and 4 for each RAM32M or RAM64M. xcup: the same,
+    and 8 for each RAM32M16 or RAM64M8. ecp5: LUT4, 2 for each CCU2C, 6 for each TRELLIS_DPR16X4 (its two slices of data
+    and the one that writes them). nexus: LUT4, INV, 2 for each CCU2 and WIDEFN9 (a function of five inputs), 6 for each
+    DPR16X4. ice40: SB_LUT4, adders included. gowin: LUT1 to LUT4, ALU, and 4 for each RAM16SDP4.
     """
     weights = {
         "xc7": {r"LUT[1-6]|INV": 1, r"RAM\d+M": 4, r"RAM\d+X1D": 2, r"SRL16E": 1, r"SRLC32E": 1},
+        "xcup": {r"LUT[1-6]|INV": 1, r"RAM\d+M\d+": 8, r"RAM\d+X1D": 2, r"SRL16E": 1, r"SRLC32E": 1},
         "ecp5": {r"LUT4": 1, r"CCU2C": 2, r"TRELLIS_DPR16X4": 6},
+        "nexus": {r"LUT4|INV": 1, r"CCU2": 2, r"WIDEFN9": 2, r"DPR16X4": 6},
         "ice40": {r"SB_LUT4": 1},
         "gowin": {r"LUT[1-4]": 1, r"ALU": 1, r"RAM16SDP4": 4},
     }[family]
@@ -86,7 +96,7 @@ def luts(family: str, cells: Mapping[str, int]) -> int:
 
 def ffs(cells: Mapping[str, int]) -> int:
     """Flip-flops."""
-    return sum(count for name, count in cells.items() if re.match(r"FD[RSCP]E|TRELLIS_FF|SB_DFF|DFF", name))
+    return sum(count for name, count in cells.items() if re.match(r"FD[RSCP]E|FD1P3|TRELLIS_FF|SB_DFF|DFF", name))
 
 
 def blocks(cells: Mapping[str, int]) -> dict[str, int]:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tokenize import TokenError
@@ -12,12 +13,13 @@ import numpy as np
 import typer
 from numpy.typing import NDArray
 
-from ..hw.device.target import TARGETS
+from ..hw.accelerator import Accelerator
+from ..hw.device.target import TARGETS, Clock, Target
 from ..hw.plan import WEIGHTS, Plan
-from ..hw.planner import balance, fit, fit_device, meet
+from ..hw.planner import Bound, Limits, Planner, balance, fit, fit_device, meet
 from ..model import zoo
 from ..model.card import SUFFIX
-from ..model.error import BadInput, suggest
+from ..model.error import BadInput, short, suggest
 from ..model.net import Net
 from ..model.read import ARRAY, kind_of
 
@@ -36,6 +38,20 @@ TargetOption = Annotated[
     str,
     typer.Option(
         "--target", metavar="DEVICE", help=f"generic, {', '.join(TARGETS)}; without --fps the fastest that fits."
+    ),
+]
+ClockOption = Annotated[
+    float | None,
+    typer.Option(
+        "--clock", metavar="MHz", help="Of --fps and of rates.", show_default="what machines reach on the device"
+    ),
+]
+DeviceOption = Annotated[
+    str | None,
+    typer.Option(
+        "--device",
+        metavar="luts=N,ffs=N,blocks=N",
+        help="Another device of the --target's family, with so many of one or more of them.",
     ),
 ]
 LoadableOption = Annotated[
@@ -107,29 +123,72 @@ def weights_of(loadable: bool, plan: Path | None) -> str:
 
 @dataclass(frozen=True)
 class Wanted:
-    """What a plan is asked for: a rate `fps` at `clock` MHz, or a device, or both; ``check`` says if it can be one.
+    """What a plan is asked for: a rate `fps` at a clock, or a device, or both; ``check`` says if it can be one.
 
     weights : one of plan.WEIGHTS
+    device : of the target's family, where it is not the target itself
     """
 
     fps: float | None
-    clock: float
+    clock: Clock
     target: str
     lut_share: float = 0.8
     weights: str = WEIGHTS[0]
+    device: Target | None = None
 
     def check(self) -> None:
         """BadInput where a number lies nowhere."""
         if self.fps is not None:
             check_range("--fps", self.fps, 1e-6, 1e12)
-        check_range("--clock", self.clock, 1e-3, 1e6)
+        check_range("--clock", self.clock.mhz, 1e-3, 1e6)
         check_range("--lut-share", self.lut_share, 0.01, 1)
 
     def plan(self, net: Net) -> Plan:
         """The smallest plan that gives the rate, or the fastest that fits the device."""
         if self.fps is not None:
-            return meet(net, self.fps, self.clock, self.target, self.lut_share, self.weights)
-        return fit_device(net, self.target, self.lut_share, self.weights)
+            return meet(net, self.fps, self.clock.mhz, self.target, self.lut_share, self.weights, self.device)
+        return fit_device(net, self.target, self.lut_share, self.weights, self.device)
+
+    def bound(self, machine: Accelerator) -> Bound | None:
+        """What keeps the fastest that fits from being faster; None where a rate was asked for, or for no device."""
+        if self.fps is not None or self.available is None:
+            return None
+        planner = Planner(machine.net, self.target, self.weights, self.device)
+        return planner.bound(machine, Limits.of(self.available, self.lut_share))
+
+    @property
+    def available(self) -> Target | None:
+        """What the machine may take; None where it is for any device."""
+        return self.device or TARGETS.get(self.target)
+
+
+def device_of(text: str | None, target: str) -> Target | None:
+    """The device of a --device, such as "luts=12000,blocks=32", of the target's family; None where none is asked for.
+
+    What it does not say is the target's, but flip-flops and what can be memories are as many for each look-up table.
+    """
+    if text is None:
+        return None
+    if target not in TARGETS:
+        raise BadInput(f"--device is of a family: name a device of it with --target, one of {', '.join(TARGETS)}")
+    found, like = {}, TARGETS[target]
+    for part in text.split(","):
+        name, _, count = part.partition("=")
+        if name not in ("luts", "ffs", "blocks") or name in found or not re.fullmatch("[1-9][0-9]{0,8}", count):
+            raise BadInput(
+                f"--device must be luts=N, ffs=N or blocks=N, or some of them with commas, not {short(text)}"
+            )
+        found[name] = int(count)
+    luts = found.get("luts", like.luts)
+    blocks = {**like.blocks, like.family.blocks[0].kind: found["blocks"]} if "blocks" in found else like.blocks
+    return replace(
+        like,
+        name=f"{target} with {text}",
+        luts=luts,
+        ffs=found.get("ffs", like.ffs * luts // like.luts),
+        blocks=blocks,
+        lut_rams=None if like.lut_rams is None else like.lut_rams * luts // like.luts,
+    )
 
 
 def check_range(option: str, value: float, least: float, most: float) -> None:

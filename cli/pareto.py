@@ -13,7 +13,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from ..hw.accelerator import Accelerator
-from ..hw.device.target import TARGETS
+from ..hw.device.target import Clock
 from ..hw.planner import Limits, Planner
 from ..model.error import BadInput, install
 from ..model.net import Net
@@ -23,13 +23,15 @@ from .arguments import Wanted
 logging.getLogger("matplotlib").setLevel(logging.ERROR)  # it draws without a home too, and need not say so
 
 
-def points(machines: Sequence[Accelerator], clock: float, limits: Limits) -> list[dict[str, float]]:
-    """A row for each machine: cycles, rate at `clock` MHz, resources by kind, lanes and their use, whether it fits."""
+def points(machines: Sequence[Accelerator], clock: Clock, limits: Limits) -> list[dict[str, object]]:
+    """A row for each machine: cycles, rate at a clock, resources by kind, lanes and their use, whether it fits."""
     kinds = sorted({kind for machine in machines for kind in machine.resources.blocks})
     rows = []
     for machine in machines:
         total, lanes = machine.resources, machine.plan.lanes(machine.net)
-        row = {"cycles": machine.cycles, "frames_per_second": round(clock * 1e6 / machine.cycles, 1)}
+        row: dict[str, object] = {"cycles": machine.cycles}
+        row |= {"frames_per_second": round(clock.mhz * 1e6 / machine.cycles, 1)}
+        row |= {"clock_mhz": clock.mhz, "clock_origin": clock.origin}
         row |= {"cells": machine.cells} if machine.plan.family.apart else {}
         row |= {"luts": total.luts, "ffs": total.ffs} | {kind: total.blocks.get(kind, 0) for kind in kinds}
         row |= {"lanes": lanes, "utilisation": round(machine.plan.utilisation(machine.net, machine.cycles), 4)}
@@ -48,7 +50,7 @@ def check(path: Path) -> None:
     check_place(path.with_suffix(".csv"))
 
 
-def write(net: Net, wanted: Wanted, path: Path) -> list[dict[str, float]]:
+def write(net: Net, wanted: Wanted, path: Path) -> list[dict[str, object]]:
     """Draw the frontier of `net` on what is wanted to `path` (.svg, .png or .pdf) and its points beside it as .csv.
 
     Returns the points; ``check`` says beforehand where it cannot be.
@@ -56,10 +58,9 @@ def write(net: Net, wanted: Wanted, path: Path) -> list[dict[str, float]]:
     from matplotlib.figure import Figure
     from matplotlib.ticker import FuncFormatter
 
-    target, clock = wanted.target, wanted.clock
-    device = TARGETS.get(target)
+    clock, device = wanted.clock, wanted.available
     limits = Limits.of(device, wanted.lut_share) if device else Limits()
-    machines = Planner(net, target, wanted.weights).frontier(limits)
+    machines = Planner(net, wanted.target, wanted.weights, wanted.device).frontier(limits)
     rows = points(machines, clock, limits)
     kind = device.family.cell if device else "LUTs"
 
@@ -75,7 +76,7 @@ def write(net: Net, wanted: Wanted, path: Path) -> list[dict[str, float]]:
             cells, rates = zip(*chosen, strict=True)
             axes.step(cells, rates, where="post", color="#9aa5b1", linewidth=1)
             axes.plot(cells, rates, "o", color=colour, markersize=5, label=label)
-    axes.set(xscale="log", yscale="log", xlabel=f"{kind}, estimated", ylabel=f"frames a second at {clock:g} MHz")
+    axes.set(xscale="log", yscale="log", xlabel=f"{kind}, estimated", ylabel=f"frames a second at {clock}")
     if device:
         # The curve rises to the right: what is written keeps to the corners that it leaves free.
         most = wanted.lut_share * device.luts

@@ -10,18 +10,22 @@ from typing import Annotated
 import typer
 
 from ..hw.accelerator import Accelerator
+from ..hw.device.target import clock_of
 from ..hw.plan import WEIGHTS
 from ..model.error import BadInput, printable
 from ..model.write import check_place
 from . import pareto as rate_against_area
 from . import plan_table
 from .arguments import (
+    ClockOption,
+    DeviceOption,
     FpsOption,
     JsonOption,
     LoadableOption,
     NetArgument,
     TargetOption,
     Wanted,
+    device_of,
     load_net,
 )
 from .tell import err, out
@@ -30,8 +34,9 @@ from .tell import err, out
 def plan(
     net: NetArgument,
     fps: FpsOption = None,
-    clock: Annotated[float, typer.Option(metavar="MHz", help="The clock that rates are told for.")] = 100.0,
+    clock: ClockOption = None,
     target: TargetOption = "generic",
+    device: DeviceOption = None,
     lut_share: Annotated[float, typer.Option(help="The part of the device's LUTs and flip-flops to use.")] = 0.8,
     loadable: LoadableOption = False,
     output: Annotated[
@@ -47,7 +52,7 @@ def plan(
         raise BadInput(
             "say how fast with --fps and --clock, or where with --target, or ask for the choice with --pareto"
         )
-    wanted = Wanted(fps, clock, target, lut_share, WEIGHTS[loadable])
+    wanted = Wanted(fps, clock_of(target, clock), target, lut_share, WEIGHTS[loadable], device_of(device, target))
     wanted.check()
     if pareto is not None:
         rate_against_area.check(pareto)
@@ -66,9 +71,10 @@ def plan(
     with console.status("planning"):
         found = wanted.plan(network)
         machine = Accelerator(network, found)
+        bound = wanted.bound(machine)
     if output is not None:
         found.save(output, plan_table.notes(machine))
     if as_json:
-        print(json.dumps(plan_table.figures(machine, clock)))
+        print(json.dumps(plan_table.figures(machine, wanted.clock, bound)))
     else:
-        plan_table.show(machine, clock, out())
+        plan_table.show(machine, wanted.clock, wanted.available, bound, out())

@@ -12,6 +12,8 @@ from ..hw.accelerator import Accelerator
 from ..hw.area import UNITS, unit_kinds
 from ..hw.build import unit_name
 from ..hw.device.resources import Resources, total
+from ..hw.device.target import Clock, Target
+from ..hw.planner import Bound
 from .tell import show as show_table
 
 
@@ -73,14 +75,16 @@ def _and(blocks: Mapping[str, int]) -> str:
     return "".join(f", {count:,} {kind}" for kind, count in blocks.items())
 
 
-def figures(machine: Accelerator, clock: float) -> dict[str, object]:
-    """All of it, the rate at `clock` MHz too."""
+def figures(machine: Accelerator, clock: Clock, bound: Bound | None) -> dict[str, object]:
+    """All of it, the rate at a clock too, and what keeps it from being faster where that is known."""
     resources, net = machine.resources, machine.net
     return {
         "target": machine.plan.target,
         "cycles_per_frame": machine.cycles,
-        "clock_mhz": clock,
-        "frames_per_second": clock * 1e6 / machine.cycles,
+        "clock_mhz": clock.mhz,
+        "clock_origin": clock.origin,
+        "frames_per_second": clock.mhz * 1e6 / machine.cycles,
+        "bound": bound and asdict(bound),
         "lanes": machine.plan.lanes(net),
         "lane_utilisation": machine.plan.utilisation(net, machine.cycles),
         "luts": resources.luts,
@@ -90,10 +94,9 @@ def figures(machine: Accelerator, clock: float) -> dict[str, object]:
     }
 
 
-def show(machine: Accelerator, clock: float, console: Console) -> None:
-    """Print the stages and their sum."""
+def show(machine: Accelerator, clock: Clock, device: Target | None, bound: Bound | None, console: Console) -> None:
+    """Print the stages, their sum, what it is of the device, the rate at a clock and what keeps it from more."""
     resources, net, plan = machine.resources, machine.net, machine.plan
-    device = plan.device
     table = Table(box=None)
     for name in ("layer", "stage", "folding"):
         table.add_column(name)
@@ -113,9 +116,11 @@ def show(machine: Accelerator, clock: float, console: Console) -> None:
     show_table(table, console)
     lanes = plan.lanes(net)
     work = f"; {lanes:,} lanes, {plan.utilisation(net, machine.cycles):.1%} of their cycles do work" if lanes else ""
-    rate = clock * 1e6 / machine.cycles
+    rate = clock.mhz * 1e6 / machine.cycles
     apart = f", {plan.family.apart:.0%} of the flip-flops take a LUT's cell" if plan.family.apart else ""
     console.print(
-        f"{machine.cycles:,} cycles a frame: {rate:,.1f} frames a second at {clock:g} MHz{work}; "
+        f"{machine.cycles:,} cycles a frame: {rate:,.1f} frames a second at {clock}{work}; "
         f"resources are estimates{apart}"
     )
+    if bound:
+        console.print(str(bound), markup=False)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ..hw.device.target import TARGETS
+from ..hw.device.target import TARGETS, clock_of
 from ..hw.planner import cycles_at
 from ..model.error import BadInput, install
 from ..model.net import Net
@@ -58,7 +58,10 @@ def train(
         typer.Option(metavar="DEVICE", help=f"Of --luts: {', '.join(TARGETS)}.", show_default="generic"),
     ] = None,
     fps: Annotated[float | None, typer.Option(metavar="N", help="Of --luts: frames a second.")] = None,
-    clock: Annotated[float | None, typer.Option(metavar="MHz", help="Of --luts.", show_default="100")] = None,
+    clock: Annotated[
+        float | None,
+        typer.Option(metavar="MHz", help="Of --luts.", show_default="what machines reach on the --target"),
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Train a recipe's network to its integers; stopped at any moment, the same command goes on."""
@@ -69,10 +72,11 @@ def train(
         raise BadInput("--luts and --fps belong together: how many LUTs, at how many frames a second")
     if luts is None and (target is not None or clock is not None):
         raise BadInput("--target and --clock say where and how fast the --luts are: give these too")
-    target, clock = target or "generic", 100.0 if clock is None else clock
+    target = target or "generic"
+    told = clock_of(target, clock)
     if fps is not None:
         check_range("--fps", fps, 1e-6, 1e12)
-    check_range("--clock", clock, 1e-3, 1e6)
+    check_range("--clock", told.mhz, 1e-3, 1e6)
     missing = [name for name in ("torch", "msgspec", "matplotlib", "tensorboard") if not find_spec(name)]
     if missing:
         raise BadInput(f"training needs {missing[0]}, which is not installed; {install('train')}")
@@ -81,15 +85,15 @@ def train(
     until = math.inf if minutes is None else began + 60 * minutes
     job = command.Job(recipe, data, output, seed, seeds, device, threads, bf16, epochs, until)
     if luts is not None and fps is not None:
-        cycles = cycles_at(fps, clock)
+        cycles = cycles_at(fps, told.mhz)
 
         def choose(recipe: Recipe, untrained: Callable[[Recipe], Net]) -> tuple[Recipe, str]:
             narrowed, machine = sized(recipe, untrained, luts, target, cycles)
-            rate = f"{clock * 1e6 / machine.cycles:,.0f} frames a second at {clock:g} MHz"
+            rate = f"{told.mhz * 1e6 / machine.cycles:,.0f} frames a second at {told}"
             channels = f"{narrowed.network.channels} of the recipe's {recipe.network.channels} channels"
             return narrowed, f"{channels}: {machine.cells:,} of {luts:,} LUTs, {rate}"
 
-        chosen = f"--luts {luts} --target {target} --fps {fps!r} --clock {clock!r} "
+        chosen = f"--luts {luts} --target {target} --fps {fps!r} --clock {told.mhz!r} "
         job = replace(job, choose=choose, chosen=chosen)
     found = command.train(job, err())
     if as_json and found:

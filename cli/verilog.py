@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from ..hw.accelerator import Accelerator
+from ..hw.device.target import clock_of
 from ..hw.verilog.formats import CONTROL, OUT, Interface
 from ..hw.verilog.ip_xact import FILE
 from ..hw.verilog.names import check_name
@@ -18,7 +19,9 @@ from ..model.error import BadInput
 from ..model.write import check_folder
 from .arguments import (
     CacheOption,
+    ClockOption,
     CyclesOption,
+    DeviceOption,
     FpsOption,
     JsonOption,
     LoadableOption,
@@ -27,6 +30,7 @@ from .arguments import (
     TargetOption,
     Wanted,
     choose_plan,
+    device_of,
     load_net,
     weights_of,
 )
@@ -40,9 +44,8 @@ def verilog(
     cycles: CyclesOption = None,
     fps: FpsOption = None,
     target: TargetOption = "generic",
-    clock: Annotated[
-        float | None, typer.Option(metavar="MHz", help="The clock: that --fps are at, 100 where none is said.")
-    ] = None,
+    device: DeviceOption = None,
+    clock: ClockOption = None,
     loadable: LoadableOption = False,
     out: Annotated[str, typer.Option(help="values, or class: the class of each pixel of the output alone.")] = OUT[0],
     padded: Annotated[
@@ -70,7 +73,7 @@ def verilog(
     check_name(name)
     check_folder(output, *file_names(name, interface, ip_xact))
     weights = weights_of(loadable, plan)
-    wanted = Wanted(fps, 100.0 if clock is None else clock, target, weights=weights)
+    wanted = Wanted(fps, clock_of(target, clock), target, weights=weights, device=device_of(device, target))
     wanted.check()
     planned = fps is not None or target != "generic"
     if planned and (plan is not None or cycles is not None):

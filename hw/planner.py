@@ -9,7 +9,7 @@ bisection over the cycles that a frame can take.
 
 from __future__ import annotations
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -63,27 +63,54 @@ class Limits:
         most = self.lanes, self.cells, self.ffs, self.most_blocks
         return all(limit is None or count <= limit for count, limit in zip(cost, most, strict=True))
 
-    def lacking(self, machine: Accelerator) -> list[str]:
-        """What the machine takes more of, a line each, with the stage that takes most of it."""
+    def shares(self, cost: Cost) -> list[float]:
+        """Of each limit the part that a plan of that cost takes."""
+        most = self.lanes, self.cells, self.ffs, self.most_blocks
+        return [0 if limit is None else count / max(1, limit) for count, limit in zip(cost, most, strict=True)]
+
+    def over(self, machine: Accelerator) -> dict[str, str]:
+        """What the machine takes more of, and a line for each, with the stage that takes most of it."""
         total, units, family = machine.resources, machine.parts, machine.plan.family
-        lacks = []
+        over = {}
         if self.lanes is not None and (lanes := machine.plan.lanes(machine.net)) > self.lanes:
-            lacks.append(f"{lanes:,} lanes of {self.lanes:,}")
+            over["lanes"] = f"{lanes:,} lanes of {self.lanes:,}"
         if self.cells is not None and (cells := machine.cells) > self.cells:
             name = max(units, key=lambda name: units[name].cells(family))
-            lacks.append(f"{cells:,} {family.cell} of {self.cells:,}, most of them in {name}")
+            over[family.cell] = f"{cells:,} {family.cell} of {self.cells:,}, most of them in {name}"
         elif self.ffs is not None and total.ffs > self.ffs:
             name = max(units, key=lambda name: units[name].ffs)
-            lacks.append(f"{total.ffs:,} flip-flops of {self.ffs:,}, most of them in {name}")
+            over["flip-flops"] = f"{total.ffs:,} flip-flops of {self.ffs:,}, most of them in {name}"
         memories = sum(memory.luts for memory in total.memories if memory.kind == "LUT")
         if self.lut_rams is not None and memories > self.lut_rams:
-            lacks.append(f"{memories:,} LUTs as memories of {self.lut_rams:,}")
+            over["LUTs as memories"] = f"{memories:,} LUTs as memories of {self.lut_rams:,}"
         if self.blocks is not None:
             for kind, count in total.blocks.items():
                 if count > self.blocks.get(kind, 0):
                     name = max(units, key=lambda name: units[name].blocks.get(kind, 0))
-                    lacks.append(f"{count:,} {kind} of {self.blocks.get(kind, 0):,}, most of them in {name}")
-        return lacks
+                    over[kind] = f"{count:,} {kind} of {self.blocks.get(kind, 0):,}, most of them in {name}"
+        return over
+
+    def lacking(self, machine: Accelerator) -> list[str]:
+        """What the machine takes more of, a line each."""
+        return list(self.over(machine).values())
+
+
+@dataclass(frozen=True)
+class Bound:
+    """What keeps a plan from being faster.
+
+    by : what the next faster plans take too much of, as ``Limits.over`` calls it; "layer", "input beat" or
+        "output beat" where no plan is faster
+    cycles : a frame of the next faster plans; None where there is none
+    why : the same in words
+    """
+
+    by: tuple[str, ...]
+    cycles: int | None
+    why: str
+
+    def __str__(self) -> str:
+        return f"bound by {', '.join(self.by)}: {self.why}"
 
 
 @dataclass(frozen=True)
@@ -103,16 +130,17 @@ class Planner:
     net : the network
     target : a key of ``target.TARGETS``, or "generic"; BadInput where there is no such device
     weights : one of plan.WEIGHTS; where they are loaded the plans are for all networks of the shape
+    device : what there is of the target's family, where it is not the target's own
     """
 
     CASES = 256
     """Cases of one search at most, for the sake of memory."""
 
-    def __init__(self, net: Net, target: str = "generic", weights: str = WEIGHTS[0]):
+    def __init__(self, net: Net, target: str = "generic", weights: str = WEIGHTS[0], device: Target | None = None):
         if target not in ("generic", *TARGETS):
             raise BadInput(f'no device is called "{target}"; there are {", ".join(TARGETS)}')
         self.net = shape(net) if weights == "loadable" else net
-        self.device: Target | None = TARGETS.get(target)
+        self.device: Target | None = device or TARGETS.get(target)
         self.plan = Plan({}, target=target, weights=weights)
         self.costs = Costs(self.plan)
         self._costs: dict[int | None, Costs] = {None: self.costs}
@@ -248,28 +276,52 @@ class Planner:
         """
         (found,) = self.search([cycles], [price or self.area()])
         if not found:
-            raise BadInput(self._too_slow(cycles))
+            raise BadInput(f"{self._too_slow(cycles).why}; {cycles:,} were asked")
         return self.build(found[0].plan)
 
-    def _too_slow(self, cycles: int) -> str:
+    def _too_slow(self, cycles: int) -> Bound:
         """What keeps every plan from being as fast."""
-        asked = f"{cycles:,} were asked"
         if self._beats(cycles) is None:
             out = self.net.output
-            least = max(
-                out.pixels * out.channels // self.outputs[-1], self.inputs[-1].source(self.net.input).frame_words
-            )
-            return f"the frame takes at least {least:,} cycles to come and to go; {asked}"
+            ways = {
+                "input beat": self.inputs[-1].source(self.net.input).frame_words,
+                "output beat": out.pixels * out.channels // self.outputs[-1],
+            }
+            by = max(ways, key=ways.__getitem__)
+            return Bound((by,), None, f"the frame takes at least {ways[by]:,} cycles to come and to go")
         for path, step in self.costs.folded:
             fastest = self.costs.options(step)[0]
             if fastest.cycles > cycles:
-                return (
+                why = (
                     f'layer "{path}" ({type(step.layer).__name__}) takes at least {fastest.cycles:,} cycles a frame of '
-                    f"its {step.source.height}x{step.source.width} pixels, folded {fastest.folding}; {asked}"
+                    f"its {step.source.height}x{step.source.width} pixels, folded {fastest.folding}"
                 )
+                return Bound(("layer",), None, why)
         machine = self.fastest(Limits())
         name, stage = max(machine.pipeline.stages, key=lambda entry: entry[1].cycles)
-        return f"{name} ({type(stage).__name__}) takes {stage.cycles:,} cycles a frame; {asked}"
+        return Bound(("layer",), None, f"{name} ({type(stage).__name__}) takes {stage.cycles:,} cycles a frame")
+
+    def bound(self, machine: Accelerator, limits: Limits) -> Bound:
+        """What keeps the fastest machine within the limits of a device from being faster.
+
+        The plans at the next faster pace tell: of those that take too much of the same the nearest, and none that takes
+        too much of more than another.
+        """
+        paces = self.paces()
+        for cycles in reversed(paces[: bisect_left(paces, machine.cycles)]):
+            (found,) = self.search([cycles], self.prices(limits))
+            if not found:
+                return self._too_slow(cycles)
+            nearest: dict[frozenset[int], Found] = {}
+            for one in sorted(found, key=lambda one: -max(limits.shares(one.cost))):
+                nearest[frozenset(at for at, share in enumerate(limits.shares(one.cost)) if share > 1)] = one
+            fewest = [one for key, one in nearest.items() if not any(other < key for other in nearest)]
+            over = [limits.over(self.build(one.plan)) for one in reversed(fewest)]
+            if all(over):
+                by = tuple(dict.fromkeys(name for one in over for name in one))
+                takes = " or ".join(dict.fromkeys(" and ".join(one.values()) for one in over))
+                return Bound(by, cycles, f"the next faster plan, of {cycles:,} cycles a frame, takes {takes}")
+        return self._too_slow(machine.cycles - 1)
 
     def within(self, cycles: int, limits: Limits) -> Accelerator | None:
         """A machine of at most `cycles` a frame within the limits, None where none is found."""
@@ -390,12 +442,15 @@ def fit(net: Net, lanes: int, weights: str = WEIGHTS[0]) -> Plan:
     return next(busy, fastest).plan
 
 
-def fit_device(net: Net, target: str, lut_share: float = 0.8, weights: str = WEIGHTS[0]) -> Plan:
+def fit_device(
+    net: Net, target: str, lut_share: float = 0.8, weights: str = WEIGHTS[0], device: Target | None = None
+) -> Plan:
     """The fastest plan that a device holds in `lut_share` of its LUTs and in all its memory blocks.
 
-    BadInput says what the smallest plan lacks there, where most of it goes, and which device would do.
+    It is the target's, or another `device` of its family. BadInput says what the smallest plan lacks there, where most
+    of it goes, and which device would do.
     """
-    planner = Planner(net, target, weights)
+    planner = Planner(net, target, weights, device)
     if planner.device is None:
         raise BadInput(f"the fastest plan that fits needs a device; there are {', '.join(TARGETS)}")
     limits = Limits.of(planner.device, lut_share)
@@ -403,7 +458,7 @@ def fit_device(net: Net, target: str, lut_share: float = 0.8, weights: str = WEI
         return found.plan
     lacks = " and ".join(planner.lacking(limits))
     larger = _larger(net, lut_share, weights)
-    raise BadInput(f"{target} does not hold even the smallest plan, which takes {lacks}; {larger}")
+    raise BadInput(f"{planner.device.name} does not hold even the smallest plan, which takes {lacks}; {larger}")
 
 
 def cycles_at(fps: float, clock: float) -> int:
@@ -421,13 +476,15 @@ def meet(
     target: str = "generic",
     lut_share: float = 0.8,
     weights: str = WEIGHTS[0],
+    device: Target | None = None,
 ) -> Plan:
     """The smallest plan that gives `fps` frames a second at a clock of `clock` MHz, and fits the device.
 
+    It is the target's, or another `device` of its family.
     BadInput says which stage or memory is the limit, and what can be had instead.
     """
     cycles = cycles_at(fps, clock)
-    planner = Planner(net, target, weights)
+    planner = Planner(net, target, weights, device)
     try:
         machine = planner.machine(cycles)
     except BadInput as error:
@@ -443,7 +500,7 @@ def meet(
     slower = planner.fastest(limits)
     instead = (
         f"the fastest that fits gives {_rate(clock, slower):,}" if slower
-        else f"no plan fits {target}; {_larger(net, lut_share, weights)}"
+        else f"no plan fits {planner.device.name}; {_larger(net, lut_share, weights)}"
     )  # fmt: skip
     raise BadInput(f"{fps:,g} frames a second at {clock:g} MHz take {lacks}; {instead}")
 

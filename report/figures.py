@@ -23,7 +23,7 @@ from ..hw.area import UNITS, purposes, unit_kinds
 from ..hw.build import unit_name
 from ..hw.device.memory import Placement
 from ..hw.device.resources import Resources, total
-from ..hw.device.target import TARGETS
+from ..hw.device.target import TARGETS, Clock, clock_of
 from ..hw.plan import Folding
 from ..hw.stages.global_sum import PixelSumStage
 from ..hw.stages.residual import SaturatingAdd
@@ -270,6 +270,7 @@ class Figures:
     lane_utilisation : of all lanes together; None without lanes
     input_pixels, input_lanes, output_lanes : pixels, values a beat
     frames_per_second : by clock in MHz
+    clock : of the target, see ``hw.device.target.Clock``
     luts_available, ffs_available, blocks_available : the target's; None and {} without one
     timing : after place and route, where there was one
     refused : what the target lacks, where synthesis or place and route has found that it does not hold the machine
@@ -299,6 +300,7 @@ class Figures:
     limiting: tuple[str, ...]
     next_limit: str | None
     frames_per_second: dict[int, float]
+    clock: Clock
     luts_available: int | None
     ffs_available: int | None
     blocks_available: dict[str, int]
@@ -419,6 +421,7 @@ def gather(
         limiting=slowest,
         next_limit=max(below, key=lambda unit: unit.cycles).name if slowest and below else None,
         frames_per_second={clock: clock * 1e6 / cycles for clock in CLOCKS},
+        clock=clock_of(plan.target),
         luts_available=target.luts if target else None,
         ffs_available=target.ffs if target else None,
         blocks_available=dict(target.blocks) if target else {},

@@ -192,6 +192,37 @@ def test_plan_for_a_device_fits_it(small):
     assert "cycles a frame" in out
 
 
+def test_rates_are_told_at_the_devices_clock_and_say_what_binds(small):
+    net = small / "small.bitfold"
+    status, out, err = bitfold("plan", net, "--target", "ice40-up5k", "--json")
+    assert status == 0, err
+    figures = json.loads(out)
+    assert (figures["clock_mhz"], figures["clock_origin"]) == (28, "measured")
+    assert figures["frames_per_second"] == 28e6 / figures["cycles_per_frame"]
+    assert figures["bound"]["by"]
+    status, out, err = bitfold("plan", net, "--target", "ice40-up5k", "--clock", 12)
+    assert status == 0, err
+    assert "frames a second at 12 MHz (asked)" in out
+    assert f"\nbound by {', '.join(figures['bound']['by'])}: {figures['bound']['why']}\n" in out
+    status, out, err = bitfold("plan", net, "--fps", 1000, "--json")
+    assert status == 0, err
+    figures = json.loads(out)
+    assert (figures["clock_mhz"], figures["clock_origin"], figures["bound"]) == (100, "assumed", None)
+
+
+def test_another_device_of_a_family_is_planned_for_and_its_plan_is_the_targets(small):
+    net, wanted = small / "small.bitfold", ("--target", "ecp5-25", "--device", "luts=900,blocks=3")
+    status, out, err = bitfold("plan", net, *wanted, "-o", small / "plan.toml")
+    assert status == 0, err
+    assert "of ecp5-25 with luts=900,blocks=3" in out
+    status, out, err = bitfold("verilog", net, *wanted, "-o", small / "v")
+    assert status == 0, err
+    assert Plan.load(small / "v" / "bitfold.toml") == Plan.load(small / "plan.toml")
+    assert Plan.load(small / "plan.toml").target == "ecp5-25"
+    sheet = (small / "v" / "bitfold.md").read_text()
+    assert "At 85 MHz, which place and route gave the machines tried on ecp5-25, not this one: " in sheet
+
+
 @pytest.mark.parametrize("ending", ["svg", "png"])
 def test_the_choice_of_plans_is_drawn_and_tabled(small, ending):
     pytest.importorskip("matplotlib")

@@ -105,6 +105,11 @@ def test_numbers_that_are_none(small):
         assert refused("plan", net, "--fps", 1, "--clock", value) == says
         says = f"--lut-share must be a number from 0.01 to 1, not {shown}"
         assert refused("plan", net, "--target", "ecp5-25", "--lut-share", value) == says
+    says = "--device is of a family: name a device of it with --target, one of ice40-hx8k, "
+    assert refused("plan", net, "--fps", 1, "--device", "luts=9").startswith(says)
+    for value in ("luts", "luts=0", "luts=-1", "luts=1e9", "luts=9,luts=9", "brams=9", "luts=9,", ""):
+        says = f"--device must be luts=N, ffs=N or blocks=N, or some of them with commas, not {value!r}"
+        assert refused("plan", net, "--target", "ecp5-25", "--device", value) == says
     for value in ("-5", "0"):
         says = f"--cycles must be a number from 1 to 1,000,000,000,000,000, not {value}"
         assert refused("verilog", net, "-o", small / "x", "--cycles", value) == says
@@ -376,6 +381,7 @@ def command_lines(draw, folder):
     commands = {
         "plan": {
             "": (net, files), **rates, "--target": (None, names), "--lut-share": (None, NUMBERS), "-o": (None, places),
+            "--device": (None, names),
         },
         "verilog": {"": (net, files), "-o": (folder / "v", places), **folded, "--name": (None, names)},
         "simulate": {

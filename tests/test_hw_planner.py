@@ -20,7 +20,17 @@ from bitfold.hw.planner import Limits, Planner, balance, fit, fit_device, meet
 from bitfold.hw.search import foldings
 from bitfold.model import zoo
 from bitfold.model.error import BadInput
-from bitfold.model.layers import BinaryConv, Chain, MaxPool, PadChannels, Requantise, Residual, Scale, SumPool
+from bitfold.model.layers import (
+    BinaryConv,
+    Chain,
+    GlobalSum,
+    MaxPool,
+    PadChannels,
+    Requantise,
+    Residual,
+    Scale,
+    SumPool,
+)
 from bitfold.model.net import Net
 from bitfold.model.networks import wide_resnet
 from bitfold.model.tensor import Tensor
@@ -222,6 +232,61 @@ def test_memories_move_into_look_up_tables_where_blocks_run_out(monkeypatch):
     monkeypatch.setattr("bitfold.hw.planner.DEARER", {})
     slower = Planner(NETWORK, "ecp5-25").fastest(limits)
     assert slower is None or slower.cycles > machine.cycles
+
+
+def bound_of(net, target, share=0.8, **less):
+    """What binds the fastest plan on a device with less of something, the machine, its limits."""
+    device = replace(TARGETS[target], **less)
+    limits = Limits.of(device, share)
+    planner = Planner(net, target, device=device)
+    machine = planner.fastest(limits)
+    return planner.bound(machine, limits), machine, limits
+
+
+@pytest.mark.parametrize(
+    ("target", "less", "by"),
+    [
+        ("ecp5-25", {}, ("LUTs",)),
+        ("ice40-hx8k", {"blocks": {"EBR": 100}}, ("logic cells",)),
+        ("ecp5-85", {"ffs": 8000}, ("flip-flops",)),
+        ("ecp5-85", {"blocks": {"DP16KD": 12}}, ("flip-flops", "LUTs", "DP16KD")),
+        ("gw2a-18", {"lut_rams": 1000}, ("LUTs as memories",)),
+    ],
+)
+def test_what_binds_is_what_the_next_faster_plan_lacks(target, less, by):
+    bound, machine, limits = bound_of(NETWORK, target, **less)
+    assert bound.by == by
+    assert bound.cycles < machine.cycles
+    takes = " or ".join(rf"[\d,]+ {name} of [\d,]+(, most of them in \S+)?" for name in by)
+    told = f"bound by {', '.join(by)}: the next faster plan, of {bound.cycles:,} cycles a frame, takes {takes}"
+    assert re.fullmatch(told, str(bound))
+    assert Planner(NETWORK, target, device=replace(TARGETS[target], **less)).within(bound.cycles, limits) is None
+
+
+def test_what_no_device_mends_binds_too():
+    """The beats that a frame takes; a layer that is folded no further."""
+    bound, machine, _ = bound_of(Net(Tensor(8, 8, 2, 0, 3), Chain((GlobalSum(),))), "xczu7ev")
+    assert (bound.by, bound.cycles) == (("input beat",), None)
+    assert str(bound) == f"bound by input beat: the frame takes at least {machine.cycles} cycles to come and to go"
+    bound, machine, _ = bound_of(Net(Tensor(8, 8, 1, 0, 1), Chain((PadChannels(4095),))), "xczu7ev")
+    assert bound.by == ("output beat",)
+    odd = Net(Tensor(7, 7, 4, 0, 3), Chain((MaxPool(3, 2, (1, 1, 1, 1)),)))
+    bound, machine, _ = bound_of(odd, "xczu7ev")
+    assert bound.by == ("layer",)
+    assert f'layer "0" (MaxPool) takes at least {machine.cycles} cycles' in bound.why
+
+
+def test_another_device_of_a_family_has_limits_of_its_own():
+    device = replace(TARGETS["ecp5-85"], name="half of it", luts=8000, blocks={"DP16KD": 30})
+    plan = fit_device(NETWORK, "ecp5-85", device=device)
+    machine = Accelerator(NETWORK, plan)
+    assert plan.target == "ecp5-85"
+    assert not Limits.of(device, 0.8).lacking(machine)
+    assert machine.cycles > Accelerator(NETWORK, fit_device(NETWORK, "ecp5-85")).cycles
+    with pytest.raises(BadInput, match=r"^half of it does not hold even the smallest plan, which takes at least "):
+        fit_device(NETWORK, "ecp5-85", device=replace(device, luts=50))
+    with pytest.raises(BadInput, match=r" LUTs of 6,400, most of them in .*; the fastest that fits gives "):
+        meet(NETWORK, 1_000_000, 150, "ecp5-85", device=device)
 
 
 def test_a_rate_is_met_by_the_smallest_plan():

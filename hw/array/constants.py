@@ -31,10 +31,10 @@ def table_resources(rows: NDArray[np.int64], width: int, family: Family) -> Reso
     where, columns = place(bits, count, family, rom=True), alike(bits, count)
     if where.blocks:
         # A block gives no first row by itself, but on xc7: a multiplexer does until the first is asked for.
-        row = Resources(0 if family.name == "xc7" else bits, 1)
+        row = Resources(0 if family.fabric == "xc7" else bits, 1)
     else:
         row = Resources(0, columns)
-        if family.name == "xc7" and count > 4:
+        if family.fabric == "xc7" and count > 4:
             # Registers that begin with 0 and with 1 share nothing; and more than 32 words Yosys does not make a table.
             where = replace(where, luts=columns if count <= 32 else round(0.06 * count * columns))
     return stored(where) + counter(count, family) + row

@@ -126,9 +126,9 @@ class DotArray(wiring.Component):
     def accumulator_resources(self, family: Family, *, constant: bool = False, carried: bool = False) -> Resources:
         """What one takes, `carried` where it has a carry: with 4-input LUTs its multiplexer lies before its adder."""
         adds = self.width
-        if family.name == "ecp5":
-            adds = 2 * -(-(self.width + carried) // 2)  # two bits a carry cell
-        elif family.name == "gowin":
+        if family.fabric == "ecp5":
+            adds = 2 * -(-(self.width + carried) // 2) + family.start  # two bits a carry cell
+        elif family.fabric == "gowin":
             adds += carried
         return Resources(adds + (0 if family.inputs == 6 or constant else self.width), self.width)
 

@@ -22,7 +22,15 @@ from ..device.target import FAMILIES, Family
 from .dot import numbers
 from .sums import share
 
-LUTS_PER_ADDER_BIT = {"generic": 0.82, "xc7": 0.82, "ecp5": 1.05, "ice40": 1.29, "gowin": 1.29}
+LUTS_PER_ADDER_BIT = {
+    "generic": 0.82,
+    "xc7": 0.82,
+    "xcup": 0.82,
+    "ecp5": 1.05,
+    "nexus": 1.25,
+    "ice40": 1.29,
+    "gowin": 1.29,
+}
 """Look-up tables that Yosys makes of a bit of `WiredArray.adder_bits`: within 5 % from 27 x 16 weights on."""
 
 
@@ -91,7 +99,7 @@ class WiredArray(wiring.Component):
         self.top, self.width, self.family = max(1, top), width, family
         self.initial = [int(value) for value in initial]
         # Yosys computes bit 0 of a difference twice on xc7, unless a bit below it takes the carry away.
-        self.borrow = int(family.name == "xc7")
+        self.borrow = int(family.fabric == "xc7")
         self.sums = share(weights, self.top)
         self.nodes = self._represent()
         self.latency = 1 + max(self.sums.levels)

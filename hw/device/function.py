@@ -18,7 +18,7 @@ def function_luts(words: tuple[int, ...], family: Family) -> int:
             return parts.whole
         case "ecp5":
             return round(0.9 * parts.leaves + 0.25 * parts.chosen + 0.1 * parts.whole)
-        case "ice40":
+        case "ice40" | "nexus":
             return parts.different + parts.chosen
     return round((parts.leaves + parts.whole) / 2)
 

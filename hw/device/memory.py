@@ -142,6 +142,8 @@ def rom_luts(width: int, depth: int, family: Family) -> int:
         return functions // 2
     if depth <= 1 << family.inputs:
         return functions
+    if family.joins == 2:  # measured, beyond the two that are joined
+        return round(functions * (2 if depth <= 32 else 0.135 * depth - 2.4))
     if family.joins == 1:
         return round(functions * (1 + 3 * (depth - 16) / 16 if depth <= 32 else 0.15 * depth))
     whole = family.joins << family.inputs

@@ -84,21 +84,21 @@ def stored(where: Placement) -> Resources:
 
 def adder(bits: int, family: Family) -> int:
     """LUTs of a sum or difference of two numbers of up to `bits` bits, with a bit more where it may carry."""
-    if family.name == "ecp5":
-        return 2 * -(-(bits + 1) // 2)  # two bits a carry cell
+    if family.fabric == "ecp5":
+        return 2 * -(-(bits + 1) // 2) + family.start  # two bits a carry cell
     return bits + (bits >= 8 and family.inputs == 4)
 
 
 def add_constant(bits: int, family: Family) -> int:
     """LUTs of a number plus a constant."""
-    return 0 if family.name == "xc7" else adder(bits - 1, family)  # xc7's carry takes the number as it is
+    return 0 if family.fabric == "xc7" else adder(bits - 1, family)  # xc7's carry takes the number as it is
 
 
 def comparison(bits: int, family: Family) -> int:
     """LUTs that say which of two numbers is the larger."""
     if bits <= 2 or family.inputs == 6:
         return max(1, round(0.75 * bits))
-    return adder(bits, family) if family.name == "ecp5" else bits + (family.name == "gowin")
+    return adder(bits, family) if family.fabric == "ecp5" else bits + (family.fabric == "gowin")
 
 
 def equals(bits: int, family: Family) -> int:
@@ -112,7 +112,7 @@ def clip(lo: int, hi: int, top: int, family: Family) -> int:
     if hi <= top:
         return bits if lo < 0 else 0
     # Without a sign Yosys compares by the upper bits alone.
-    carried = lo < 0 and (family.name == "gowin" or (family.name == "ecp5" and wide > 6))
+    carried = lo < 0 and (family.fabric == "gowin" or (family.fabric == "ecp5" and wide > 6))
     return bits + (adder(wide - 1, family) if carried else equals(wide - bits, family))
 
 

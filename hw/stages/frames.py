@@ -241,7 +241,7 @@ class Classifier(wiring.Component):
         """What it takes of a device of the family."""
         t, lanes, words = self.source.tensor, self.source.lanes, self.source.words
         index = len(self.o.payload.best)
-        larger = adder(t.bits, family) if family.name == "ecp5" else -(-t.bits // (family.inputs // 3))
+        larger = adder(t.bits, family) if family.fabric == "ecp5" else -(-t.bits // (family.inputs // 3))
         duel = larger + (t.bits if lanes > 1 else 0)
         rounds = (lanes - 1).bit_length()
         value = Resources(add_constant(t.bits, family), value_shape(t).width)

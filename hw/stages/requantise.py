@@ -151,10 +151,10 @@ class RequantiseStage(Stage):
         constants = table_resources(self.rows, width, family).named("constants")
         # Bits below the lowest of any constant are not added; on iCE40 those that are shifted out are carries alone.
         low = min((int(word) & -int(word)).bit_length() - 1 if word else width for word in self.rows.flat)
-        if family.name == "ice40":
+        if family.fabric == "ice40":
             low = max(low, self.layer.shift)
         added = adder(width - low, family) if constants.ffs else add_constant(width - low, family)
-        if family.name == "xc7":
+        if family.fabric == "xc7":
             changing = np.bitwise_or.reduce(self.rows ^ self.rows[0], axis=0)
             added = -(-sum((int(bits) & (1 << width) - 1).bit_count() for bits in changing) // lanes)
         each = Resources(added + self.scaler.clip_luts(family), width - max(0, self.layer.shift))

@@ -6,6 +6,7 @@ from ...model.layers import Windowed, walk
 from ..accelerator import Accelerator
 from ..build import unit_name
 from ..control.registers import BITS, Register, registers
+from ..device.target import clock_of
 from ..stream.queue import Queue
 from .formats import Formats, Interface, formats
 from .latency import latency
@@ -47,7 +48,7 @@ def interface_sheet(
 ) -> str:
     """Markdown that describes module `name`: how to instantiate it, ports, formats, timing, cost, stages.
 
-    Times are told at `clock` MHz too, where one is given. With `weights_file` the contents of memories are in files.
+    Times are told at `clock` MHz too, or at the device's where none is given. With `weights_file` the contents of memories are in files.
     """
     net, plan = accelerator.net, accelerator.plan
     t, out, f = net.input, net.output, formats(net, plan, interface)
@@ -115,11 +116,19 @@ def _contents(accelerator: Accelerator, name: str, weights_file: bool) -> str:
 
 
 def _at(accelerator: Accelerator, clock: float | None) -> Iterator[str]:
-    if clock is not None:
-        yield (
-            f"- At {clock:g} MHz, which was asked for and not measured: {1e6 * clock / accelerator.cycles:,.1f} frames a "
-            f"second, {latency(accelerator) / clock:,.1f} microseconds from the first beat to the last."
-        )
+    target = accelerator.plan.target
+    if clock is None and accelerator.plan.device is None:
+        return
+    told = clock_of(target, clock)
+    reason = {
+        "asked": "which was asked for and not measured",
+        "assumed": f"which is assumed for {target} and not measured",
+        "measured": f"which place and route gave the machines tried on {target}, not this one",
+    }[told.origin]
+    yield (
+        f"- At {told.mhz:g} MHz, {reason}: {1e6 * told.mhz / accelerator.cycles:,.1f} frames a "
+        f"second, {latency(accelerator) / told.mhz:,.1f} microseconds from the first beat to the last."
+    )
 
 
 def template(name: str, every: Sequence[Port]) -> Iterator[str]:

@@ -221,10 +221,10 @@ def write(
 
     `interface` says how the ports are; with registers there are also the C header NAME.h and the Python module
     NAME_registers.py, which name them. The same arguments give the same bytes. The sheet tells times at `clock` MHz,
-    where one is given. With `weights_file` the contents of memories are files beside NAME.v, one for each memory, that
-    it reads with $readmemh. With `ip_xact` there is a component.xml, by which Vivado takes the folder for one of its
-    catalogue. `cache` is a folder for what Yosys keeps between runs, None the user's. BadInput where the
-    plan does not suit the network, the name is none for a module or the folder cannot be written.
+    or at the device's clock where none is given. With `weights_file` the contents of memories are files beside NAME.v,
+    one for each memory, that it reads with $readmemh. With `ip_xact` there is a component.xml, by which Vivado takes
+    the folder for one of its catalogue. `cache` is a folder for what Yosys keeps between runs, None the user's.
+    BadInput where the plan does not suit the network, the name is none for a module or the folder cannot be written.
     """
     check_name(name)
     return write_machine(
