@@ -28,8 +28,11 @@ from .plan import WEIGHTS, Plan, divisors, most_lanes
 from .search import Cost, Costs, Option, Search
 from .stream.beat import WIDEST, sample_shape, value_shape
 
-DEARER = {8.0: 6, 4.0: 4, 2.0: 3}
-"""Where blocks are so many times as dear as by area, how many times the family's worth they are worth."""
+DEARER = {20: 6, 10: 4, 5: 3}
+"""Where a block's price is that of so many times the LUTs that the family's are worth, times that they count as worth.
+
+By area alone no device's are as dear: a plan that has not to make up for blocks leaves memories where they cost least.
+"""
 
 
 @dataclass(frozen=True)
@@ -155,10 +158,9 @@ class Planner:
 
     def block_luts(self, price: Cost) -> int | None:
         """How many look-up tables a block is worth in plans of a price; None for the family's."""
-        by_area = self.area()
-        scarcity = price.blocks * by_area.cells / (price.cells * by_area.blocks) if price.blocks else 0.0
-        times = next((times for least, times in DEARER.items() if scarcity >= 0.99 * least), None)
-        return times and times * self.plan.family.worth
+        least = self.plan.family.worth
+        times = next((times for dear, times in DEARER.items() if price.blocks >= dear * least * price.cells > 0), None)
+        return times and times * least
 
     def area(self, scarcity: float = 1.0) -> Cost:
         """The price of what a plan takes of the device, its blocks `scarcity` times as dear as its look-up tables.
