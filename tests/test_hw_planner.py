@@ -249,7 +249,7 @@ def bound_of(net, target, share=0.8, **less):
         ("ecp5-25", {}, ("LUTs",)),
         ("ice40-hx8k", {"blocks": {"EBR": 100}}, ("logic cells",)),
         ("ecp5-85", {"ffs": 8000}, ("flip-flops",)),
-        ("ecp5-85", {"blocks": {"DP16KD": 12}}, ("flip-flops", "LUTs", "DP16KD")),
+        ("ecp5-85", {"blocks": {"DP16KD": 12}}, ("LUTs", "DP16KD")),
         ("gw2a-18", {"lut_rams": 1000}, ("LUTs as memories",)),
     ],
 )
