@@ -250,16 +250,17 @@ def bound_of(net, target, share=0.8, **less):
         ("ice40-hx8k", {"blocks": {"EBR": 100}}, ("logic cells",)),
         ("ecp5-85", {"ffs": 8000}, ("flip-flops",)),
         ("ecp5-85", {"blocks": {"DP16KD": 12}}, ("LUTs", "DP16KD")),
-        ("gw2a-18", {"lut_rams": 1000}, ("LUTs as memories",)),
+        ("gw2a-18", {"lut_rams": 1000}, ("flip-flops", "LUTs as memories")),
     ],
 )
 def test_what_binds_is_what_the_next_faster_plan_lacks(target, less, by):
     bound, machine, limits = bound_of(NETWORK, target, **less)
     assert bound.by == by
     assert bound.cycles < machine.cycles
-    takes = " or ".join(rf"[\d,]+ {name} of [\d,]+(, most of them in \S+)?" for name in by)
-    told = f"bound by {', '.join(by)}: the next faster plan, of {bound.cycles:,} cycles a frame, takes {takes}"
-    assert re.fullmatch(told, str(bound))
+    told = f"bound by {', '.join(by)}: the next faster plan, of {bound.cycles:,} cycles a frame, takes "
+    assert str(bound).startswith(told)
+    counts = dict.fromkeys(re.findall(r"[\d,]+ ([\w -]+?) of [\d,]+", str(bound).removeprefix(told)))
+    assert sorted(counts) == sorted(by)
     assert Planner(NETWORK, target, device=replace(TARGETS[target], **less)).within(bound.cycles, limits) is None
 
 
