@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -80,6 +81,9 @@ def train(
     missing = [name for name in ("torch", "msgspec", "matplotlib", "tensorboard") if not find_spec(name)]
     if missing:
         raise BadInput(f"training needs {missing[0]}, which is not installed; {install('train')}")
+    # torch's threads spin while they wait for each other. On two processors of a virtual machine a batch took 40 times as
+    # long so; it must be said before torch is there.
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     from ..model.train import command
 
     until = math.inf if minutes is None else began + 60 * minutes

@@ -68,6 +68,7 @@ class End:
     rate : pixels at the fork for each pixel here
     spacing : cycles from a word to the next, at the least
     burst : the words of a pixel come so close together though the frame has time for more
+    cycles : that a frame takes to come, at the least
     """
 
     flow: Flow
@@ -78,6 +79,12 @@ class End:
     rate: Fraction = Fraction(1)
     spacing: int = 1
     burst: bool = False
+    cycles: int = 0
+
+    @property
+    def even_cycles(self) -> int:
+        """The cycles of a frame whose words come evenly; 0 where they do not."""
+        return 0 if self.burst else self.cycles
 
     def after(self, pixels: NDArray[np.int64]) -> NDArray[np.int64]:
         """How many pixels must have entered at the fork before so many are here, of this frame and those after it."""
@@ -153,10 +160,10 @@ class Pipeline:
         device = self.plan.device
         return replace(self.plan.family, single_port=device.single_port if device and name in self.single else None)
 
-    def start(self, flow: Flow, port: wiring.PureInterface) -> End:
-        """The end from which a pipeline, or the branch of a residual, grows."""
+    def start(self, flow: Flow, port: wiring.PureInterface, cycles: int = 0) -> End:
+        """The end from which a pipeline, or the branch of a residual, grows; a frame takes so many cycles to come."""
         needs = flow.whole(np.arange(1, flow.tensor.pixels + 1))
-        return End(flow, port, needs, needs)
+        return End(flow, port, needs, needs, cycles=cycles)
 
     def add(self, end: End, name: str, stage: Stage) -> End:
         """Append a stage."""
@@ -177,6 +184,7 @@ class Pipeline:
             end.rate * growth,
             stage.spacing(end.spacing),
             isinstance(stage, GlobalSumStage) or (end.burst and not isinstance(stage, WindowedStage)),
+            max(end.cycles, stage.cycles),
         )
 
     @property
@@ -221,9 +229,9 @@ class Pipeline:
             case BinaryConv() | SumPool() | MaxPool():
                 end = self.grow_folded(end, layer, None, path)
             case Requantise():
-                end = self.add_loaded(end, path, RequantiseStage(end.flow, layer, *self.how))
+                end = self.add_loaded(end, path, RequantiseStage(end.flow, layer, *self.how, end.even_cycles))
             case Scale():
-                end = self.add_loaded(end, path, ScaleStage(end.flow, layer, *self.how))
+                end = self.add_loaded(end, path, ScaleStage(end.flow, layer, *self.how, end.even_cycles))
             case Table():
                 end = self.add_loaded(end, path, TableStage(end.flow, layer, *self.how))
             case GlobalSum():
@@ -285,9 +293,9 @@ class Pipeline:
         fork = self.units[f"{name}_fork"] = Fork(end.flow)
         self.links.append((end.port, fork.i))
         before = len(self.units)
-        body = self.grow(self.start(end.flow, fork.o0), layer.body, dot + "body")
+        body = self.grow(self.start(end.flow, fork.o0, end.even_cycles), layer.body, dot + "body")
         between = len(self.units)
-        skip = self.grow(self.start(end.flow, fork.o1), layer.skip, dot + "skip")
+        skip = self.grow(self.start(end.flow, fork.o1, end.even_cycles), layer.skip, dot + "skip")
         units = list(self.units.values())
         skip = self.convert(skip, f"{name}_skip", body.flow.lanes)
         if depth := skip_depth(body, skip):
@@ -296,7 +304,8 @@ class Pipeline:
             # The skip is the slower branch (or is at times): then the body's words have to wait as well.
             together = _together(body.flow, units[between:])
             body = self.queue(body, f"{name}_body_queue", skip_depth(skip, body), together)
-        add = self.units[f"{name}_add"] = SaturatingAdd(body.flow, skip.flow, layer)
+        cycles = min(body.even_cycles, skip.even_cycles)
+        add = self.units[f"{name}_add"] = SaturatingAdd(body.flow, skip.flow, layer, cycles)
         self.links += [(body.port, add.body), (skip.port, add.skip)]
         late = (Fraction(add.latency, add.sink.words) + 1) * add.sink.pixels
         return replace(
@@ -309,6 +318,7 @@ class Pipeline:
             rate=end.rate * body.rate,
             spacing=max(body.spacing, skip.spacing),
             burst=body.burst or skip.burst,
+            cycles=max(body.cycles, skip.cycles, add.cycles),
         )
 
 

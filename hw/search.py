@@ -45,6 +45,9 @@ WIRED = 10_000
 """Most weights of a layer that are wired: up to so many the search for shared sums takes about a second."""
 
 
+SELDOM = 2**62
+"""Cycles a frame with which every word comes seldom."""
+
 MORE_LANES = 64
 """Foldings of more times the lanes that a number of cycles needs are not looked at."""
 
@@ -241,14 +244,17 @@ class Costs:
             self._stages[key] = folded_stage(step.layer, step.source, step.follows, key[1], self.family)
         return self._stages[key]
 
-    def between(self, step: Step, lanes: int) -> Part:
-        """The stages of a layer that no plan folds, behind so many lanes."""
-        key = step, lanes
-        if key not in self._parts:
-            self._parts[key] = self._part(
-                Flow(step.source, lanes), lambda pipeline, end: pipeline.grow(end, step.layer, "")
-            )
-        return self._parts[key]
+    def between(self, step: Step, lanes: int) -> tuple[Part, Part]:
+        """The stages of a layer that no plan folds behind so many lanes: for any words, and for such as come seldom."""
+        found = []
+        for cycles in (0, SELDOM):
+            key = step, lanes, cycles
+            if key not in self._parts:
+                self._parts[key] = self._part(
+                    Flow(step.source, lanes), lambda pipeline, end: pipeline.grow(end, step.layer, ""), cycles=cycles
+                )
+            found.append(self._parts[key])
+        return found[0], found[1]
 
     def converted(self, t: Tensor, lanes: int, wanted: int) -> Part:
         """The converters from some lanes to others."""
@@ -264,23 +270,26 @@ class Costs:
             self._parts[key] = self._part(Flow(t, lanes), lambda pipeline, end: pipeline.queue(end, "queue", depth))
         return self._parts[key]
 
-    def joined(self, step: Step, lanes: int) -> Part:
-        """The addition that closes a residual."""
-        key = step, lanes
-        if key not in self._parts:
-            assert isinstance(step.layer, Residual)
-            body, skip = (inner.sink for inner in step.inner)
-            add = SaturatingAdd(Flow(body, lanes), Flow(replace(skip, frac=body.frac), lanes), step.layer)
-            self._parts[key] = Part(self._cost(add.resources(self.family)), add.sink.frame_words)
-        return self._parts[key]
+    def joined(self, step: Step, lanes: int) -> tuple[Part, Part]:
+        """The addition that closes a residual: for any words, and for such as come seldom."""
+        found = []
+        for cycles in (0, SELDOM):
+            key = step, lanes, cycles
+            if key not in self._parts:
+                assert isinstance(step.layer, Residual)
+                body, skip = (inner.sink for inner in step.inner)
+                add = SaturatingAdd(Flow(body, lanes), Flow(replace(skip, frac=body.frac), lanes), step.layer, cycles)
+                self._parts[key] = Part(self._cost(add.resources(self.family)), add.cycles)
+            found.append(self._parts[key])
+        return found[0], found[1]
 
-    def _part(self, source: Flow, grow: Callable[[Pipeline, End], End], without: str = "") -> Part:
-        """What `grow` appends to an end; the resources of one of its units may be known better."""
+    def _part(self, source: Flow, grow: Callable[[Pipeline, End], End], without: str = "", cycles: int = 0) -> Part:
+        """What `grow` appends to an end where a frame takes so long; the resources of a unit may be known better."""
         pipeline = Pipeline(self.plan)
-        end = grow(pipeline, pipeline.start(source, stream.Signature(0).create()))
+        end = grow(pipeline, pipeline.start(source, stream.Signature(0).create(), cycles))
         taken = total(unit.resources(self.family) for name, unit in pipeline.units.items() if name != without)
-        cycles = max((stage.cycles for _, stage in pipeline.stages), default=0)
-        return Part(self._cost(taken), cycles, end.flow.lanes, float(end.lead))
+        slowest = max((stage.cycles for _, stage in pipeline.stages), default=0)
+        return Part(self._cost(taken), slowest, end.flow.lanes, float(end.lead))
 
     def _cost(self, resources: Resources, lanes: int = 0) -> Cost:
         cells = resources.luts + self.family.apart * resources.ffs
@@ -364,17 +373,19 @@ class Search:
                 case BinaryConv() | SumPool() | MaxPool():
                     self._known[key] = self._fold(step, lanes)
                 case _:
-                    self._known[key] = self.straight([self.costs.between(step, count) for count in lanes])
+                    kinds = zip(*(self.costs.between(step, count) for count in lanes), strict=True)
+                    self._known[key] = self.straight(*kinds)
         return self._known[key]
 
-    def straight(self, parts: Sequence[Part]) -> Ways:
-        """The ways where there is one part for each of the lanes before."""
-        best = _Best(len(parts), len(self.cycles))
-        for at, part in enumerate(parts):
-            price = np.full(best.shape, np.inf)
-            price[at] = self._price([part])[0]
-            best.offer(part.lanes, price, part.lead)
-        return best.ways(lambda out, at, case, origin: [parts[at]])
+    def straight(self, *kinds: Sequence[Part]) -> Ways:
+        """The ways where there is one part of each kind for each of the lanes before."""
+        best = _Best(len(kinds[0]) if kinds else 0, len(self.cycles))
+        for kind, parts in enumerate(kinds):
+            for at, part in enumerate(parts):
+                price = np.full(best.shape, np.inf)
+                price[at] = self._price([part])[0]
+                best.offer(part.lanes, price, part.lead, kind)
+        return best.ways(lambda out, at, case, kind: [kinds[kind][at]])
 
     def behind(self, first: Ways, then: Ways, rate: float) -> Ways:
         """One after the other: `then` begins at the lanes behind `first`, which takes `rate` pixels for one."""
@@ -465,7 +476,7 @@ class Search:
             waits, dear, more = self._queues(outer.sink, count, ahead / inner.rate, possible)
             behind = side.lead[0] + outer.rate * more
             also, dearer, more = self._queues(inner.sink, count, behind / outer.rate, possible & (behind > ahead))
-            fixed = self._price([costs.fork, costs.joined(step, count)]).sum(axis=0)
+            fixed = self._price([costs.fork])[0] + self._price(costs.joined(step, count)).min(axis=0)
             lead = np.maximum(ahead + inner.rate * more, behind)
             best.offer(count, price + side.price[0] + dear + dearer + fixed, lead)
             joins[count] = side, ((outer.sink, waits), (inner.sink, also))
@@ -474,7 +485,8 @@ class Search:
             side, queues = joins[out]
             parts = body.trace(out, at, case) + side.trace(out, at, case)
             parts += [costs.queued(t, out, int(depths[at, case])) for t, depths in queues if depths[at, case]]
-            return [*parts, costs.fork, costs.joined(step, out)]
+            adds = costs.joined(step, out)
+            return [*parts, costs.fork, adds[self._price(adds)[:, case].argmin()]]
 
         return best.ways(trace)
 

@@ -21,10 +21,10 @@ FLOW = Flow(Tensor(4, 5, 2, 0, 15), 2)
 class Pipeline(Stage):
     """Registers alone, with a result queue of as many places as it asks for, or fewer."""
 
-    def __init__(self, latency, fewer=0):
+    def __init__(self, latency, fewer=0, cycles=0):
         super().__init__(FLOW, FLOW)
         self.latency = latency
-        self.results = ResultQueue(FLOW, latency)
+        self.results = ResultQueue(FLOW, latency, cycles)
         self.results.credits -= fewer
 
     def elaborate(self, platform):
@@ -44,10 +44,23 @@ class Pipeline(Stage):
 WORDS = pack(FLOW, random_frames(FLOW, 4))
 
 
-@given(st.integers(1, 5), pauses, pauses, st.integers(0, 99))
+@given(st.integers(1, 5), st.sampled_from([0, 10**9]), pauses, pauses, st.integers(0, 99))
 @examples(15)
-def test_no_word_is_lost(latency, idle, stall, seed):
-    assert run_stage(Pipeline(latency), WORDS, idle=idle, stall=stall, seed=seed).words == WORDS
+def test_no_word_is_lost(latency, cycles, idle, stall, seed):
+    stage = Pipeline(latency, cycles=cycles)
+    assert run_stage(stage, WORDS, idle=idle, stall=stall, seed=seed).words == WORDS
+
+
+@pytest.mark.parametrize("latency", [1, 2, 5])
+def test_words_that_come_seldom_have_one_place(latency):
+    """As soon as a frame's words have a cycle to spare beyond the pipeline and the way out."""
+    words = FLOW.frame_words
+    assert ResultQueue(FLOW, latency, words * (latency + 2) - 1).credits == latency + 1
+    stage = Pipeline(latency, cycles=words * (latency + 2))
+    assert stage.results.credits == 1
+    out = run_stage(stage, WORDS)
+    assert out.words == WORDS
+    assert set(np.diff(out.cycles)) == {stage.results.interval} == {latency + 1}
 
 
 @pytest.mark.parametrize("latency", [1, 2, 5])

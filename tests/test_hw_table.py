@@ -120,5 +120,5 @@ def test_tables_cost_what_their_own_values_do():
     one, other = (Table(np.array(values), -128) for values in (elu(8, 5), RANDOM))
     assert costs.step(one, t) is not costs.step(other, t)
     assert costs.step(one, t) is costs.step(Table(one.values, -128, 9), t)
-    cells = [costs.between(costs.step(table, t), 4).cost.cells for table in (one, other)]
+    cells = [costs.between(costs.step(table, t), 4)[0].cost.cells for table in (one, other)]
     assert cells[0] != cells[1]

@@ -220,7 +220,9 @@ def test_a_stage_is_busy_for_its_cycles_and_not_much_longer(tmp_path_factory, da
         # waits for others count as well.
         words = found.words + (stage.source.frame_words if watch(accelerator)[name].taken else 0)
         assert frames >= 1, name
-        assert frames * stage.cycles - stage.latency <= busy <= frames * (stage.cycles + words) + stage.latency, name
+        # While a pipeline of one word waits for it to leave it is not watched.
+        works = stage.cycles // stage.results.interval if hasattr(stage, "results") else stage.cycles
+        assert frames * works - stage.latency <= busy <= frames * (works + words) + stage.latency, name
 
 
 def test_the_verilog_has_what_is_watched_and_each_frame_moves_once_through_each_unit():

@@ -118,11 +118,14 @@ def clip_code(value: Value, lo: int, hi: int, top: int) -> Value:
 
 
 class RequantiseStage(Stage):
-    """A Requantise by itself, on every lane: one addition of a constant, then shift and clip; a word a cycle."""
+    """A Requantise by itself, on every lane: one addition of a constant, then shift and clip.
+
+    A word a cycle, or as ``ResultQueue`` says of a flow whose frames take so many `cycles` to come.
+    """
 
     latency = 2
 
-    def __init__(self, source: Flow, layer: Requantise, family: Family, loadable: bool = False):
+    def __init__(self, source: Flow, layer: Requantise, family: Family, loadable: bool = False, cycles: int = 0):
         self.layer, self.family = layer, family
         self.scaler = Scaler(source.tensor, layer, loadable)
         self.rows = self._rows(source, self.scaler)
@@ -130,8 +133,15 @@ class RequantiseStage(Stage):
         self.table = LoadedTable(count, lanes, self.scaler.width, family) if self.scaler.open else None
         link = LoadLink([(self.table.row_bits, count)]) if self.table else None
         super().__init__(source, Flow(layer.infer(source.tensor), source.lanes), link)
-        self.results = ResultQueue(self.sink, self.latency)
+        self.results = ResultQueue(self.sink, self.latency, cycles)
         self.storage = source.held(self.results.credits)
+
+    @property
+    def cycles(self) -> int:
+        return self.sink.frame_words * self.results.interval
+
+    def spacing(self, source: int) -> int:
+        return max(source, self.results.interval)
 
     @staticmethod
     def _rows(source: Flow, scaler: Scaler) -> NDArray[np.object_]:

@@ -25,11 +25,11 @@ class SaturatingAdd(wiring.Component):
 
     latency = 2
 
-    def __init__(self, body: Flow, skip: Flow, layer: Residual):
+    def __init__(self, body: Flow, skip: Flow, layer: Residual, cycles: int = 0):
         self.body_flow, self.skip_flow = body, skip
         self.sink = Flow(layer.join(body.tensor, skip.tensor), body.lanes)
         super().__init__({"body": In(body.signature), "skip": In(skip.signature), "o": Out(self.sink.signature)})
-        self.results = ResultQueue(self.sink, self.latency)
+        self.results = ResultQueue(self.sink, self.latency, cycles)
 
     @property
     def interval(self) -> tuple[int, int]:
@@ -45,7 +45,7 @@ class SaturatingAdd(wiring.Component):
     @property
     def cycles(self) -> int:
         """A frame takes, as a Stage's."""
-        return self.sink.frame_words
+        return self.sink.frame_words * self.results.interval
 
     def resources(self, family: Family) -> Resources:
         """What it takes of a device of the family."""

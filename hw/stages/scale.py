@@ -41,7 +41,7 @@ class ScaleStage(Stage):
     A word is offered ``latency = levels + 1`` cycles after it is taken.
     """
 
-    def __init__(self, source: Flow, layer: Scale, family: Family, loadable: bool = False):
+    def __init__(self, source: Flow, layer: Scale, family: Family, loadable: bool = False, cycles: int = 0):
         self.family = family
         sink = Flow(layer.infer(source.tensor), source.lanes)
         self.factors = source.rows(layer.factors)
@@ -60,8 +60,15 @@ class ScaleStage(Stage):
         terms = max(len(shifts) + int(more) for shifts, more in zip(self.shifts, self.added, strict=True))
         self.levels = max(0, terms - 1).bit_length()
         self.latency = self.levels + 1
-        self.results = ResultQueue(self.sink, self.latency)
+        self.results = ResultQueue(self.sink, self.latency, cycles)
         self.storage = source.held(self.results.credits)
+
+    @property
+    def cycles(self) -> int:
+        return self.sink.frame_words * self.results.interval
+
+    def spacing(self, source: int) -> int:
+        return max(source, self.results.interval)
 
     def resources(self, family: Family) -> Resources:
         found = self.results.resources(family) + Resources(3, self.levels)

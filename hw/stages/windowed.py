@@ -1,14 +1,14 @@
 # amaranth: UnusedElaboratable=no
 """What convolutions and pools share: windows in, dot products out through a queue of results."""
 
-from amaranth import Module, Signal, Value
-from amaranth.lib.fifo import SyncFIFO
+from amaranth import Module, Value
 from numpy.typing import NDArray
 
 from ..device.resources import Resources, fifo
 from ..device.target import Family
 from ..stream.flow import Flow
 from ..stream.load import LoadLink
+from ..stream.results import keep
 from ..stream.stage import Stage
 from ..window.slide import SLIDE_LATENCY, SlidingWindow, Sweep
 from ..window.window import Geometry, Window
@@ -130,21 +130,5 @@ class WindowedStage(Stage):
         return window
 
     def give(self, m: Module, result: Value, done: Value) -> None:
-        """Add the results' places at the way out: with `done`, `result` goes there, and is offered a cycle later."""
-        if self.credits == 1:
-            held = Signal(self.sink.bits, reset_less=True)
-            full = Signal()
-            with m.If(done):
-                m.d.sync += [held.eq(result), full.eq(1)]
-            with m.Elif(self.o.ready):
-                m.d.sync += full.eq(0)
-            m.d.comb += [self.o.payload.eq(held), self.o.valid.eq(full)]
-            return
-        m.submodules.queue = queue = SyncFIFO(width=self.sink.bits, depth=self.credits)
-        m.d.comb += [
-            queue.w_data.eq(result),
-            queue.w_en.eq(done),
-            self.o.payload.eq(queue.r_data),
-            self.o.valid.eq(queue.r_rdy),
-            queue.r_en.eq(self.o.ready),
-        ]
+        """Add the results' places at the way out: with `done`, `result` goes there."""
+        keep(m, result, done, self.o, self.credits)

@@ -1,7 +1,7 @@
 # amaranth: UnusedElaboratable=no
 """The queue behind a pipeline that cannot stall."""
 
-from amaranth import Module, Signal
+from amaranth import Module, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.fifo import SyncFIFO
 from amaranth.lib.wiring import In, Out
@@ -11,15 +11,38 @@ from ..device.target import Family
 from .flow import Flow
 
 
+def keep(m: Module, result: Value, done: Value, o: wiring.PureInterface, places: int) -> None:
+    """Offer each `result` that comes with `done` at `o`, from the next cycle on; there is always a place for it."""
+    if places == 1:
+        held = Signal(len(result), reset_less=True)
+        full = Signal()
+        with m.If(done):
+            m.d.sync += [held.eq(result), full.eq(1)]
+        with m.Elif(o.ready):
+            m.d.sync += full.eq(0)
+        m.d.comb += [o.payload.eq(held), o.valid.eq(full)]
+        return
+    m.submodules.queue = queue = SyncFIFO(width=len(result), depth=places)
+    m.d.comb += [
+        queue.w_data.eq(result),
+        queue.w_en.eq(done),
+        o.payload.eq(queue.r_data),
+        o.valid.eq(queue.r_rdy),
+        queue.r_en.eq(o.ready),
+    ]
+
+
 class ResultQueue(wiring.Component):
     """Results of a plain pipeline; a word enters the pipeline only while it has a place here.
 
-    `room` comes from a register, so no chain of ready signals runs through the pipeline.
+    `room` comes from a register, so no chain of ready signals runs through the pipeline. Where words come seldom, one
+    enters when the one before has left: then the only place is a register.
 
     Parameters
     ----------
     flow : the results
     latency : cycles from a word's entering the pipeline to its result's being offered here, at least 1
+    cycles : that a frame takes to come at the least, in an even flow; 0 where that is not known
 
     Members
     -------
@@ -30,13 +53,16 @@ class ResultQueue(wiring.Component):
 
     Attributes
     ----------
-    credits : words in the pipeline and here together: as many as keep it going at a word a cycle
+    credits : words in the pipeline and here together: as many as keep it going at a word a cycle, or one
+    interval : cycles from a word's entering to the next one's, at the least
     """
 
-    def __init__(self, flow: Flow, latency: int):
+    def __init__(self, flow: Flow, latency: int, cycles: int = 0):
         self.flow = flow
-        # A word's place is free again a cycle after the word has left.
-        self.credits = latency + 1
+        # A word's place is free again a cycle after the word has left; and one cycle to spare.
+        seldom = (latency + 2) * flow.frame_words <= cycles
+        self.credits = 1 if seldom else latency + 1
+        self.interval = latency + 1 if seldom else 1
         super().__init__(
             {
                 "room": Out(1),
@@ -50,19 +76,13 @@ class ResultQueue(wiring.Component):
     def resources(self, family: Family) -> Resources:
         """What it takes of a device of the family."""
         room = Resources(3, (self.credits - 1).bit_length() + 1)
-        return (fifo(self.flow.bits, self.credits, family) + room).named("results")
+        places = fifo(self.flow.bits, self.credits, family) if self.credits > 1 else Resources(1, 1 + self.flow.bits)
+        return (places + room).named("results")
 
     def elaborate(self, platform):
         m = Module()
-        m.submodules.fifo = fifo = SyncFIFO(width=self.flow.bits, depth=self.credits)
+        keep(m, self.result, self.done, self.o, self.credits)
         taken = Signal(range(-self.credits, 1), init=-self.credits)
-        m.d.comb += [
-            self.room.eq(taken[-1]),
-            fifo.w_data.eq(self.result),
-            fifo.w_en.eq(self.done),
-            self.o.valid.eq(fifo.r_rdy),
-            self.o.payload.eq(fifo.r_data),
-            fifo.r_en.eq(self.o.ready),
-        ]
+        m.d.comb += self.room.eq(taken[-1])
         m.d.sync += taken.eq(taken + self.enter - (self.o.valid & self.o.ready))
         return m
