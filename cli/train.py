@@ -81,8 +81,8 @@ def train(
     missing = [name for name in ("torch", "msgspec", "matplotlib", "tensorboard") if not find_spec(name)]
     if missing:
         raise BadInput(f"training needs {missing[0]}, which is not installed; {install('train')}")
-    # torch's threads spin while they wait for each other. On two processors of a virtual machine a batch took 40 times as
-    # long so; it must be said before torch is there.
+    # torch's threads spin while they wait for each other: on two processors of a virtual machine a batch took 40 times
+    # as long. It must be said before torch is there.
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     from ..model.train import command
 
