@@ -1,6 +1,8 @@
 # amaranth: UnusedElaboratable=no
 """Which plan a board gets: with its shell inside the device, or one line about what would do."""
 
+import re
+
 import pytest
 
 from bitfold.boards.board import BOARDS
@@ -31,5 +33,6 @@ def test_a_network_that_does_not_fit_says_what_would_do():
     line = str(refused.value)
     says = "Sipeed Tang Nano 9K does not hold even the smallest plan beside its shell, which takes at least "
     assert line.startswith(says)
-    assert " and at least 27 BSRAM of 25, most of them in layer_5_body_3; " in line
+    # Of blocks nothing is said: with memories in look-up tables there would be enough.
+    assert re.fullmatch(r"[\d,]+ LUTs of [\d,]+, most of them in layer_5_body_3", line.removeprefix(says).split(";")[0])
     assert line.endswith("; tang-nano-20k holds it, of the shipped networks it holds digits")
