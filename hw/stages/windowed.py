@@ -84,7 +84,7 @@ class WindowedStage(Stage):
             self.credits = credits_for(dot_cycles, WINDOW_LATENCY + latency)
             if self.credits > 1:
                 latency += more
-                self.credits = max(2, credits_for(dot_cycles, WINDOW_LATENCY + latency))
+                self.credits = credits_for(dot_cycles, WINDOW_LATENCY + latency)
             self.window = Window(source, geometry, groups=groups, credits=self.credits, family=family, least=least)
             self.latency = self.window.ring.latency + WINDOW_LATENCY + latency
             kept = source.held(self.window.ring.size)
