@@ -15,6 +15,7 @@ from bitfold.hw.accelerator import Accelerator
 from bitfold.hw.planner import balance
 from bitfold.model import zoo
 from bitfold.report.figures import Figures, gather
+from bitfold.report.page import sorts
 
 CASES = [
     ("digits", "xc7a35t", 4608),
@@ -42,7 +43,8 @@ PURPOSES = (
 )
 """What takes most; all else is one column."""
 
-SORTS = {"weights": ("weights",), "line buffers": ("line buffer",), "queues": ("queue", "skip queue", "results")}
+SORTS = ("weights", "line buffers", "queues")
+"""What lies in most blocks, of ``report.page.SORTS``."""
 
 
 def measure(name: str, target: str, cycles: int) -> Figures:
@@ -72,12 +74,10 @@ def blocks(figures: Figures) -> str:
     """How many blocks, how full, of all and by what lies in them."""
     found = figures.memory
     cells = [f"{found.stored:,} of {found.occupied:,}, {100 * found.stored / found.occupied:.0f} %"]
-    for holds in SORTS.values():
-        memories = [memory for memory in figures.memories if memory.blocks and memory.holds in holds]
-        count = sum(memory.count * memory.blocks for memory in memories)
-        stored = sum(memory.count * memory.stored for memory in memories)
-        occupied = sum(memory.count * memory.occupied for memory in memories)
-        cells.append(f"{count}, {100 * stored / occupied:.0f} %" if memories else "")
+    by_sort = sorts(figures)
+    for sort in SORTS:
+        count, full = by_sort.get(sort, (0, 0))
+        cells.append(f"{count}, {100 * full:.0f} %" if count else "")
     counts = ", ".join(f"{count} {kind}" for kind, count in figures.estimated.blocks.items())
     return row(title(figures), counts, *cells)
 

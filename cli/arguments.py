@@ -13,10 +13,9 @@ import numpy as np
 import typer
 from numpy.typing import NDArray
 
-from ..hw.accelerator import Accelerator
 from ..hw.device.target import TARGETS, Clock, Target
 from ..hw.plan import WEIGHTS, Plan
-from ..hw.planner import Bound, Limits, Planner, balance, fit, fit_device, meet
+from ..hw.planner import Bound, Planner, balance, fastest_on_device, fit, fit_device, meet
 from ..model import zoo
 from ..model.card import SUFFIX
 from ..model.error import BadInput, short, suggest
@@ -149,12 +148,13 @@ class Wanted:
             return meet(net, self.fps, self.clock.mhz, self.target, self.lut_share, self.weights, self.device)
         return fit_device(net, self.target, self.lut_share, self.weights, self.device)
 
-    def bound(self, machine: Accelerator) -> Bound | None:
-        """What keeps the fastest that fits from being faster; None where a rate was asked for, or for no device."""
-        if self.fps is not None or self.available is None:
-            return None
-        planner = Planner(machine.net, self.target, self.weights, self.device)
-        return planner.bound(machine, Limits.of(self.available, self.lut_share))
+    def bound_plan(self, net: Net) -> tuple[Plan, Bound | None]:
+        """The plan, and what keeps the fastest that fits from being faster; None where a rate was asked for."""
+        if self.fps is not None:
+            return self.plan(net), None
+        planner = Planner(net, self.target, self.weights, self.device)
+        machine = fastest_on_device(planner, self.lut_share)
+        return machine.plan, planner.bound(machine, planner.limits(self.lut_share))
 
     @property
     def available(self) -> Target | None:

@@ -69,9 +69,8 @@ def plan(
             print(printable(f"{len(rows)} plans drawn in {pareto}, their figures in {pareto.with_suffix('.csv')}"))
         return
     with console.status("planning"):
-        found = wanted.plan(network)
+        found, bound = wanted.bound_plan(network)
         machine = Accelerator(network, found)
-        bound = wanted.bound(machine)
     if output is not None:
         found.save(output, plan_table.notes(machine))
     if as_json:

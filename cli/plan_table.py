@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from ..hw.accelerator import Accelerator
-from ..hw.area import UNITS, unit_kinds
+from ..hw.area import units_by_kind
 from ..hw.build import unit_name
 from ..hw.device.resources import Resources, total
 from ..hw.device.target import Clock, Target
@@ -44,9 +44,9 @@ def stages(machine: Accelerator) -> list[StageFigures]:
         busy = stage.cycles / machine.cycles
         kind = type(stage).__name__.removesuffix("Stage")
         found.append(StageFigures(path, kind, _brief(str(folding)), stage.cycles, busy, *_cost(cost)))
-    kinds, cycles = unit_kinds(machine), {name: unit.cycles for name, unit in machine.pipeline.units.items()}
-    for kind in dict.fromkeys(UNITS.values()):
-        names = [name for name in parts if kinds[name] == kind]
+    cycles = {name: unit.cycles for name, unit in machine.pipeline.units.items()}
+    for kind, every in units_by_kind(machine).items():
+        names = [name for name in every if name in parts]
         slowest = max((cycles.get(name, 0) for name in names), default=0)
         taken = _cost(total(parts[name] for name in names))
         if names:

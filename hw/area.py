@@ -62,6 +62,13 @@ def unit_kinds(machine: Accelerator) -> dict[str, str]:
     return {name: _kind(unit) if name in pipeline else "frames" for name, unit in machine.units.items()}
 
 
+def units_by_kind(machine: Accelerator) -> dict[str, list[str]]:
+    """The names of the units of each kind that there is."""
+    kinds = unit_kinds(machine)
+    found = {kind: [name for name in kinds if kinds[name] == kind] for kind in dict.fromkeys(UNITS.values())}
+    return {kind: names for kind, names in found.items() if names}
+
+
 def _kind(unit: wiring.Component) -> str:
     return next(kind for each, kind in UNITS.items() if isinstance(unit, each))
 

@@ -61,15 +61,18 @@ class Limits:
         lut_rams = None if device.lut_rams is None else int(lut_share * device.lut_rams)
         return cls(None, int(lut_share * device.luts), int(lut_share * device.ffs), device.blocks, most, lut_rams)
 
+    @property
+    def _most(self) -> tuple[int | None, ...]:
+        """Of each kind of Cost."""
+        return self.lanes, self.cells, self.ffs, self.most_blocks
+
     def hold(self, cost: Cost) -> bool:
         """Whether a plan of that cost may fit."""
-        most = self.lanes, self.cells, self.ffs, self.most_blocks
-        return all(limit is None or count <= limit for count, limit in zip(cost, most, strict=True))
+        return all(limit is None or count <= limit for count, limit in zip(cost, self._most, strict=True))
 
     def shares(self, cost: Cost) -> list[float]:
         """Of each limit the part that a plan of that cost takes."""
-        most = self.lanes, self.cells, self.ffs, self.most_blocks
-        return [0 if limit is None else count / max(1, limit) for count, limit in zip(cost, most, strict=True)]
+        return [0 if limit is None else count / max(1, limit) for count, limit in zip(cost, self._most, strict=True)]
 
     def over(self, machine: Accelerator) -> dict[str, str]:
         """What the machine takes more of, and a line for each, with the stage that takes most of it."""
@@ -150,6 +153,12 @@ class Planner:
         self.body = self.costs.step(self.net.body, self.net.input)
         self._machines: dict[str, Accelerator] = {}
 
+    def limits(self, lut_share: float) -> Limits:
+        """Of the device, `lut_share` of its look-up tables and flip-flops; BadInput where there is no device."""
+        if self.device is None:
+            raise BadInput(f"the fastest plan that fits needs a device; there are {', '.join(TARGETS)}")
+        return Limits.of(self.device, lut_share)
+
     def _at(self, block_luts: int | None) -> Costs:
         """The costs where a memory block is worth so many look-up tables."""
         if block_luts not in self._costs:
@@ -191,13 +200,15 @@ class Planner:
         """
         found: list[list[Found]] = [[] for _ in cycles]
         beats = [self._beats(count) for count in cycles]
+        alike: dict[int | None, list[Cost]] = {}
+        for price in prices:
+            alike.setdefault(self.block_luts(price), []).append(price)
         for lanes_in in sorted({plan.source(self.net.input).lanes for plan in beats if plan}):
             places = [at for at, plan in enumerate(beats) if plan and plan.source(self.net.input).lanes == lanes_in]
             step = max(1, self.CASES // len(prices))
             for start in range(0, len(places), step):
-                for worth in dict.fromkeys(map(self.block_luts, prices)):
-                    alike = [price for price in prices if self.block_luts(price) == worth]
-                    self._search(found, cycles, beats, alike, lanes, places[start : start + step], worth)
+                for worth, some in alike.items():
+                    self._search(found, cycles, beats, some, lanes, places[start : start + step], worth)
         return found
 
     @cached_property
@@ -452,14 +463,16 @@ def fit_device(
     It is the target's, or another `device` of its family. BadInput says what the smallest plan lacks there, where most
     of it goes, and which device would do.
     """
-    planner = Planner(net, target, weights, device)
-    if planner.device is None:
-        raise BadInput(f"the fastest plan that fits needs a device; there are {', '.join(TARGETS)}")
-    limits = Limits.of(planner.device, lut_share)
+    return fastest_on_device(Planner(net, target, weights, device), lut_share).plan
+
+
+def fastest_on_device(planner: Planner, lut_share: float) -> Accelerator:
+    """The machine of that plan, and BadInput, by a planner of the device."""
+    limits = planner.limits(lut_share)
     if found := planner.fastest(limits):
-        return found.plan
+        return found
     lacks = " and ".join(planner.lacking(limits))
-    larger = _larger(net, lut_share, weights)
+    larger = _larger(planner.net, lut_share, planner.plan.weights)
     raise BadInput(f"{planner.device.name} does not hold even the smallest plan, which takes {lacks}; {larger}")
 
 

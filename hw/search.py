@@ -149,6 +149,7 @@ class Costs:
         self._cheaper = cheaper
         self._options: dict[tuple[Step, Folding], Option] = {}
         self._parts: dict[object, Part] = {}
+        self._pairs: dict[tuple[Step, int], tuple[Part, Part]] = {}
 
     def step(self, layer: Layer, t: Tensor, path: str = "", follows: Requantise | None = None) -> Step:
         """The Step of a layer; of the layers inside that are folded, path and Step join `folded`, in order."""
@@ -246,15 +247,15 @@ class Costs:
 
     def between(self, step: Step, lanes: int) -> tuple[Part, Part]:
         """The stages of a layer that no plan folds behind so many lanes: for any words, and for such as come seldom."""
-        found = []
-        for cycles in (0, SELDOM):
-            key = step, lanes, cycles
-            if key not in self._parts:
-                self._parts[key] = self._part(
+        if (step, lanes) not in self._pairs:
+            any_time, seldom = (
+                self._part(
                     Flow(step.source, lanes), lambda pipeline, end: pipeline.grow(end, step.layer, ""), cycles=cycles
                 )
-            found.append(self._parts[key])
-        return found[0], found[1]
+                for cycles in (0, SELDOM)
+            )
+            self._pairs[step, lanes] = any_time, seldom
+        return self._pairs[step, lanes]
 
     def converted(self, t: Tensor, lanes: int, wanted: int) -> Part:
         """The converters from some lanes to others."""
@@ -272,16 +273,14 @@ class Costs:
 
     def joined(self, step: Step, lanes: int) -> tuple[Part, Part]:
         """The addition that closes a residual: for any words, and for such as come seldom."""
-        found = []
-        for cycles in (0, SELDOM):
-            key = step, lanes, cycles
-            if key not in self._parts:
-                assert isinstance(step.layer, Residual)
-                body, skip = (inner.sink for inner in step.inner)
-                add = SaturatingAdd(Flow(body, lanes), Flow(replace(skip, frac=body.frac), lanes), step.layer, cycles)
-                self._parts[key] = Part(self._cost(add.resources(self.family)), add.cycles)
-            found.append(self._parts[key])
-        return found[0], found[1]
+        if (step, lanes) not in self._pairs:
+            assert isinstance(step.layer, Residual)
+            body, skip = (inner.sink for inner in step.inner)
+            flows = Flow(body, lanes), Flow(replace(skip, frac=body.frac), lanes)
+            adds = (SaturatingAdd(*flows, step.layer, cycles) for cycles in (0, SELDOM))
+            any_time, seldom = (Part(self._cost(add.resources(self.family)), add.cycles) for add in adds)
+            self._pairs[step, lanes] = any_time, seldom
+        return self._pairs[step, lanes]
 
     def _part(self, source: Flow, grow: Callable[[Pipeline, End], End], without: str = "", cycles: int = 0) -> Part:
         """What `grow` appends to an end where a frame takes so long; the resources of a unit may be known better."""

@@ -19,7 +19,7 @@ from ..boards.implement import TOP, Implementation
 from ..boards.place import DEVICES, Placed
 from ..boards.synth import Netlist, blocks, ffs, luts
 from ..hw.accelerator import Accelerator
-from ..hw.area import UNITS, purposes, unit_kinds
+from ..hw.area import purposes, unit_kinds, units_by_kind
 from ..hw.build import unit_name
 from ..hw.device.memory import Placement
 from ..hw.device.resources import Resources, total
@@ -471,13 +471,11 @@ def _stores(accelerator: Accelerator, labels: Mapping[str, str]) -> Iterator[Sto
 
 def _kinds(accelerator: Accelerator, netlist: Netlist | None) -> Iterator[Kind]:
     """The kinds of unit that there are. What stands around the pipeline is in the netlist's top module."""
-    kinds, pipeline = unit_kinds(accelerator), accelerator.pipeline.units
-    for kind in dict.fromkeys(UNITS.values()):
-        names = [name for name in kinds if kinds[name] == kind]
+    pipeline = accelerator.pipeline.units
+    for kind, names in units_by_kind(accelerator).items():
         modules = dict.fromkeys(unit_module(TOP, name) if name in pipeline else TOP for name in names)
-        if names:
-            group = _group(accelerator, netlist, names, list(modules))
-            yield Kind(**vars(group), kind=kind, purposes=_purposes(accelerator, names))
+        group = _group(accelerator, netlist, names, list(modules))
+        yield Kind(**vars(group), kind=kind, purposes=_purposes(accelerator, names))
 
 
 def _purposes(accelerator: Accelerator, names: Iterable[str]) -> tuple[Purpose, ...]:

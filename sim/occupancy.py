@@ -141,7 +141,7 @@ def _watch(name: str, unit: Any, tapped: Mapping[int, str]) -> Watch:
     # A layer's unit without a register has no module in the Verilog, but its tap is there.
     given = f"{tapped[id(unit.o)]}_" if id(unit.o) in tapped else f"{name}.o__"
     words = unit.sink.frame_words
-    if not isinstance(unit, Stage) or hasattr(unit, "results") or unit.cycles == words:
+    if not isinstance(unit, Stage) or unit.cycles == words * unit.interval:
         # A pipeline that waits for each word to leave does not compute meanwhile.
         return Watch(given, words)
     if unit.cycles == unit.source.frame_words:

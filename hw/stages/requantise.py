@@ -134,14 +134,7 @@ class RequantiseStage(Stage):
         link = LoadLink([(self.table.row_bits, count)]) if self.table else None
         super().__init__(source, Flow(layer.infer(source.tensor), source.lanes), link)
         self.results = ResultQueue(self.sink, self.latency, cycles)
-        self.storage = source.held(self.results.credits)
-
-    @property
-    def cycles(self) -> int:
-        return self.sink.frame_words * self.results.interval
-
-    def spacing(self, source: int) -> int:
-        return max(source, self.results.interval)
+        self.storage, self.interval = source.held(self.results.credits), self.results.interval
 
     @staticmethod
     def _rows(source: Flow, scaler: Scaler) -> NDArray[np.object_]:

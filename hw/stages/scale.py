@@ -61,14 +61,7 @@ class ScaleStage(Stage):
         self.levels = max(0, terms - 1).bit_length()
         self.latency = self.levels + 1
         self.results = ResultQueue(self.sink, self.latency, cycles)
-        self.storage = source.held(self.results.credits)
-
-    @property
-    def cycles(self) -> int:
-        return self.sink.frame_words * self.results.interval
-
-    def spacing(self, source: int) -> int:
-        return max(source, self.results.interval)
+        self.storage, self.interval = source.held(self.results.credits), self.results.interval
 
     def resources(self, family: Family) -> Resources:
         found = self.results.resources(family) + Resources(3, self.levels)

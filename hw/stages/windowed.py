@@ -4,11 +4,11 @@
 from amaranth import Module, Value
 from numpy.typing import NDArray
 
-from ..device.resources import Resources, fifo
+from ..device.resources import Resources
 from ..device.target import Family
 from ..stream.flow import Flow
 from ..stream.load import LoadLink
-from ..stream.results import keep
+from ..stream.results import keep, keep_resources
 from ..stream.stage import Stage
 from ..window.slide import SLIDE_LATENCY, SlidingWindow, Sweep
 from ..window.window import Geometry, Window
@@ -115,7 +115,7 @@ class WindowedStage(Stage):
 
     def frame_resources(self, family: Family) -> Resources:
         """What `take` and `give` add."""
-        results = fifo(self.sink.bits, self.credits, family) if self.credits > 1 else Resources(1, 1 + self.sink.bits)
+        results = keep_resources(self.sink.bits, self.credits, family)
         return self.window.resources(family).named("line buffer") + results.named("results")
 
     def take(self, m: Module) -> Window | SlidingWindow:

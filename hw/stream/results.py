@@ -32,6 +32,11 @@ def keep(m: Module, result: Value, done: Value, o: wiring.PureInterface, places:
     ]
 
 
+def keep_resources(bits: int, places: int, family: Family) -> Resources:
+    """What `keep` takes of a device of the family."""
+    return fifo(bits, places, family) if places > 1 else Resources(1, 1 + bits)
+
+
 class ResultQueue(wiring.Component):
     """Results of a plain pipeline; a word enters the pipeline only while it has a place here.
 
@@ -76,8 +81,7 @@ class ResultQueue(wiring.Component):
     def resources(self, family: Family) -> Resources:
         """What it takes of a device of the family."""
         room = Resources(3, (self.credits - 1).bit_length() + 1)
-        places = fifo(self.flow.bits, self.credits, family) if self.credits > 1 else Resources(1, 1 + self.flow.bits)
-        return (places + room).named("results")
+        return (keep_resources(self.flow.bits, self.credits, family) + room).named("results")
 
     def elaborate(self, platform):
         m = Module()

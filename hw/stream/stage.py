@@ -31,12 +31,14 @@ class Stage(wiring.Component):
     latency : cycles from the step that completes an output word to that word's being offered
     lead : pixels of input, beyond its even share, that a steady output demands
     storage : pixels of input the stage can hold
+    interval : cycles from a word's entering to the next one's, at the least
     direct : a word is offered in the cycle in which the last of what it is made of comes
     """
 
     latency = 1
     lead = 0
     storage = 1
+    interval = 1
     direct = False
 
     def __init__(self, source: Flow, sink: Flow, link: LoadLink | None = None, **members: wiring.Member):
@@ -49,7 +51,7 @@ class Stage(wiring.Component):
 
     @property
     def cycles(self) -> int:
-        return max(self.source.frame_words, self.sink.frame_words)
+        return max(self.source.frame_words, self.sink.frame_words) * self.interval
 
     @property
     def needs(self) -> NDArray[np.int64]:
@@ -61,7 +63,7 @@ class Stage(wiring.Component):
 
     def spacing(self, source: int) -> int:
         """Cycles from a word out to the next, at the least, where words come in so many cycles apart."""
-        return source
+        return max(source, self.interval)
 
     def contents(self, *layers: Layer) -> list[list[int]]:
         """The words of each memory that is loaded, for its layer in a network: the link's, in its order.
