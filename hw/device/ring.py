@@ -1,13 +1,13 @@
 # amaranth: UnusedElaboratable=no
 """Memories that are written round and round and read anywhere: of line buffers and deep queues."""
 
-from amaranth import Cat, Module, Mux, Signal
+from amaranth import Array, Cat, Const, Module, Mux, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from .arithmetic import wrap_add
-from .memory import memory, place
-from .resources import Resources, counter, stored
+from .memory import Placement, memory, mux_luts, place
+from .resources import Resources, counter, stored, total
 from .single_port import SinglePort
 from .target import Family
 
@@ -15,22 +15,36 @@ from .target import Family
 class Ring(wiring.Component):
     """`size` words in a memory that is read while it is written.
 
+    A word leaves a block late in its cycle. Where a family's blocks have registers for it, a memory of several rows of
+    blocks is cut where they end, and each row's word goes into its register before one is chosen.
+
+    Parameters
+    ----------
+    held : what is read goes into a register; without, it does only where the family's blocks have those
+
     Members
     -------
     put : In(1), `data` : In(width), a word comes, and is written behind the one before
     came : Out(1), from the next cycle on one word more can be read
     ask : In(1), the word at `address` : In(range(size)) is read; where nothing drives it, in every cycle
-    word : Out(width), what was read, from the cycle after until another is asked for
+    move : In(1), what was read goes on into the register, if there is one; where nothing drives it, in every cycle
+    word : Out(width), what was read, from the cycle after until another is asked for; or what is in the register
 
     Attributes
     ----------
     latency : cycles from a word's coming to the first in which it can be read, less one
+    held : whether there is a register
     """
 
     latency = 0
 
-    def __init__(self, width: int, size: int, family: Family):
+    def __init__(self, width: int, size: int, family: Family, held: bool = False):
         self.width, self.size, self.family = width, size, family
+        whole = self._whole()
+        self.held = held or (family.held and whole.blocks > 0)
+        cut = 1 << (-(-size // whole.rows) - 1).bit_length() if self.held and family.held else size
+        self.parts = tuple(min(cut, size - start) for start in range(0, size, cut))
+        """Words of each part of the memory."""
         super().__init__(
             {
                 "put": In(1),
@@ -38,30 +52,61 @@ class Ring(wiring.Component):
                 "came": Out(1),
                 "ask": In(1, init=1),
                 "address": In(range(size)),
+                "move": In(1, init=1),
                 "word": Out(width),
             }
         )
 
+    def _whole(self) -> Placement:
+        return place(self.width, self.size, self.family)
+
     def resources(self, family: Family) -> Resources:
         """What it takes of a device of the family."""
-        return stored(place(self.width, self.size, family)) + counter(self.size, family)
+        found = counter(self.size, family) + total(stored(place(self.width, part, family)) for part in self.parts)
+        count = len(self.parts)
+        if self.held:
+            found += Resources(0, self.width * count)
+        if count > 1:
+            found += Resources(self.width * mux_luts(count, family) + count, 2 * (count - 1).bit_length())
+        return found
 
     def elaborate(self, platform):
         m = Module()
-        m.submodules.memory = words = memory(self.width, self.size, self.family)
-        write = words.write_port()
-        read = words.read_port()
-        m.d.comb += [
-            write.data.eq(self.data),
-            write.en.eq(self.put),
-            self.came.eq(self.put),
-            read.addr.eq(self.address),
-            read.en.eq(self.ask),
-            self.word.eq(read.data),
-        ]
+        row = Signal(range(self.size))
         with m.If(self.put):
-            m.d.sync += write.addr.eq(wrap_add(write.addr, 1, self.size))
+            m.d.sync += row.eq(wrap_add(row, 1, self.size))
+        m.d.comb += self.came.eq(self.put)
+        bits = (self.parts[0] - 1).bit_length()
+        words = []
+        for n, part in enumerate(self.parts):
+            # By the name that it has as a whole, which waveforms and paths show.
+            m.submodules[f"memory{n}" if n else "memory"] = stored = memory(self.width, part, self.family)
+            write, read = stored.write_port(), stored.read_port()
+            here = row >> bits == n if len(self.parts) > 1 else Const(1)
+            m.d.comb += [
+                write.addr.eq(row),
+                write.data.eq(self.data),
+                write.en.eq(self.put & here),
+                read.addr.eq(self.address),
+                read.en.eq(self.ask),
+            ]
+            words.append(_moved(m, self.move, read.data, f"held{n}") if self.held else read.data)
+        if len(words) == 1:
+            m.d.comb += self.word.eq(words[0])
+            return m
+        asked = Signal(range(len(words)))
+        with m.If(self.ask):
+            m.d.sync += asked.eq(self.address >> bits)
+        m.d.comb += self.word.eq(Array(words)[_moved(m, self.move, asked, "chosen")])
         return m
+
+
+def _moved(m: Module, move: Value, word: Value, name: str) -> Signal:
+    """A register for what goes on with `move`."""
+    held = Signal.like(word, name=name, reset_less=True)
+    with m.If(move):
+        m.d.sync += held.eq(word)
+    return held
 
 
 class PairRing(Ring):
@@ -74,6 +119,9 @@ class PairRing(Ring):
 
     latency = 3
 
+    def _whole(self) -> Placement:
+        return Placement(self.width, self.size, "")  # of no blocks with a register
+
     @property
     def port(self) -> SinglePort:
         """The memory of pairs."""
@@ -82,7 +130,7 @@ class PairRing(Ring):
     def resources(self, family: Family) -> Resources:
         pairs = counter(self.size // 2, family)
         ways = Resources(2 * self.width + pairs.ffs + 4, 5 * self.width + 7)
-        return self.port.resources(family) + pairs + ways
+        return self.port.resources(family) + pairs + ways + Resources(0, self.width if self.held else 0)
 
     def elaborate(self, platform):
         m = Module()
@@ -123,7 +171,8 @@ class PairRing(Ring):
         with m.If(fresh):
             m.d.sync += held.eq(port.got)
         first = Mux(fresh, port.got[: self.width], held[: self.width])
-        m.d.comb += self.word.eq(Mux(second, held[self.width :], first))
+        word = Mux(second, held[self.width :], first)
+        m.d.comb += self.word.eq(_moved(m, self.move, word, "word") if self.held else word)
         return m
 
 
@@ -135,6 +184,7 @@ def paired(family: Family, together: int) -> bool:
     return family.single_port is not None and together % 2 == 0
 
 
-def ring(width: int, size: int, family: Family, together: int) -> Ring:
+def ring(width: int, size: int, family: Family, together: int, held: bool = False) -> Ring:
     """A ring of `size` words, or one more where it is `paired`."""
-    return PairRing(width, size + size % 2, family) if paired(family, together) else Ring(width, size, family)
+    kind, more = (PairRing, size % 2) if paired(family, together) else (Ring, 0)
+    return kind(width, size + more, family, held)

@@ -47,6 +47,7 @@ class Family:
         None where there is none, or none is to be used
     like : the family whose carry chains it has, by name; "" for its own
     start : look-up tables that a carry chain takes before its first bit
+    held : its blocks have a register for the word they give, which no flip-flop is taken for
     """
 
     name: str
@@ -60,6 +61,7 @@ class Family:
     single_port: Ram | None = None
     like: str = ""
     start: int = 0
+    held: bool = False
 
     @property
     def fabric(self) -> str:
@@ -141,6 +143,7 @@ FAMILIES = {
                 Ram("LUT", 4, _shapes(6, 3), cost=8, scale=7),
             ),
             worth=64,
+            held=True,
         ),
         Family(
             "xcup",
@@ -154,6 +157,7 @@ FAMILIES = {
             ),
             worth=64,
             like="xc7",
+            held=True,
         ),
         Family(
             "ecp5",
@@ -162,6 +166,7 @@ FAMILIES = {
             blocks=(Ram("DP16KD", 1, _shapes(14, 1, 2, 4, 9, 18, 36), cost=128),),
             lut_rams=(Ram("LUT", 6, _shapes(4, 4), cost=4, byte=0),),
             worth=128,
+            held=True,
         ),
         Family(
             "nexus",
@@ -172,6 +177,7 @@ FAMILIES = {
             worth=128,
             like="ecp5",
             start=2,
+            held=True,
         ),
         Family(
             "ice40", inputs=4, blocks=(Ram("EBR", 1, _shapes(11, 2, 4, 8, 16), cost=64, byte=1),), worth=64, apart=0.5
@@ -183,6 +189,7 @@ FAMILIES = {
             blocks=(Ram("BSRAM", 1, _shapes(14, 1, 2, 4, 9, 18, 36), cost=128),),
             lut_rams=(Ram("LUT", 4, _shapes(4, 4), cost=4, scale=4),),
             worth=128,
+            held=True,
         ),
     )
 }

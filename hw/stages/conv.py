@@ -244,7 +244,7 @@ class ConvStage(WindowedStage):
             ports = [(part.address, part.data) for part in bits] if self.link else self._roms(m, k, bits)
             read_data.append(self._read(m, k, ports, address, later))
             address = later
-        weights = Signal(self.pe * self.simd)
+        weights = Signal(self.pe * self.simd, reset_less=True)
         m.d.sync += weights.eq(Cat(read_data))
         return weights
 

@@ -13,10 +13,6 @@ from ..stream.stage import Stage
 from ..window.slide import SLIDE_LATENCY, SlidingWindow, Sweep
 from ..window.window import Geometry, Window
 
-WINDOW_LATENCY = 2
-"""Cycles from a step of the window to the word it reads."""
-
-
 JITTER = 4
 """Cycles by which results may leave late without holding up the dot products behind them."""
 
@@ -81,12 +77,15 @@ class WindowedStage(Stage):
             )
             kept = geometry.lead
         else:
-            self.credits = credits_for(dot_cycles, WINDOW_LATENCY + latency)
-            if self.credits > 1:
-                latency += more
-                self.credits = credits_for(dot_cycles, WINDOW_LATENCY + latency)
-            self.window = Window(source, geometry, groups=groups, credits=self.credits, family=family, least=least)
-            self.latency = self.window.ring.latency + WINDOW_LATENCY + latency
+
+            def places(ahead: int) -> int:
+                """Those for results, from the cycles that the window takes to read a word."""
+                found = credits_for(dot_cycles, ahead + latency)
+                return found if found == 1 else credits_for(dot_cycles, ahead + latency + more)
+
+            self.window = Window(source, geometry, groups=groups, places=places, family=family, least=least)
+            self.credits = self.window.credits
+            self.latency = self.window.ring.latency + self.window.latency + latency + (more if self.credits > 1 else 0)
             kept = source.held(self.window.ring.size)
         self.storage = kept + -(-sink.held(self.credits) * source.tensor.pixels // sink.tensor.pixels)
         super().__init__(source, sink, link)

@@ -31,7 +31,7 @@ class Queue(Stage):
         self.depth, self.family = depth, family
         # A block's word comes a few cycles late, which a shallow queue does not hide.
         deep = depth > 8 and (place(flow.bits, depth - 2, family).blocks or (not family.blocks and depth > 32))
-        self.ring = ring(flow.bits, depth - 2, family, together or flow.words) if deep else None
+        self.ring = ring(flow.bits, depth - 2, family, together or flow.words, held=True) if deep else None
         self.latency = 3 + self.ring.latency if self.ring else 1
         self.storage = flow.held(self.ring.size + 2 if self.ring else depth)
         super().__init__(flow, flow)
@@ -40,7 +40,7 @@ class Queue(Stage):
         if not self.ring:
             return fifo(self.source.bits, self.depth, family).named("queue")
         size = self.ring.size
-        registers = Resources(6, 2 + self.source.bits)
+        registers = Resources(6, 2)
         control = counter(size, family) + level(size, family) * 2 + registers
         return (self.ring.resources(family) + control).named("queue")
 
@@ -63,12 +63,12 @@ class Queue(Stage):
         waiting = Signal(range(-1, size), init=-1)
         filled = Signal(range(-size, 1), init=-size)
         asked = Signal()
-        held = Signal(self.source.bits, reset_less=True)
-        full, move = output_register(m, self.o, held)
+        full, move = output_register(m, self.o, words.word)
         m.d.comb += [
             self.i.ready.eq(filled[-1]),
             words.data.eq(self.i.payload),
             words.put.eq(self.i.valid & self.i.ready),
+            words.move.eq(move),
             words.ask.eq(~waiting[-1] & (~asked | move)),
         ]
         gone = -words.ask
@@ -78,5 +78,5 @@ class Queue(Stage):
         with m.Elif(move):
             m.d.sync += asked.eq(0)
         with m.If(move):
-            m.d.sync += [held.eq(words.word), full.eq(asked)]
+            m.d.sync += full.eq(asked)
         return m

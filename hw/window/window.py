@@ -1,6 +1,7 @@
 """The window: a circular line buffer that the dot products read in place."""
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property, reduce
 from operator import and_
@@ -11,7 +12,7 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 from numpy.typing import NDArray
 
-from ..device.arithmetic import add
+from ..device.arithmetic import add, later
 from ..device.resources import Resources, adder
 from ..device.ring import PairRing, paired, ring
 from ..device.target import Family
@@ -122,7 +123,7 @@ class Window(wiring.Component):
     geometry : where the windows lie
     groups : 0 for a pool, which reads one word of all taps before the next word (kx, ky, word); a
         convolution reads all words of all taps (word, kx, ky) `groups` times over
-    credits : dot products that may have ended here and not yet have `returned`
+    places : from `latency` to how many dot products may have ended here and not yet have `returned`
     family : of the device
     least : padding is the least value there is, code 0, instead of real 0
 
@@ -131,28 +132,37 @@ class Window(wiring.Component):
     i : In(flow.signature)
     returned : In(1), a result has left the stage
     valid, first, last : Out(1), a tap is given; it is the first, the last of a dot product
-    index : Out, the tap's place in the order of a whole window; two cycles ahead of `word`, with `step`
-    step : Out(1), `index` is used up
-    word : Out(read_flow.bits), the tap's codes, two cycles after `step`, as valid, first and last
+    index : Out, the tap's place in the order of a whole window; two cycles ahead of `word`
+    word : Out(read_flow.bits), the tap's codes, `latency` cycles after the decision to read it, as valid, first, last
     on_map : Out(1), the tap is a pixel of the map, with `word`
 
     Attributes
     ----------
     read_flow : what `word` carries: as `flow`, but 0 lies in the interval where padding is real 0
+    latency : cycles from the decision to read a tap to its word
+    credits : `places` at that latency
     """
 
     def __init__(
-        self, flow: Flow, geometry: Geometry, *, groups: int, credits: int, family: Family, least: bool = False
+        self,
+        flow: Flow,
+        geometry: Geometry,
+        *,
+        groups: int,
+        places: Callable[[int], int],
+        family: Family,
+        least: bool = False,
     ):
         self.flow, self.family = flow, family
         self.read_flow = flow if least or not any(geometry.padding) else flow.with_zero()
         self.padding = Const(0, flow.bits) if least else self.read_flow.zero()
         self.geometry = geometry
-        self.credits = credits
         together = flow.words if groups else 1
         # Words in pairs come a few cycles late.
         pixels = geometry.depth + 2 * paired(family, together)
         self.ring = ring(self.read_flow.bits, pixels * flow.words, family, together)
+        self.latency = 2 + self.ring.held
+        self.credits = places(self.latency)
         (kh, kw), f = geometry.kernel, flow.words
         word, kx, ky = Loop(f, 1, 0, 0), Loop(kw, f, 1, 0), Loop(kh, geometry.width * f, 0, 1)
         column = Loop(geometry.out_width, geometry.stride * f, geometry.stride, 0)
@@ -166,7 +176,6 @@ class Window(wiring.Component):
             {
                 "i": In(flow.signature),
                 "returned": In(1),
-                "step": Out(1),
                 "index": Out(range(max(2, self.taps))),
                 "valid": Out(1),
                 "first": Out(1),
@@ -218,6 +227,7 @@ class Window(wiring.Component):
         index = (self.taps - 1).bit_length()
         found += Resources(adder(index, family) if index else 0, index)
         held = self.read_flow.bits + 13 + (self.credits - 1).bit_length()
+        held += (self.latency - 2) * (index + 4)
         # Padding is put in by the reset of xc7's registers.
         return found + Resources(12 + (self.read_flow.bits if any(g.padding) and not wide else 0), held)
 
@@ -225,7 +235,7 @@ class Window(wiring.Component):
         m = Module()
         g, size = self.geometry, self.ring.size
         m.submodules.ring = words = self.ring
-        step = self.step
+        step = Signal()
         take = Signal()
         distances, across, down, freed = self.jumps().T.tolist()
         start = int(g.bases[0]) * self.flow.words
@@ -307,8 +317,9 @@ class Window(wiring.Component):
             full.eq(add(full, Mux(step, given_up, 0), take)),
             pending.eq(pending + (step & last) - self.returned),
         ]
+        index = Signal.like(self.index, name="tap")
         with m.If(step):
-            m.d.sync += self.index.eq(Mux(over, 0, self.index + 1))
+            m.d.sync += index.eq(Mux(over, 0, index + 1))
 
         m.d.comb += [
             words.data.eq(self.flow.recode(self.i.payload, self.read_flow)),
@@ -318,20 +329,15 @@ class Window(wiring.Component):
         if isinstance(words, PairRing):
             m.d.comb += words.ask.eq(step & waits)
 
-        # The memory answers one cycle after the step, the padding is put in one later.
-        valid1 = Signal()
-        first1 = Signal()
-        last1 = Signal()
-        inside1 = Signal()
+        # The memory answers one cycle after the step; the last thing is that the padding is put in.
+        ahead_of_word = self.latency - 1
+        on_map = later(m, waits, ahead_of_word, "on_map")
+        m.d.comb += self.index.eq(later(m, index, self.latency - 2, "tap"))
         m.d.sync += [
-            valid1.eq(step),
-            first1.eq(first),
-            last1.eq(last),
-            inside1.eq(waits),
-            self.valid.eq(valid1),
-            self.first.eq(first1),
-            self.last.eq(last1),
-            self.on_map.eq(inside1),
-            self.word.eq(Mux(inside1, words.word, self.padding)),
+            self.valid.eq(later(m, step, ahead_of_word, "valid")),
+            self.first.eq(later(m, first, ahead_of_word, "first")),
+            self.last.eq(later(m, last, ahead_of_word, "last")),
+            self.on_map.eq(on_map),
+            self.word.eq(Mux(on_map, words.word, self.padding)),
         ]
         return m
