@@ -25,8 +25,8 @@ LOAD_MAGIC = int.from_bytes(b"bfld", "little")
 LOAD_VERSION = 1
 """Of what loads contain: another where arrays or memories want other contents of the same network."""
 
-VERDICT_LATENCY = 2
-"""Cycles from a frame's last word at the guard to the verdict on it at the gate: two queues."""
+VERDICT_LATENCY = 3
+"""Cycles from a frame's last word at the guard to the verdict on it in the gate: two queues and a register."""
 
 
 @dataclass(frozen=True)
@@ -43,8 +43,8 @@ class _Units:
 
     @property
     def frames_inside(self) -> int:
-        """A bound on the frames that are inside at any time: a verdict waits for each, and two on their way."""
-        return self.verdicts.depth + 3
+        """A bound on the frames that are inside at any time: a verdict waits for each, and three on their way."""
+        return self.verdicts.depth + 4
 
     @property
     def named(self) -> dict[str, wiring.Component]:

@@ -16,7 +16,7 @@ from ..device.target import Family
 from ..stream.beat import sample_shape, value_shape
 from ..stream.flow import Flow
 from ..stream.queue import Queue
-from ..stream.register import output_register
+from ..stream.register import spare_register
 from ..stream.stage import Stage
 from .requantise import clip_code
 
@@ -203,20 +203,25 @@ class FrameGate(Stage):
         super().__init__(flow, flow, verdict=In(VERDICT.signature))
 
     def resources(self, family: Family) -> Resources:
-        return counter(max(2, self.source.frame_words), family) + Resources(6, 1)
+        return counter(max(2, self.source.frame_words), family) + Resources(6, 3)
 
     def elaborate(self, platform):
         m = Module()
         ending = Signal()
         passed = Signal()
+        # The verdict on the frame that is here or comes next, out of the memory that it waited in.
+        known = Signal()
+        good = Signal()
         m.d.comb += [
             ending.eq(last_word(m, self.source, passed)),
             self.o.payload.eq(self.i.payload),
-            self.o.valid.eq(self.i.valid & self.verdict.valid & self.verdict.payload),
-            self.i.ready.eq(self.verdict.valid & (self.o.ready | ~self.verdict.payload)),
+            self.o.valid.eq(self.i.valid & known & good),
+            self.i.ready.eq(known & (self.o.ready | ~good)),
             passed.eq(self.i.valid & self.i.ready),
-            self.verdict.ready.eq(passed & ending),
+            self.verdict.ready.eq(~known | (passed & ending)),
         ]
+        with m.If(self.verdict.ready):
+            m.d.sync += [known.eq(self.verdict.valid), good.eq(self.verdict.payload)]
         return m
 
 
@@ -248,18 +253,18 @@ class Classifier(wiring.Component):
         waits = Resources(0, rounds * (lanes * t.bits + 1) + (lanes - 1) * (t.bits + 1))
         counters = counter(max(2, words), family) + counter(max(2, t.pixels), family)
         best = Resources(larger + 2 * index + 6, t.bits + 2 * index + 2)
-        queue = Queue(self.source, 2, self.family).resources(family)
-        return queue + value * lanes + waits + Resources(duel * (lanes - 1)) + counters + best
+        offered = len(self.o.payload.as_value())
+        ends = Resources(offered + 2, 2 * offered + 2) + counters + best
+        return value * lanes + waits + Resources(duel * (lanes - 1)) + ends
 
     def elaborate(self, platform):
         m = Module()
         t, lanes, words = self.source.tensor, self.source.lanes, self.source.words
         held = Signal.like(self.o.payload, name="held")
-        full, move = output_register(m, self.o, held)
-        # Two places keep o.ready from reaching i.ready.
-        m.submodules.queue = queue = Queue(self.source, 2, self.family)
-        wiring.connect(m, wiring.flipped(self.i), queue.i)
-        m.d.comb += queue.o.ready.eq(move)
+        full = Signal()
+        # A word stops all of them: what says so is a register, and o.ready does not reach i.ready.
+        move = spare_register(m, self.o, held, full)
+        m.d.comb += self.i.ready.eq(move)
 
         def register(value, name):
             held = Signal.like(value, name=name)
@@ -268,7 +273,7 @@ class Classifier(wiring.Component):
             return held
 
         # A knockout over the word's lanes, a register at every round; only a larger code beats a lower lane's.
-        word, valid = register(queue.o.payload, "word"), register(queue.o.valid, "valid")
+        word, valid = register(self.i.payload, "word"), register(self.i.valid, "valid")
         contenders = [(code, Const(lane)) for lane, code in enumerate(self.source.codes(word))]
         while len(contenders) > 1:
             rounds = (len(contenders) - 1).bit_length()

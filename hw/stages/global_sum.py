@@ -8,6 +8,7 @@ from amaranth import Module, Mux, Signal
 from numpy.typing import NDArray
 
 from ...model.layers import GlobalSum
+from ..device.arithmetic import wrap_add
 from ..device.memory import memory, place
 from ..device.resources import Resources, adder, counter, stored
 from ..device.target import Family
@@ -78,6 +79,7 @@ class GlobalSumStage(Stage):
             kept += Resources(0, self.sink.bits)  # what the read port gave
         added = Resources(self.source.lanes * (bits if family.inputs == 6 else adder(bits - 1, family) + bits))
         counters = counter(words, family) + counter(self.source.tensor.pixels, family)
+        counters += Resources(0, (words - 1).bit_length())
         return kept.named("sums") + added + counters + Resources(5, self.sink.bits + 1)
 
     def elaborate(self, platform):
@@ -97,12 +99,11 @@ class GlobalSumStage(Stage):
                 m.d.sync += partial.eq(sums)
         else:
             # The next word's sum is asked for while this one's is written: never one and the same.
-            following = Signal.like(word)
+            following = Signal(range(words), init=1)
             m.submodules.memory = partials = memory(self.sink.bits, words, self.family)
             write = partials.write_port()
             read = partials.read_port()
             m.d.comb += [
-                following.eq(Mux(last_word, 0, word + 1)),
                 read.addr.eq(following),
                 read.en.eq(take),
                 partial.eq(read.data),
@@ -111,7 +112,7 @@ class GlobalSumStage(Stage):
                 write.en.eq(take),
             ]
             with m.If(take):
-                m.d.sync += word.eq(following)
+                m.d.sync += [word.eq(following), following.eq(wrap_add(following, 1, words))]
         # The code of a sum is the sum of the codes: both intervals grow by the number of pixels.
         for total, code, old in zip(
             self.sink.codes(sums), self.source.codes(self.i.payload), self.sink.codes(partial), strict=True
