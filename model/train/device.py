@@ -95,6 +95,7 @@ def open_device(kind: str, threads: int | None, bf16: bool | None) -> Iterator[D
     # cuBLAS repeats itself only with a workspace of fixed size, to be set before it starts.
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.use_deterministic_algorithms(True)
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # nothing reads what nothing wrote
     torch.backends.cudnn.allow_tf32 = False  # float32 means it
     torch.set_num_threads(threads or max(1, len(os.sched_getaffinity(0)) // beside))
     if cuda and kind != "cpu":
