@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 
 from .error import BadInput
 from .layers import argmax
@@ -15,10 +18,11 @@ from .net import Net
 from .tensor import dtype_for
 
 Pixels: TypeAlias = NDArray[np.integer[Any]] | Callable[[NDArray[np.int64]], NDArray[np.integer[Any]]]
-"""Images [N, height, width, channels], or a function from indices [n] to the n images there."""
+"""Images [N, height, width, channels], or a function from indices [n] to the n images there,
+which several threads may call at once."""
 
 BLOCK = 128
-"""Images between two calls of `progress`, and in memory at once where a function gives them."""
+"""Images between two calls of `progress`, and for each processor in memory at once where a function gives them."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,14 +83,21 @@ def judge(
     truth: NDArray[np.int64] = labels.astype(np.int64)
     classes = np.empty((len(nets), len(labels)), np.int64)
     ensemble = np.empty(len(labels), np.int64)
-    for start in range(0, len(labels), BLOCK):
+
+    def judged(start: int) -> int:
+        """Fill in a block of images; where it ends."""
         here = np.arange(start, min(start + BLOCK, len(labels)))
         block = images[here] if isinstance(images, np.ndarray) else images(here)
         logits = [net(block).astype(np.int64) for net in nets]
         classes[:, here] = [argmax(each) for each in logits]
         ensemble[here] = argmax(np.sum([each << shift for each, shift in zip(logits, shifts, strict=True)], axis=0))
-        if progress:
-            progress(int(here[-1]) + 1, len(labels))
+        return start + len(here)
+
+    # A processor a block: within one there is little that several could share.
+    with threadpool_limits(1), ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
+        for done in pool.map(judged, range(0, len(labels), BLOCK)):
+            if progress:
+                progress(done, len(labels))
     cells = channels * truth + classes
     counts = [np.bincount(each, minlength=channels**2).reshape(channels, channels) for each in cells]
     return Verdict(truth, classes, ensemble, np.array(counts))
