@@ -250,7 +250,7 @@ class Accelerator(wiring.Component):
         m.d.comb += [
             admission.open.eq(loader.loaded),
             admission.entered.eq(units.guard.o.valid & units.guard.o.ready),
-            admission.left.eq(units.gate.verdict.valid & units.gate.verdict.ready),
+            admission.left.eq(units.gate.left),
             loader.empty.eq(admission.empty),
             loader.back.eq(end.done),
             self.loaded.eq(loader.loaded),

@@ -81,7 +81,8 @@ class Ring(wiring.Component):
         for n, part in enumerate(self.parts):
             # By the name that it has as a whole, which waveforms and paths show.
             m.submodules[f"memory{n}" if n else "memory"] = stored = memory(self.width, part, self.family)
-            write, read = stored.write_port(), stored.read_port()
+            write = stored.write_port()  # each by a name of its own, which waveforms show
+            read = stored.read_port()
             here = row >> bits == n if len(self.parts) > 1 else Const(1)
             m.d.comb += [
                 write.addr.eq(row),

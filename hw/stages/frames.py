@@ -143,7 +143,7 @@ class Admission(wiring.Component):
     -------
     i, o : In(guard.beats), Out(guard.beats)
     open : In(1), frames may begin
-    entered : In(1), the guard gives a word; left : In(1), a verdict is used
+    entered : In(1), the guard gives a word; left : In(1), a frame has left the gate
     empty : Out(1), no frame is inside or has begun
     """
 
@@ -195,12 +195,13 @@ class FrameGate(Stage):
     Members
     -------
     verdict : In, as FrameGuard gives it
+    left : Out(1), a frame's last word has passed or was dropped
     """
 
     direct = True
 
     def __init__(self, flow: Flow):
-        super().__init__(flow, flow, verdict=In(VERDICT.signature))
+        super().__init__(flow, flow, verdict=In(VERDICT.signature), left=Out(1))
 
     def resources(self, family: Family) -> Resources:
         return counter(max(2, self.source.frame_words), family) + Resources(6, 3)
@@ -218,7 +219,8 @@ class FrameGate(Stage):
             self.o.valid.eq(self.i.valid & known & good),
             self.i.ready.eq(known & (self.o.ready | ~good)),
             passed.eq(self.i.valid & self.i.ready),
-            self.verdict.ready.eq(~known | (passed & ending)),
+            self.left.eq(passed & ending),
+            self.verdict.ready.eq(~known | self.left),
         ]
         with m.If(self.verdict.ready):
             m.d.sync += [known.eq(self.verdict.valid), good.eq(self.verdict.payload)]
