@@ -195,7 +195,7 @@ class FrameGate(Stage):
     Members
     -------
     verdict : In, as FrameGuard gives it
-    left : Out(1), a frame's last word has passed or was dropped
+    left : Out(1), a frame's last word has passed or was dropped in the cycle before
     """
 
     direct = True
@@ -219,9 +219,9 @@ class FrameGate(Stage):
             self.o.valid.eq(self.i.valid & known & good),
             self.i.ready.eq(known & (self.o.ready | ~good)),
             passed.eq(self.i.valid & self.i.ready),
-            self.left.eq(passed & ending),
-            self.verdict.ready.eq(~known | self.left),
+            self.verdict.ready.eq(~known | (passed & ending)),
         ]
+        m.d.sync += self.left.eq(passed & ending)
         with m.If(self.verdict.ready):
             m.d.sync += [known.eq(self.verdict.valid), good.eq(self.verdict.payload)]
         return m
