@@ -128,6 +128,11 @@ def _select(width: int, rows: int, rom: bool, family: Family) -> int:
     return width * mux_luts(rows, family) + (0 if rom or rows == 1 else rows)
 
 
+def row_depth(depth: int, rows: int) -> int:
+    """Words of each part of a memory that is cut into at most `rows`: a power of two."""
+    return 1 << (-(-depth // rows) - 1).bit_length()
+
+
 def mux_luts(ways: int, family: Family) -> int:
     """Look-up tables of a bit that is chosen from `ways`."""
     if family.inputs == 6:

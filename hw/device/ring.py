@@ -6,7 +6,7 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from .arithmetic import wrap_add
-from .memory import Placement, memory, mux_luts, place
+from .memory import Placement, memory, mux_luts, place, row_depth
 from .resources import Resources, counter, stored, total
 from .single_port import SinglePort
 from .target import Family
@@ -42,7 +42,7 @@ class Ring(wiring.Component):
         self.width, self.size, self.family = width, size, family
         whole = self._whole()
         self.held = held or (family.held and whole.blocks > 0)
-        cut = 1 << (-(-size // whole.rows) - 1).bit_length() if self.held and family.held else size
+        cut = row_depth(size, whole.rows) if self.held and family.held else size
         self.parts = tuple(min(cut, size - start) for start in range(0, size, cut))
         """Words of each part of the memory."""
         super().__init__(

@@ -17,7 +17,7 @@ from ..array.form import dot_array
 from ..array.wired import WiredArray
 from ..device.arithmetic import later
 from ..device.loaded import COLUMN, LoadedMemory
-from ..device.memory import alike, memory, mux_luts, place
+from ..device.memory import alike, memory, mux_luts, place, row_depth
 from ..device.resources import Resources, stored, total
 from ..device.target import Family
 from ..plan import Folding
@@ -295,5 +295,5 @@ class ConvStage(WindowedStage):
     def parts(words: Sequence, width: int, family: Family, rom: bool = True) -> list[Sequence]:
         """The words of a weight memory of `width` bits, cut where blocks of the family end."""
         rows = place(width, len(words), family, rom=rom).rows
-        size = 1 << (-(-len(words) // rows) - 1).bit_length()
+        size = row_depth(len(words), rows)
         return [words[start : start + size] for start in range(0, len(words), size)]
