@@ -29,7 +29,7 @@ using Clock = std::chrono::steady_clock;
 using Settings = std::map<std::string, std::string>;
 
 constexpr uint64_t COUNTER_TOP = 65535;
-constexpr int RESET_CYCLES = 4;
+constexpr int RESET_CYCLES = 1;
 
 [[noreturn]] void fail(const std::string& message) {
     std::fprintf(stderr, "%s\n", message.c_str());

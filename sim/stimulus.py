@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 Progress: TypeAlias = Callable[[int, int], None]
 """progress(frames that have left the machine, frames expected)."""
 
-RESET_CYCLES = 4
-"""Cycles of reset in front of each stimulus."""
+RESET_CYCLES = 1
+"""Cycles of reset in front of each stimulus: a longer one gives what has no reset time to empty itself."""
 
 
 class Broken(RuntimeError):  # noqa: N818
