@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+import math
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,9 @@ from ..model.read import read_bytes, read_text
 VERSION = 1
 
 NAME = "build.json"
+
+PORTS = {"clock", "rx", "tx", "reset"}
+"""Of the top module, each known by its name here."""
 
 LARGEST = 2**31
 """Bytes that no file of a build has."""
@@ -79,10 +83,11 @@ def load(folder: Path) -> Record:
     path = folder / NAME
     if folder.is_dir() and not path.exists():
         raise BadInput(f"{folder} has no {NAME}; give a folder that bitfold build has made")
+    text = read_text(path, "a build's record")
     try:
-        content: Any = json.loads(read_text(path, "a build's record"))
-    except (json.JSONDecodeError, RecursionError) as error:
-        raise BadInput(f"{path} is not a build's record: {error}; build again") from None
+        content: Any = json.loads(text)
+    except (ValueError, RecursionError):  # ValueError: no JSON, or a number of thousands of digits
+        raise BadInput(f"{path} is not a build's record: it is not JSON; build again") from None
     if not isinstance(content, dict) or content.pop("bitfold_build", None) != VERSION:
         raise BadInput(f"{path} is not a build's record of version {VERSION}, which this bitfold reads; build again")
     if set(content) != {field.name for field in fields(Record)}:
@@ -91,16 +96,44 @@ def load(folder: Path) -> Record:
         ports = {name: Port(**port) for name, port in content["ports"].items()}
         used = {name: tuple(counts) for name, counts in content["used"].items()}
         record = Record(**{**content, "ports": ports, "used": used})
-        for name in ("bitfold", "board", "loader", "target", "network"):
-            if type(getattr(record, name)) is not str:
-                raise TypeError(name)
-        if not all(type(text) is str for pair in record.files.items() for text in pair):
-            raise TypeError("files")
+        _check_types(record)
         if record.bitstream is not None and record.bitstream not in record.files:
             raise TypeError("bitstream")
     except (TypeError, AttributeError) as error:
         raise BadInput(f"{path} is not a build's record: {short(str(error))}; build again") from None
     return record
+
+
+_TEXTS = ("bitfold", "board", "loader", "target", "network", "network_digest", "plan_digest")
+_COUNTS = ("clock", "crystal", "baud", "cycles")
+_RATES = ("frames_per_second", "seconds", "gibibytes")
+
+
+def _check_types(record: Record) -> None:
+    """TypeError with the name of the first entry that is of another type, or a count or rate that is not positive."""
+
+    def all_of(values: Iterable[object], kind: type) -> bool:
+        return all(type(value) is kind for value in values)
+
+    def positive(value: object, *kinds: type) -> bool:
+        return type(value) in kinds and 0 < value < math.inf  # type: ignore[operator]
+
+    right = {name: type(getattr(record, name)) is str for name in _TEXTS}
+    right |= {name: positive(getattr(record, name), int) for name in _COUNTS}
+    right |= {name: positive(getattr(record, name), int, float) for name in _RATES}
+    right["bitstream"] = type(record.bitstream) in (str, type(None))
+    right["seed"] = type(record.seed) in (int, type(None))
+    right["fmax"] = record.fmax is None or positive(record.fmax, int, float)
+    right["ports"] = set(record.ports) == PORTS and all(
+        type(port.name) is str and type(port.active_low) is bool for port in record.ports.values()
+    )
+    right["tools"], right["files"] = (
+        all_of((text for pair in texts.items() for text in pair), str) for texts in (record.tools, record.files)
+    )
+    right["used"] = all(len(counts) == 2 and all_of(counts, int) for counts in record.used.values())
+    for name, fits in right.items():
+        if not fits:
+            raise TypeError(name)
 
 
 def check(folder: Path, record: Record, name: str) -> None:

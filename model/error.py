@@ -38,6 +38,11 @@ def short(value: object) -> str:
         text = repr(value)
     except ValueError:  # Python writes no integer of thousands of digits
         text = "a number of thousands of digits" if isinstance(value, int) else "more than can be shown"
+    return cut(text)
+
+
+def cut(text: str) -> str:
+    """What a file says, as far as a line holds it."""
     return text if len(text) <= 80 else text[:77] + "..."
 
 

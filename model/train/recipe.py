@@ -15,7 +15,7 @@ import msgspec
 import msgspec.structs
 from msgspec import Meta, Struct
 
-from ..error import BadInput, suggest
+from ..error import BadInput, cut, suggest
 from ..read import read_text
 
 Positive = Annotated[int, Meta(ge=1)]
@@ -232,11 +232,11 @@ def _said(message: str) -> str:
     if found := re.fullmatch(r"Object contains unknown field (.*)", what):
         keys = sorted(field.encode_name for field in msgspec.structs.fields(kind))
         close = difflib.get_close_matches(found[1].strip("`"), keys, 1)
-        what = f"unknown key {found[1]}; " + (f"is it `{close[0]}`?" if close else f"there are {', '.join(keys)}")
+        what = f"unknown key {cut(found[1])}; " + (f"is it `{close[0]}`?" if close else f"there are {', '.join(keys)}")
     elif found := re.fullmatch(r"Object missing required field (.*)", what):
         what = f"the key {found[1]} is missing"
     elif found := re.fullmatch(r"Invalid enum value (.*)", what):
-        what = f"{found[1]} is none of {', '.join(map(repr, get_args(kind)))}"
+        what = f"{cut(found[1])} is none of {', '.join(map(repr, get_args(kind)))}"
     else:
         what = what[:1].lower() + what[1:]
         for json, toml in (("`object`", "a table"), ("got `null`", "got nothing")):
