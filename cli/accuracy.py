@@ -86,7 +86,7 @@ def measure(files: Mapping[str, Path], folder: Path | None, data_name: str | Non
                 f"make {name} again by the card's command, or remove the card"
             )
     for name, net in [*nets.items(), *twins.items()]:
-        _check_fits(name, net, data, cards[name].data if name in cards else None)
+        check_fits(name, net, data, cards[name].data if name in cards else None)
     test = data.test()
     with bar(console, "reading", "images") as progress:
         verdict = judge([*nets.values()], test.batch, test.labels, progress)
@@ -130,7 +130,7 @@ def _data_name(files: Mapping[str, Path], cards: Mapping[str, Card]) -> str:
     return next(iter(found))
 
 
-def _check_fits(name: str, net: Net, data: DataSet, own: str | None) -> None:
+def check_fits(name: str, net: Net, data: DataSet, own: str | None) -> None:
     """BadInput where a network is not made for a data set; `own` is the one its card names."""
     if own == data.name:
         mend = "its card names this data set: fetch network and card again, or remove the card and give --set"

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from ..hw.device.target import TARGETS, Clock, Target
 from ..hw.plan import WEIGHTS, Plan
 from ..hw.planner import Bound, Planner, balance, fastest_on_device, fit, fit_device, meet
+from ..hw.verilog import known
 from ..model import zoo
 from ..model.card import SUFFIX
 from ..model.error import BadInput, short, suggest
@@ -93,9 +94,9 @@ def load_net(name: str) -> Net:
 
 
 def choose_plan(
-    net: Net, path: Path | None, cycles: int | None, target: str | None = None, weights: str = WEIGHTS[0]
+    net: Net, path: Path | None, cycles: int | None, cache: Path, target: str | None = None, weights: str = WEIGHTS[0]
 ) -> Plan:
-    """The plan of a file, or the smallest for so many cycles a frame, or the default.
+    """The plan of a file, or the smallest for so many cycles a frame, or the default, which are kept in `cache`.
 
     With a `target`, a key of TARGETS, for that device: there the default is the fastest that fits. Without a file of
     the kind of `weights`.
@@ -105,10 +106,15 @@ def choose_plan(
     if path is not None:
         plan = Plan.load(path)
         return replace(plan, target=target) if target else plan
-    if cycles is None:
+    if cycles is not None:
+        check_range("--cycles", cycles, 1, 10**15)
+
+    def make() -> Plan:
+        if cycles is not None:
+            return balance(net, cycles, target or "generic", weights)
         return fit_device(net, target, weights=weights) if target else fit(net, DEFAULT_LANES, weights)
-    check_range("--cycles", cycles, 1, 10**15)
-    return balance(net, cycles, target or "generic", weights)
+
+    return known.plan(net, (cycles, target, weights, DEFAULT_LANES), make, cache)
 
 
 def weights_of(loadable: bool, plan: Path | None) -> str:

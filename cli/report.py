@@ -46,9 +46,9 @@ def report(
 
     check_place(output)
     network = load_net(net)
-    accelerator = Accelerator(network, choose_plan(network, plan, cycles))
-    figures_of.check(accelerator, frames, synth)
     kept = places.cache(cache)
+    accelerator = Accelerator(network, choose_plan(network, plan, cycles, kept))
+    figures_of.check(accelerator, frames, synth)
     console = err()
     implementation = simulation = None
     if frames:

@@ -1,4 +1,3 @@
-# amaranth: UnusedElaboratable=no
 """`bitfold simulate`."""
 
 from __future__ import annotations
@@ -12,64 +11,75 @@ import typer
 from numpy.typing import NDArray
 
 from ..model import places
+from ..model.error import BadInput
 from ..model.write import check_place, write_beside
-from ..sim.simulate import ENGINES, check, check_options
-from .arguments import (
-    CacheOption,
-    CyclesOption,
-    JsonOption,
-    NetArgument,
-    PlanOption,
-    choose_plan,
-    load_images,
-    load_net,
-)
-from .progress import bar
+from ..sim.shipped import shipped
+from ..sim.simulate import ENGINES, check_options
+from . import junit
+from .arguments import CacheOption, CyclesOption, DataOption, JsonOption, NetArgument, PlanOption, choose_plan, load_net
+from .images import CountOption, ImagesOption, SetOption, open_images
+from .simulation import DaskOption, How, JobsOption, run
 from .tell import err, tell
 
 
 def simulate(
     net: NetArgument,
-    images: Annotated[Path, typer.Option(metavar="X.npy", help="Integers [N, height, width, channels].")],
+    images: ImagesOption = None,
+    data_name: SetOption = None,
+    data: DataOption = None,
+    count: CountOption = None,
     plan: PlanOption = None,
     cycles: CyclesOption = None,
+    verilog: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Simulate the files that bitfold verilog wrote there, with their plan."),
+    ] = None,
     engine: Annotated[str, typer.Option(help=f"One of {', '.join(ENGINES)}.")] = ENGINES[0],
     pauses: Annotated[float, typer.Option(help="Probability of a pause in each cycle, on both sides.")] = 0.0,
     seed: Annotated[int, typer.Option(help="Seed of the pauses.")] = 0,
+    jobs: JobsOption = None,
+    dask: DaskOption = None,
+    resume: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Keep what is finished there, and go on from it if the run is killed."),
+    ] = None,
     waveform: Annotated[Path | None, typer.Option(metavar="FILE.vcd", help="Write a waveform.")] = None,
     output: Annotated[
         Path | None,
         typer.Option("-o", "--output", metavar="LOGITS.npy", help="Save the logits the machine gave."),
+    ] = None,
+    junit_file: Annotated[
+        Path | None,
+        typer.Option("--junit", metavar="FILE.xml", help="Write a test case an image, as CI services read them."),
     ] = None,
     cache: CacheOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Simulate the network's hardware on images and compare every logit with the network."""
     check_options(engine, pauses, seed, waveform)
-    if output is not None:
-        check_place(output)
+    how = How(jobs, dask, resume, waveform, output is not None)
+    how.check()
+    for place in (output, junit_file):
+        if place is not None:
+            check_place(place)
+    if verilog is not None and (plan is not None or cycles is not None):
+        raise BadInput("the plan of --verilog DIR lies there: leave out --plan and --cycles")
     network = load_net(net)
-    pixels = network.input.check(load_images(images))
-    folding = choose_plan(network, plan, cycles)
+    chosen = open_images(net, network, images, data_name, data, count)
     kept = places.cache(cache)
-    with bar(err(), "compiling", "frames") as progress:
-        report = check(
-            network, folding, pixels, engine=engine, pauses=pauses, seed=seed, waveform=waveform,
-            cache=kept, progress=progress,
-        )  # fmt: skip
-    if output is not None:
-        _save_array(output, report.run.logits)
-    figures = {
-        "images": report.images,
-        "mismatching_logits": report.mismatching_logits,
-        "mismatching_classes": report.mismatching_classes,
-        "cycles_per_frame": report.run.cycles_per_frame,
-        "ideal_cycles_per_frame": report.ideal_cycles,
-        "cycles": report.run.cycles,
-        "first_difference": str(report.first) if report.first else None,
-    }
-    tell(figures, as_json)
-    if not report.exact:
+    ship = shipped(verilog, network) if verilog is not None else None
+    folding = ship.plan if ship else choose_plan(network, plan, cycles, kept)
+    ran = run(
+        network, folding, chosen, engine=engine, pauses=pauses, seed=seed, how=how, cache=kept, console=err(), ship=ship
+    )  # fmt: skip
+    if output is not None and ran.logits is not None:
+        _save_array(output, ran.logits)
+    if junit_file is not None:
+        write_beside(junit_file, junit.render(ran, net, chosen.name))
+    tell(ran.figures(), as_json)
+    if ran.fault:
+        raise RuntimeError(ran.fault)
+    if not ran.result.exact:
         raise typer.Exit(1)
 
 

@@ -67,7 +67,7 @@ def synth(
     kept = places.cache(cache)
     with steps(err()) as begin:
         begin("planning")
-        machine = Accelerator(network, choose_plan(network, plan, cycles, target, weights))
+        machine = Accelerator(network, choose_plan(network, plan, cycles, kept, target, weights))
         found = implement.implement(machine, range(1, seeds + 1), cache=kept, say=begin)
     figures = gather(printable(Path(net).stem), machine, found)
     if as_json:

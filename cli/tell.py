@@ -49,4 +49,5 @@ def tell(figures: dict[str, Any], as_json: bool) -> None:
 
 def text(value: object) -> Text:
     """A figure, with its thousands apart, or a text in one line, that is never taken for markup."""
-    return Text(f"{value:,}" if isinstance(value, int) else printable(str(value)))
+    counted = isinstance(value, int) and not isinstance(value, bool)
+    return Text(f"{value:,}" if counted else printable(str(value)))

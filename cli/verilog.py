@@ -81,7 +81,7 @@ def verilog(
     network = load_net(net)
     kept = places.cache(cache)
     with err().status("planning"):
-        folding = wanted.plan(network) if planned else choose_plan(network, plan, cycles, weights=weights)
+        folding = wanted.plan(network) if planned else choose_plan(network, plan, cycles, kept, weights=weights)
     with err().status("writing Verilog"):
         machine = Accelerator(network, folding)
         path = write_machine(

@@ -7,7 +7,8 @@ import json
 import os
 import tomllib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
+from functools import partial
 from math import isqrt
 from types import MappingProxyType
 
@@ -104,6 +105,10 @@ class Plan:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "foldings", MappingProxyType(dict(self.foldings)))
+
+    def __reduce__(self) -> tuple[object, ...]:
+        parts = {field.name: getattr(self, field.name) for field in fields(self)}
+        return partial(Plan, **(parts | {"foldings": dict(self.foldings)})), ()
 
     @property
     def loadable(self) -> bool:

@@ -26,7 +26,7 @@ from . import cosim, pysim, taps, verilator
 from .contents import bring
 from .protocol import Trial, given, running_best, trials
 from .stimulus import Broken, Capture, Progress, Stimulus, frame_beats
-from .taps import Difference, Stream
+from .taps import CLASS, OUTPUT, Difference, Stream
 from .tools import module, program
 
 ENGINES = ("verilator", "icarus", "amaranth", "verilator-cocotb")
@@ -409,58 +409,110 @@ def check(
     """
     waveform = check_options(engine, pauses, seed, waveform)
     images = _some(net.input.check(images))
-    expected = net(images)
     with scratch() as work:
         machine = Machine(net, plan, engine, build, verilog, work, cache, interface)
-        frames = as_frames(images)
-        stimulus, tried = machine.stimulus(frames, pauses, seed), trials(machine, len(frames), seed)
-        stimuli = [stimulus, *(trial.stimulus for trial in tried)]
-        captures = machine.run_all(stimuli, waveform, (), progress, len(frames))
-        run = machine.settle(captures[0], frames, pauses, seed)
-        wrong = run.logits != expected[..., : run.logits.shape[-1]]
-        best = running_best(expected, run.best.shape[-1])
+        tried = trials(machine, len(images), seed)
+        found = compare(machine, images, pauses, seed, tried, waveform, progress)
         report = Report(
-            run,
+            found.run,
             machine.accelerator.cycles,
             len(images),
-            int(wrong.any(axis=(1, 2, 3)).sum()),
-            int(wrong.sum()),
-            int((run.best != best).any(axis=-1).sum()),
+            int(found.wrong.any(axis=(1, 2, 3)).sum()),
+            int(found.wrong.sum()),
+            int(found.wrong_classes.sum()),
         )
+        differences = found.differences()
+        if not found.wrong.any():
+            return replace(report, first=differences[0] if differences else None)
+        first = next(each for each in differences if each.layer == OUTPUT)
+        path = (machine.build or machine.work) / "mismatch.vcd"
+        first = locate(machine, images, first, pauses, seed, path)
+        return replace(report, first=first, waveform=path if build else waveform)
+
+
+@dataclass(frozen=True)
+class Compared:
+    """What a machine gave for images, beside what the network gives.
+
+    Parameters
+    ----------
+    expected : int64 [N, H', W', C], the network's logits
+    best : int64 [N, H', W', beats a pixel], the index of the pixel's largest value up to each beat
+    latency : cycles from the first frame's first beat in to its last beat out
+    """
+
+    run: Run
+    expected: Ints
+    best: NDArray[np.int64]
+    latency: int
+
+    @property
+    def wrong(self) -> NDArray[np.bool_]:
+        """[N, H', W', C or, where classes alone come out, 0]: the logits that differ."""
+        given: NDArray[np.bool_] = self.run.logits != self.expected[..., : self.run.logits.shape[-1]]
+        return given
+
+    @property
+    def wrong_classes(self) -> NDArray[np.bool_]:
+        """[N, H', W']: the pixels of which a class differs."""
+        given: NDArray[np.bool_] = (self.run.best != self.best).any(axis=-1)
+        return given
+
+    def differences(self) -> list[Difference]:
+        """Of each image that differs the first logit, or where none does the first class."""
+        wrong = self.wrong
+        bad = wrong.any(axis=(1, 2, 3)) | self.wrong_classes.any(axis=(1, 2))
+        return [self._first(int(image), wrong[image]) for image in np.flatnonzero(bad)]
+
+    def _first(self, image: int, wrong: NDArray[np.bool_]) -> Difference:
         if wrong.any():
-            path = (machine.build or machine.work) / "mismatch.vcd"
-            first = _locate(machine, images, run.logits, expected, pauses, seed, path)
-            return replace(report, first=first, waveform=path if build else waveform)
-        if report.mismatching_classes:
-            return replace(report, first=_wrong_class(run.best, best, net.output.channels))
-        machine.try_protocol(tried, captures[1:])
-        return report
+            at = (image, *map(int, np.argwhere(wrong)[0]))
+            return Difference(OUTPUT, "", *at, int(self.expected[at]), int(self.run.logits[at]))
+        row, column, beat = map(int, np.argwhere(self.run.best[image] != self.best[image])[0])
+        # The channel is the last of its beat.
+        channel = (beat + 1) * self.expected.shape[-1] // self.best.shape[-1] - 1
+        at = (image, row, column, beat)
+        return Difference(CLASS, "", image, row, column, channel, int(self.best[at]), int(self.run.best[at]))
 
 
-def _wrong_class(best: NDArray[np.int64], expected: NDArray[np.int64], channels: int) -> Difference:
-    """The first class that differs though no logit does; the channel is the last of its beat."""
-    image, row, column, beat = map(int, np.argwhere(best != expected)[0])
-    channel = (beat + 1) * channels // best.shape[-1] - 1
-    at = (image, row, column, beat)
-    return Difference("class", "", image, row, column, channel, int(expected[at]), int(best[at]))
-
-
-def _locate(
+def compare(
     machine: Machine,
     images: NDArray[np.integer],
-    logits: Ints,
-    expected: Ints,
+    pauses: float,
+    seed: int,
+    tried: Sequence[Trial] = (),
+    waveform: Path | None = None,
+    progress: Progress | None = None,
+) -> Compared:
+    """Run images and, where all are right, trials; Deadlock or Broken where the machine does not keep its sheet."""
+    expected, frames = machine.net(images), as_frames(images)
+    stimuli = [machine.stimulus(frames, pauses, seed), *(trial.stimulus for trial in tried)]
+    captures = machine.run_all(stimuli, waveform, (), progress, len(frames))
+    run = machine.settle(captures[0], frames, pauses, seed)
+    last, first = run.last_cycles[0], captures[0].frame_cycles[0, 0]
+    found = Compared(run, expected, running_best(expected, run.best.shape[-1]), int(last) - int(first) + 1)
+    if not found.wrong.any() and not found.wrong_classes.any():
+        machine.try_protocol(tried, captures[1:])
+    return found
+
+
+def locate(
+    machine: Machine,
+    images: NDArray[np.integer],
+    output: Difference,
     pauses: float,
     seed: int,
     path: Path,
 ) -> Difference:
-    """What goes wrong first in the first bad image; with the one before it alone, if it still does."""
-    index = tuple(map(int, np.argwhere(logits != expected)[0]))
-    bad = index[0]
+    """What goes wrong first in an image of which `output` does; with the one before it alone, if it still does.
+
+    The waveform at `path` shows it.
+    """
+    bad = output.image
     for start in sorted({max(0, bad - 1), 0}, reverse=True):
         window = images[start : bad + 1]
         _, streams = machine.look(as_frames(window), pauses, seed, path)
         found = taps.locate(machine.net, machine.accelerator.taps, window, streams, bad - start)
         if found is not None:
             return replace(found, image=found.image + start)
-    return Difference("output", "", *index, int(expected[index]), int(logits[index]))
+    return output

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -29,11 +29,15 @@ class Stream:
     ready: bool = False
 
 
+OUTPUT, CLASS = "output", "class"
+"""In the place of a layer where what leaves the machine differs: a logit though no stage does, a class alone."""
+
+
 @dataclass(frozen=True)
 class Difference:
     """The first value that is not the reference's; `actual` is None for unknown bits.
 
-    `layer` is the path in `model.layers.trace` of the stage's first layer, or "output" when every stage is
+    `layer` is the path in `model.layers.trace` of the stage's first layer, or OUTPUT when every stage is
     right and what leaves the machine is not; `kind` names the classes of all layers of the stage. The
     position is in the output of the stage.
     """
@@ -46,6 +50,10 @@ class Difference:
     channel: int
     expected: int
     actual: int | None
+
+    def moved(self, by: int) -> Difference:
+        """The same where images are counted from elsewhere."""
+        return replace(self, image=self.image + by)
 
     def __str__(self) -> str:
         where = f"layer {self.layer} ({self.kind})" if self.kind else f"the {self.layer}"

@@ -35,6 +35,10 @@ UNIT = 1_000_000
 _WORK = re.compile("build-[0-9a-f]{32}")
 
 
+class Ended(RuntimeError):  # noqa: N818
+    """Somebody has ended the simulation, such as a system that lacks memory."""
+
+
 @dataclass(frozen=True)
 class Program:
     """What is compiled around a model.
@@ -172,7 +176,7 @@ def run(
     """Simulate one stimulus after the other, up to the first that ends badly; `waveform` is a VCD to write.
 
     `expected` output frames of the first are what `progress` counts towards. Raises Broken when the model is silent,
-    and RuntimeError when it fails.
+    Ended when it is killed, and RuntimeError when it fails.
     """
     model = build(verilog, waveform=waveform is not None, folder=folder)
     with scratch() as work:
@@ -248,6 +252,8 @@ def _watch(
         process.wait()
     if silent.is_set():
         raise Broken(f"the simulation gave no sign of life for {SILENCE:.0f} seconds and was ended")
+    if process.returncode > 128:
+        raise Ended(f"the simulation was ended by signal {process.returncode - 128}")
     if process.returncode or text:
         raise RuntimeError(f"the simulation failed with status {process.returncode}: {' '.join(text)}")
     return results
