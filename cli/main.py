@@ -24,6 +24,7 @@ from .export import export
 from .import_net import import_net
 from .plan import plan
 from .program import program
+from .regress import regress
 from .report import report
 from .simulate import simulate
 from .synth import synth
@@ -50,6 +51,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "verilog": verilog,
     "weights": weights,
     "simulate": simulate,
+    "regress": regress,
     "report": report,
     "synth": synth,
     "build": build,

@@ -1,0 +1,151 @@
+"""What a network's machine gave once, kept in a file that a person can read, for later versions to be held against."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, fields
+from typing import Any, NoReturn
+
+from ..model.error import BadInput, short
+from ..model.read import read_bytes
+from ..model.write import write_beside
+
+KIND, VERSION = "bitfold_golden", 1
+MOST = 2**30
+"""Bytes of such a file, at the most."""
+SHOWN = 8
+"""Images that are named where many differ."""
+MEND = "record it again with --record"
+
+
+@dataclass(frozen=True)
+class Source:
+    """Which images it was: one of `data`, `file` and `random` says it.
+
+    Parameters
+    ----------
+    data : name of a data set, whose first `count` test images they are
+    file : name of a .npy file
+    random : seed of random ones
+    digest : sha256, in hex, of their pixels
+    """
+
+    data: str | None
+    file: str | None
+    random: int | None
+    count: int
+    digest: str
+
+
+@dataclass(frozen=True)
+class Golden:
+    """A machine's run on images.
+
+    What has to stay is what comes first; of the rest a change is told.
+
+    Parameters
+    ----------
+    network : digest
+    images : as ``Source``
+    cycles_per_frame : in steady state; None below 3 images
+    latency_cycles : from the first frame's first beat in to its last beat out
+    logits : for each image a digest of its logits, as in ``parts.Done``
+    plan, verilog : digests; None where the engine reads no Verilog
+    engine, version : by which it was simulated, of bitfold
+    """
+
+    network: str
+    images: Source
+    cycles_per_frame: float | None
+    latency_cycles: int
+    logits: tuple[str, ...]
+    plan: str
+    verilog: str | None
+    engine: str
+    version: str
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the file whole or not at all; BadInput when that fails."""
+        write_beside(path, (json.dumps({KIND: VERSION} | asdict(self), indent=1) + "\n").encode())
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Golden:
+        """The run that `save` wrote; BadInput, in one line, for any other file."""
+        raw = read_bytes(path, "a golden file", MOST)
+        try:
+            value = json.loads(raw, parse_constant=_refuse)
+        except (ValueError, RecursionError):
+            value = None
+        if not isinstance(value, dict) or KIND not in value:
+            raise BadInput(f"{path} is not a golden file, as bitfold regress --record writes it; {MEND}")
+        if (found := value.pop(KIND)) != VERSION:
+            raise BadInput(f"{path} is a golden file of version {short(found)}; this bitfold reads {VERSION}; {MEND}")
+        source = _typed(Source, value.get("images"), path)
+        golden = _typed(cls, value | {"images": source}, path)
+        if len(golden.logits) != source.count:
+            raise BadInput(f"{path} has {len(golden.logits)} digests for {source.count} images; {MEND}")
+        if sum(each is not None for each in (source.data, source.file, source.random)) != 1:
+            raise BadInput(f"{path}: its images must be of one of data, file and random; {MEND}")
+        return golden
+
+
+@dataclass(frozen=True)
+class Change:
+    """One thing that is not as it was; `wrong` where it has to be."""
+
+    what: str
+    was: Any
+    now: Any
+    wrong: bool
+
+    def __str__(self) -> str:
+        was, now = (each[:12] if isinstance(each, str) and len(each) > 20 else each for each in (self.was, self.now))
+        return f"{self.what}: {was} before, {now} now"
+
+
+def changes(was: Golden, now: Golden) -> Iterator[Change]:
+    """What differs between two runs on the same images, what has to stay first."""
+    for name in ("network", "cycles_per_frame", "latency_cycles"):
+        if getattr(was, name) != getattr(now, name):
+            yield Change(name.replace("_", " "), getattr(was, name), getattr(now, name), True)
+    differ = [image for image, pair in enumerate(zip(was.logits, now.logits, strict=True)) if pair[0] != pair[1]]
+    for image in differ[:SHOWN]:
+        yield Change(f"logits of image {image}", was.logits[image], now.logits[image], True)
+    if len(differ) > SHOWN:
+        yield Change("images whose logits differ", 0, len(differ), True)
+    for name in ("plan", "verilog", "engine", "version"):
+        if getattr(was, name) != getattr(now, name):
+            yield Change(name, getattr(was, name), getattr(now, name), False)
+
+
+_KINDS: dict[str, tuple[type, ...]] = {
+    "str": (str,),
+    "int": (int,),
+    "str | None": (str, type(None)),
+    "int | None": (int, type(None)),
+    "float | None": (float, int, type(None)),
+    "Source": (Source,),
+}
+
+
+def _typed(kind: type[Any], value: Any, path: object) -> Any:
+    """The object of a dataclass that a file holds as `value`; BadInput where it does not."""
+    names = [field.name for field in fields(kind)]
+    if not isinstance(value, dict) or sorted(value) != sorted(names):
+        raise BadInput(f"{path}: a golden file has {', '.join(names)}, and this one other parts; {MEND}")
+    for field in fields(kind):
+        found = value[field.name]
+        if field.type == "tuple[str, ...]":
+            right = isinstance(found, list) and all(isinstance(each, str) for each in found)
+            value[field.name] = tuple(found) if right else ()
+        else:
+            right = isinstance(found, _KINDS[str(field.type)]) and not isinstance(found, bool)
+        if not right:
+            raise BadInput(f"{path}: {field.name} must be {field.type}, not {short(found)}; {MEND}")
+    return kind(**value)
+
+
+def _refuse(number: str) -> NoReturn:
+    raise ValueError(number)
