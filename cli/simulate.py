@@ -59,7 +59,7 @@ def simulate(
     check_options(engine, pauses, seed, waveform)
     how = How(jobs, dask, resume, waveform, output is not None)
     how.check()
-    for place in (output, junit_file):
+    for place in (output, junit_file, resume):
         if place is not None:
             check_place(place)
     if verilog is not None and (plan is not None or cycles is not None):

@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, fields
-from typing import Any, NoReturn
+from dataclasses import asdict, dataclass
+from typing import Any
 
 from ..model.error import BadInput, short
 from ..model.read import read_bytes
 from ..model.write import write_beside
+from .typed import Mistyped, parsed, typed
 
 KIND, VERSION = "bitfold_golden", 1
 MOST = 2**30
@@ -75,15 +76,14 @@ class Golden:
         """The run that `save` wrote; BadInput, in one line, for any other file."""
         raw = read_bytes(path, "a golden file", MOST)
         try:
-            value = json.loads(raw, parse_constant=_refuse)
-        except (ValueError, RecursionError):
-            value = None
-        if not isinstance(value, dict) or KIND not in value:
-            raise BadInput(f"{path} is not a golden file, as bitfold regress --record writes it; {MEND}")
-        if (found := value.pop(KIND)) != VERSION:
-            raise BadInput(f"{path} is a golden file of version {short(found)}; this bitfold reads {VERSION}; {MEND}")
-        source = _typed(Source, value.get("images"), path)
-        golden = _typed(cls, value | {"images": source}, path)
+            value = parsed(raw)
+            version = value.pop(KIND, None)
+            if version != VERSION:
+                raise Mistyped(f"its {KIND} is {short(version)}, and this bitfold reads {VERSION}")
+            golden = typed(cls, value)
+        except Mistyped as error:
+            raise BadInput(f"{path} is not a golden file, as bitfold regress --record writes it: {error}") from None
+        source = golden.images
         if len(golden.logits) != source.count:
             raise BadInput(f"{path} has {len(golden.logits)} digests for {source.count} images; {MEND}")
         if sum(each is not None for each in (source.data, source.file, source.random)) != 1:
@@ -118,34 +118,3 @@ def changes(was: Golden, now: Golden) -> Iterator[Change]:
     for name in ("plan", "verilog", "engine", "version"):
         if getattr(was, name) != getattr(now, name):
             yield Change(name, getattr(was, name), getattr(now, name), False)
-
-
-_KINDS: dict[str, tuple[type, ...]] = {
-    "str": (str,),
-    "int": (int,),
-    "str | None": (str, type(None)),
-    "int | None": (int, type(None)),
-    "float | None": (float, int, type(None)),
-    "Source": (Source,),
-}
-
-
-def _typed(kind: type[Any], value: Any, path: object) -> Any:
-    """The object of a dataclass that a file holds as `value`; BadInput where it does not."""
-    names = [field.name for field in fields(kind)]
-    if not isinstance(value, dict) or sorted(value) != sorted(names):
-        raise BadInput(f"{path}: a golden file has {', '.join(names)}, and this one other parts; {MEND}")
-    for field in fields(kind):
-        found = value[field.name]
-        if field.type == "tuple[str, ...]":
-            right = isinstance(found, list) and all(isinstance(each, str) for each in found)
-            value[field.name] = tuple(found) if right else ()
-        else:
-            right = isinstance(found, _KINDS[str(field.type)]) and not isinstance(found, bool)
-        if not right:
-            raise BadInput(f"{path}: {field.name} must be {field.type}, not {short(found)}; {MEND}")
-    return kind(**value)
-
-
-def _refuse(number: str) -> NoReturn:
-    raise ValueError(number)

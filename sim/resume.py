@@ -5,20 +5,28 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, fields
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO, Any
 
 from ..model.error import BadInput, short
 from ..model.read import read_bytes
 from .parts import Done, Part
-from .taps import Difference
+from .typed import Mistyped, parsed, typed
 
 KIND, VERSION = "bitfold_run", 1
 MOST = 2**32
 """Bytes that are read of such a file."""
+
+
+@dataclass(frozen=True)
+class Line:
+    """A finished part; `seconds` is what all took so far."""
+
+    seconds: float
+    done: Done
 
 
 class Journal:
@@ -34,7 +42,7 @@ class Journal:
     def add(self, done: Done, seconds: float) -> None:
         """One more part; `seconds` is what all took so far. What has a fault is not kept: it is to be run again."""
         if not done.fault:
-            self._write({"seconds": round(seconds, 3)} | asdict(done))
+            self._write(asdict(Line(round(seconds, 3), done)))
 
     def _write(self, line: Mapping[str, Any]) -> None:
         self._file.write((json.dumps(line) + "\n").encode())
@@ -43,7 +51,7 @@ class Journal:
 
 
 @contextmanager
-def journal(path: Path, about: Mapping[str, Any], parts: list[Part]) -> Iterator[Journal]:
+def journal(path: Path, about: Mapping[str, Any], parts: Sequence[Part]) -> Iterator[Journal]:
     """The file at `path`, begun where there is none; held against others while it is used.
 
     `about` is what makes a run that run, by name, of values of JSON. BadInput where the file is another's, or damaged.
@@ -61,24 +69,18 @@ def journal(path: Path, about: Mapping[str, Any], parts: list[Part]) -> Iterator
         raw = read_bytes(path, "the file of a run", MOST)
         lines = raw.split(b"\n")
         whole = len(raw) - len(lines.pop())  # a run that was killed may have left a part of a line
-        if lines:
-            _check_head(path, _parsed(lines[0]), head)
-        elif not b'{"'.startswith(raw[:2]):
-            _check_head(path, {}, head)
+        if lines or not b'{"'.startswith(raw[:2]):
+            _check_head(path, lines[0] if lines else b"", head)
         done: dict[int, Done] = {}
         seconds = 0.0
         for number, line in enumerate(lines[1:], 2):
-            found = _parsed(line)
             try:
-                seconds = float(found.pop("seconds"))
-                each = _done(found)
-                part = parts[each.part]
-                right = len(each.logits) == part.stop - part.start
-            except (KeyError, TypeError, IndexError, AttributeError, ValueError):
-                right = False
-            if not right or each.part in done:
-                raise BadInput(f"{path}: line {number} is damaged; remove the file, or name another")
-            done[each.part] = each
+                found = typed(Line, parsed(line))
+                _check_line(found, parts, done)
+            except Mistyped as error:
+                raise BadInput(f"{path}: line {number} is damaged: {error}; remove it, or name another file") from None
+            seconds = found.seconds
+            done[found.done.part] = found.done
         file.truncate(whole)
         opened = Journal(file, done, seconds)
         if not lines:
@@ -86,7 +88,11 @@ def journal(path: Path, about: Mapping[str, Any], parts: list[Part]) -> Iterator
         yield opened
 
 
-def _check_head(path: Path, found: Mapping[str, Any], head: Mapping[str, Any]) -> None:
+def _check_head(path: Path, line: bytes, head: Mapping[str, Any]) -> None:
+    try:
+        found = parsed(line)
+    except Mistyped:
+        found = {}
     if KIND not in found:
         raise BadInput(f"{path} is not the file of a run; name another, or one that is not there yet")
     for name, value in head.items():
@@ -99,20 +105,12 @@ def _check_head(path: Path, found: Mapping[str, Any], head: Mapping[str, Any]) -
             )
 
 
-def _parsed(line: bytes) -> dict[str, Any]:
-    """The object in a line; an empty one where there is none."""
-    try:
-        value = json.loads(line)
-    except (ValueError, RecursionError):
-        return {}
-    return value if isinstance(value, dict) else {}
-
-
-def _done(found: dict[str, Any]) -> Done:
-    """A line as ``Journal.add`` writes it; TypeError, KeyError or ValueError for others."""
-    differences = tuple(Difference(**each) for each in found.pop("differences"))
-    lists = {name: tuple(found.pop(name)) for name in ("logits", "classes")}
-    done = Done(**lists, differences=differences, **found)
-    if any(type(getattr(done, each.name)) is not int for each in fields(Done) if each.type == "int") or done.part < 0:
-        raise TypeError("a count is no integer")
-    return done
+def _check_line(line: Line, parts: Sequence[Part], done: Mapping[int, Done]) -> None:
+    """Mistyped where a line is not of a part of the run that has none yet."""
+    index = line.done.part
+    if not 0 <= index < len(parts) or index in done:
+        raise Mistyped(f"part {index} is none of the run's, or was there before")
+    part, count = parts[index], parts[index].stop - parts[index].start
+    inside = all(part.start <= difference.image < part.stop for difference in line.done.differences)
+    if len(line.done.logits) != count or len(line.done.classes) not in (0, count) or not inside:
+        raise Mistyped(f"part {index} has images {part.start} to {part.stop - 1}, and the line others")

@@ -20,6 +20,10 @@ from bitfold.model.error import BadInput
 from bitfold.model.net import Net
 from bitfold.model.read import SMALL
 from bitfold.model.train import recipe
+from bitfold.sim.golden import Golden, Source
+from bitfold.sim.parts import Done, cut
+from bitfold.sim.resume import journal
+from bitfold.sim.taps import Difference
 
 NET = zoo.load("digits-tiny")
 SECONDS = 5.0
@@ -59,6 +63,32 @@ def _read_record(path: Path) -> None:
     record.load(path.parent)
 
 
+def _golden(folder: Path) -> bytes:
+    images = Source(None, None, 0, 3, "0" * 64)
+    golden = Golden("1" * 64, images, 768.0, 3181, ("a" * 32,) * 3, "2" * 64, "3" * 64, "verilator", "0.1.0")
+    golden.save(folder / "golden.json")
+    return (folder / "golden.json").read_bytes()
+
+
+ABOUT = {"network": "1" * 64, "engine": "verilator", "pauses": 0.5, "seed": 0}
+PARTS = cut(20, 10**6, 0)
+
+
+def _run(folder: Path) -> bytes:
+    with journal(folder / "run", ABOUT, PARTS) as opened:
+        for part in PARTS:
+            count = part.stop - part.start
+            wrong = Difference("output", "", part.start, 0, 0, 3, -5, None)
+            done = Done(part.index, ("a" * 32,) * count, (1,) * count, (wrong,), 1, 0, 9999, 3181, None)
+            opened.add(done, 1.5 + part.index)
+    return (folder / "run").read_bytes()
+
+
+def _read_run(path: Path) -> None:
+    with journal(path, ABOUT, PARTS):
+        pass
+
+
 KINDS = {
     "network": Format(lambda folder: zoo.path("digits-tiny").read_bytes(), Net.load),
     "plan": Format(_plan, _read_plan),
@@ -68,6 +98,8 @@ KINDS = {
     ),
     "card": Format(lambda folder: card_path(zoo.path("digits-tiny")).read_bytes(), Card.load),
     "record": Format(_record, _read_record),
+    "golden": Format(_golden, Golden.load),
+    "run": Format(_run, _read_run),
 }
 
 

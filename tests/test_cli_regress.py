@@ -143,13 +143,14 @@ def test_what_cannot_be_is_one_line(folder):
         assert (status, out) == (2, ""), words
         assert err.startswith(f"bitfold: {says}")
     value = json.loads(right)
+    not_one = "golden.json is not a golden file, as bitfold regress --record writes it"
     for spoilt, says in [
-        ("", "golden.json is not a golden file, as bitfold regress --record writes it"),
-        ("[1]", "golden.json is not a golden file, as bitfold regress --record writes it"),
-        (json.dumps(value | {"bitfold_golden": 2}), "golden.json is a golden file of version 2; this bitfold reads 1"),
-        (json.dumps(value | {"more": 2}), "golden.json: a golden file has network, images, "),
-        (json.dumps(value | {"latency_cycles": "x"}), "golden.json: latency_cycles must be int, not 'x'; record it"),
-        (json.dumps(value | {"logits": [1]}), "golden.json: logits must be tuple[str, ...], not [1]; record it"),
+        ("", f"{not_one}: it is no object of JSON"),
+        ("[1]", f"{not_one}: it is no object of JSON"),
+        (json.dumps(value | {"bitfold_golden": 2}), f"{not_one}: its bitfold_golden is 2, and this bitfold reads 1"),
+        (json.dumps(value | {"more": 2}), f"{not_one}: it must have the parts network, images, "),
+        (json.dumps(value | {"latency_cycles": "x"}), f"{not_one}: latency_cycles must be int, not 'x'"),
+        (json.dumps(value | {"logits": [1]}), f"{not_one}: logits must be str, not 1"),
         (json.dumps(value | {"logits": value["logits"][1:]}), "golden.json has 5 digests for 6 images; record it"),
         (json.dumps(value | {"images": value["images"] | {"file": "x"}}), "golden.json: its images must be of one of"),
         (json.dumps(value).replace(str(value["latency_cycles"]), "NaN"), "golden.json is not a golden file"),

@@ -179,22 +179,29 @@ def test_the_file_of_another_run_is_refused(file, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "spoil",
+    ("spoil", "says"),
     [
-        lambda line: [],
-        lambda line: line | {"part": 5},
-        lambda line: line | {"part": -1},
-        lambda line: line | {"part": 3},
-        lambda line: line | {"cycles": "9"},
-        lambda line: line | {"logits": line["logits"][:1]},
-        lambda line: line | {"more": 1},
-        lambda line: {name: value for name, value in line.items() if name != "seconds"},
+        (lambda line: [], "it is no object of JSON"),
+        (lambda line: line | {"done": line["done"] | {"part": 5}}, "part 5 is none of the run's, or was there before"),
+        (
+            lambda line: line | {"done": line["done"] | {"part": -1}},
+            "part -1 is none of the run's, or was there before",
+        ),
+        (lambda line: line | {"done": line["done"] | {"part": 3}}, "part 3 is none of the run's, or was there before"),
+        (lambda line: line | {"done": line["done"] | {"cycles": "9"}}, "cycles must be int, not '9'"),
+        (lambda line: line | {"done": line["done"] | {"cycles": True}}, "cycles must be int, not True"),
+        (
+            lambda line: line | {"done": line["done"] | {"logits": ["a"]}},
+            "part 0 has images 0 to 1, and the line others",
+        ),
+        (lambda line: line | {"more": 1}, "it must have the parts seconds, done, and no other"),
+        (lambda line: line | {"seconds": float("nan")}, "it is no object of JSON"),
     ],
 )
-def test_a_damaged_line_is_refused(spoil, file):
+def test_a_damaged_line_is_refused(spoil, says, file):
     *lines, last = file.read_text().splitlines()
     file.write_text("\n".join([*lines, json.dumps(spoil(json.loads(last)))]) + "\n")
-    with pytest.raises(BadInput, match=rf"^{file}: line 3 is damaged; remove the file, or name another$"):
+    with pytest.raises(BadInput, match=rf"^{file}: line 3 is damaged: {says}; remove it, or name another file$"):
         kept(file)
 
 
