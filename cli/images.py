@@ -59,6 +59,13 @@ def of_array(name: str, array: NDArray[np.integer[Any]]) -> Images:
     return Images(name, len(array), lambda start, stop: array[start:stop])
 
 
+def random_images(net: Net, count: int, seed: int) -> NDArray[np.integer[Any]]:
+    """Random images of a network's input, the same for ever."""
+    t = net.input
+    # RandomState's stream is frozen for good; Generator's may change with numpy.
+    return t.check(np.random.RandomState(seed).randint(t.lo, t.hi + 1, (count, *t.shape), np.int64))
+
+
 def open_images(
     name: str, net: Net, file: Path | None, data_name: str | None, folder: Path | None, count: int | None
 ) -> Images:

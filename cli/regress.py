@@ -7,7 +7,6 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated
 
-import numpy as np
 import typer
 
 from ..model import places
@@ -28,7 +27,7 @@ from .arguments import (
     choose_plan,
     load_net,
 )
-from .images import Images, ImagesOption, SetOption, of_array, open_images
+from .images import Images, ImagesOption, SetOption, of_array, open_images, random_images
 from .simulation import DaskOption, How, JobsOption, run
 from .tell import err, out, tell
 
@@ -131,10 +130,7 @@ def regress(
 
 def _random(network: Net, seed: int, count: int) -> tuple[Images, Source]:
     """Random images, the same for ever."""
-    t = network.input
-    # RandomState's stream is frozen for good; Generator's may change with numpy.
-    array = np.random.RandomState(seed).randint(t.lo, t.hi + 1, (count, *t.shape), np.int64)
-    chosen = of_array(f"random images, seed {seed}", network.input.check(array))
+    chosen = of_array(f"random images, seed {seed}", random_images(network, count, seed))
     return chosen, Source(None, None, seed, count, chosen.digest(network))
 
 

@@ -4,9 +4,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
+import numpy as np
 import typer
+from numpy.typing import NDArray
 
 from ..hw.accelerator import Accelerator
 from ..hw.device.target import clock_of
@@ -16,7 +18,9 @@ from ..hw.verilog.names import check_name
 from ..hw.verilog.write import file_names, write_machine
 from ..model import places
 from ..model.error import BadInput
+from ..model.net import Net
 from ..model.write import check_folder
+from ..sim.check import FILES, FOLDER, write_check
 from .arguments import (
     CacheOption,
     ClockOption,
@@ -31,10 +35,15 @@ from .arguments import (
     Wanted,
     choose_plan,
     device_of,
+    load_images,
     load_net,
     weights_of,
 )
+from .images import ImagesOption, random_images
 from .tell import err, tell
+
+RANDOM = 8
+"""Images of a check, where none are given."""
 
 
 def verilog(
@@ -65,6 +74,10 @@ def verilog(
     ip_xact: Annotated[
         bool, typer.Option("--ip-xact", help="A component.xml, by which Vivado takes the folder into its catalogue.")
     ] = False,
+    bench: Annotated[
+        bool, typer.Option("--bench", help="Also DIR/check: make there proves the files, with a simulator alone.")
+    ] = False,
+    images: ImagesOption = None,
     cache: CacheOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -72,6 +85,10 @@ def verilog(
     interface = Interface(out, padded, counted, aresetn, control)
     check_name(name)
     check_folder(output, *file_names(name, interface, ip_xact))
+    if bench:
+        check_folder(output / FOLDER, *FILES)
+    elif images is not None:
+        raise BadInput("--images are of the check that ships: add --bench")
     weights = weights_of(loadable, plan)
     wanted = Wanted(fps, clock_of(target, clock), target, weights=weights, device=device_of(device, target))
     wanted.check()
@@ -79,6 +96,7 @@ def verilog(
     if planned and (plan is not None or cycles is not None):
         raise BadInput("--fps and --target choose a plan, and --plan and --cycles another; give one of them")
     network = load_net(net)
+    vectors = _vectors(network, images) if bench else None
     kept = places.cache(cache)
     with err().status("planning"):
         folding = wanted.plan(network) if planned else choose_plan(network, plan, cycles, kept, weights=weights)
@@ -94,6 +112,8 @@ def verilog(
             ip_xact=ip_xact,
             cache=kept,
         )
+        if vectors is not None:
+            write_check(output, network, machine, name, interface, vectors)
     figures = {
         "verilog": str(path),
         "sheet": str(path.with_suffix(".md")),
@@ -106,4 +126,14 @@ def verilog(
         figures |= {"header": str(path.with_suffix(".h")), "registers": str(path.with_name(f"{name}_registers.py"))}
     if ip_xact:
         figures["ip_xact"] = str(path.with_name(FILE))
+    if bench:
+        figures["check"] = str(output / FOLDER)
     tell(figures, as_json)
+
+
+def _vectors(network: Net, images: Path | None) -> NDArray[np.integer[Any]]:
+    """The images of a file, or random ones."""
+    chosen = random_images(network, RANDOM, 0) if images is None else network.input.check(load_images(images))
+    if not len(chosen):
+        raise BadInput("there are no images to make vectors of")
+    return chosen
