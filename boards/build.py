@@ -19,6 +19,7 @@ from ..hw.verilog.names import broken, plain
 from ..model import places
 from ..model.error import BadInput, install
 from ..model.net import Net
+from ..model.yowasp import tool
 from . import flow as flows
 from . import record as records
 from .board import RX, TX, Board, Pin
@@ -27,7 +28,6 @@ from .flow import FLOWS, TOP_VERILOG, Flow, Placed
 from .pll.choose import Setting, fastest
 from .record import Port, Record
 from .shell.uart import CYCLES_PER_BIT
-from .synth import tool
 
 if TYPE_CHECKING:
     from amaranth.build import Platform

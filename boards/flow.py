@@ -9,9 +9,9 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
+from ..model.yowasp import run_tool
 from .place import asked, cells, fmax
 from .registers import absorb
-from .synth import run_tool
 
 if TYPE_CHECKING:
     from amaranth.build import Platform

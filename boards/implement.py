@@ -12,9 +12,10 @@ from ..hw.device.target import Target
 from ..hw.verilog.names import unit_module
 from ..hw.verilog.write import write_machine
 from ..model.places import scratch
+from ..model.yowasp import tool
 from . import enclose
 from .place import DEVICES, DoesNotFit, Placed, place
-from .synth import Netlist, synthesise, tool
+from .synth import Netlist, synthesise
 
 TOP = "bitfold"
 """The module of a machine whose netlist is counted."""

@@ -7,8 +7,8 @@ import shutil
 from pathlib import Path
 
 from ..model import places
+from ..model.yowasp import run_tool
 from .flow import NETLIST_VERILOG
-from .synth import run_tool
 
 CELLS = {"ice40": "+/ice40/cells_sim.v", "ecp5": "+/ecp5/cells_sim.v", "gowin": "+/gowin/cells_sim.v"}
 """Yosys' models of a family's cells."""

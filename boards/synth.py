@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import re
 import shutil
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
 from ..model import kept, places
-from ..model.error import BadInput, install
-from ..model.processes import call
+from ..model.yowasp import run_tool, tool
 from .registers import absorb
 
 SCRIPTS = {
@@ -140,30 +137,6 @@ def synthesise(verilog: Path, top: str, family: str, *, keep: str | None = None,
     found = json.loads((verilog.parent / f"{stem}.stat").read_text(encoding="utf-8"))
     modules = {name.lstrip("\\"): module["num_cells_by_type"] for name, module in found["modules"].items()}
     return Netlist(family, found["design"]["num_cells_by_type"], modules)
-
-
-def tool(name: str) -> Path:
-    """Path of a YoWASP program; BadInput where it is not installed."""
-    program = Path(sys.executable).with_name(name)
-    if not program.exists():
-        raise BadInput(f"{name} is not installed; {install('fpga')}")
-    return program
-
-
-def run_tool(name: str, arguments: list[str], folder: Path, log: str, cache: Path | None = None) -> None:
-    """Run a YoWASP program in `folder`; it sees that folder only, and its own words may be lost: `log` has them.
-
-    `cache` is a folder for what it keeps between runs; None is the user's.
-    """
-    # By this Python, because the first line of a script does not bear every path.
-    env = os.environ | {"XDG_CACHE_HOME": str(places.cache(cache))}
-    status, words = call([sys.executable, tool(name), *arguments], cwd=folder, env=env)
-    if status:
-        path = folder / log
-        words = (path.read_text(encoding="utf-8", errors="replace") if path.exists() else "") + words
-        lines = [line for line in words.splitlines() if line.strip()]
-        errors = [line for line in lines if line.startswith("ERROR")] or lines[-1:] or [f"status {status}"]
-        raise RuntimeError(f"{name} failed: {errors[0]}; see {path}")
 
 
 _WORK = re.compile("work-[0-9a-f]{32}")

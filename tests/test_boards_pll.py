@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from bitfold.boards.pll import ecp5, gowin, ice40, xc7
 from bitfold.boards.pll.choose import FAMILIES, fastest
-from bitfold.boards.synth import tool
+from bitfold.model.yowasp import tool
 
 RANGES = {
     "ice40": ice40,

@@ -8,7 +8,8 @@ import subprocess
 import pytest
 
 from bitfold.boards.registers import absorb
-from bitfold.boards.synth import run_tool, synthesise
+from bitfold.boards.synth import synthesise
+from bitfold.model.yowasp import run_tool
 from bitfold.sim.verilator import Program, build
 from bitfold.sim.virtual import CELLS
 

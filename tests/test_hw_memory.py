@@ -10,9 +10,10 @@ import pytest
 from amaranth import Elaboratable, Module, Signal
 from amaranth.back import verilog
 
-from bitfold.boards.synth import SCRIPTS, blocks, run_tool
+from bitfold.boards.synth import SCRIPTS, blocks
 from bitfold.hw.device.memory import memory, place, varying
 from bitfold.hw.device.target import FAMILIES
+from bitfold.model.yowasp import run_tool
 
 DEVICES = [family for family in FAMILIES.values() if family.blocks]
 
