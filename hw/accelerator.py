@@ -60,10 +60,10 @@ class _Units:
         return {name: unit.resources(self.pipeline.plan.family) for name, unit in self.named.items()}
 
 
-def _grow(net: Net, plan: Plan, single: Collection[str] = ()) -> _Units:
-    """The units of a network; what `single` names lies in blocks with one port, as Pipeline says."""
+def _grow(net: Net, plan: Plan, depths: Mapping[str, int], single: Collection[str] = ()) -> _Units:
+    """The units of a network; `depths` and `single`, what lies in blocks with one port, as Pipeline says."""
     guard = FrameGuard(plan.source(net.input), plan.family)
-    pipeline = Pipeline(plan, single)
+    pipeline = Pipeline(plan, single, depths)
     end = pipeline.grow(pipeline.start(guard.sink, guard.o), net.body, "")
     end = pipeline.convert(end, "output", plan.output_lanes)
     stages = [stage for _, stage in pipeline.stages]
@@ -93,9 +93,9 @@ def _header(net: Net, plan: Plan, count: int) -> list[int]:
     return [LOAD_MAGIC, LOAD_VERSION, *np.frombuffer(digest, "<u4").tolist(), count]
 
 
-def _fitting(net: Net, plan: Plan) -> _Units:
+def _fitting(net: Net, plan: Plan, depths: Mapping[str, int]) -> _Units:
     """The units of a network; where blocks run out, some rings and weights lie in as few as will do with one port."""
-    units, device = _grow(net, plan), plan.device
+    units, device = _grow(net, plan, depths), plan.device
     if device is None or device.single_port is None:
         return units
     kind, other = plan.family.blocks[0].kind, device.single_port.kind
@@ -108,7 +108,7 @@ def _fitting(net: Net, plan: Plan) -> _Units:
     # For each number of blocks with one port: what most is saved, and by which rings and weights.
     best: list[tuple[int, tuple[str, ...]]] = [(0, ())] * (device.blocks[other] + 1)
     for called in (str, weights_of):
-        moved = _grow(net, plan, {called(name) for name in units.named}).parts
+        moved = _grow(net, plan, depths, {called(name) for name in units.named}).parts
         for name in sorted(units.parts.keys() & moved.keys()):
             cost = moved[name].blocks.get(other, 0)
             saved = units.parts[name].blocks.get(kind, 0) - moved[name].blocks.get(kind, 0)
@@ -117,9 +117,9 @@ def _fitting(net: Net, plan: Plan) -> _Units:
                     so_far, names = best[most - cost]
                     best[most] = max(best[most], (so_far + saved, (*names, called(name))))
     for saved, names in best:
-        if saved >= wanted and lacking(found := _grow(net, plan, names)) <= 0:
+        if saved >= wanted and lacking(found := _grow(net, plan, depths, names)) <= 0:
             return found
-    return _grow(net, plan, best[-1][1])
+    return _grow(net, plan, depths, best[-1][1])
 
 
 class Accelerator(wiring.Component):
@@ -129,6 +129,7 @@ class Accelerator(wiring.Component):
     ----------
     net : what is computed
     plan : how far it is unrolled; BadInput where it does not fold this network evenly
+    depths : words of residuals' queues, by the names of these units, in the place of those derived
 
     Members
     -------
@@ -151,10 +152,10 @@ class Accelerator(wiring.Component):
     A frame takes ``cycles`` cycles in steady state, those of the slowest stage.
     """
 
-    def __init__(self, net: Net, plan: Plan):
+    def __init__(self, net: Net, plan: Plan, depths: Mapping[str, int] | None = None):
         plan.check(net)
         self.net, self.plan = shape(net) if plan.loadable else net, plan
-        self._units = _fitting(self.net, plan)
+        self._units = _fitting(self.net, plan, depths or {})
         self.pipeline = self._units.pipeline
         super().__init__(
             ({"load": In(LOAD), "loaded": Out(1), "refused": Out(1)} if plan.loadable else {})

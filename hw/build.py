@@ -1,7 +1,7 @@
 # amaranth: UnusedElaboratable=no
 """From layers to stages: the table of contents of the hardware, one plain recursion."""
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from math import ceil, gcd
@@ -140,11 +140,14 @@ class Pipeline:
     """All units of a network and how they are joined; built once, before anything is elaborated.
 
     `single` names what lies in blocks with one port: the ring of a unit, or by ``weights_of`` its weights. `loaded` are
-    the stages with contents that are loaded, in the order of the chain, each with the paths of its layers.
+    the stages with contents that are loaded, in the order of the chain, each with the paths of its layers. `depths` are
+    words of residuals' queues, by name, in the place of those derived; `least` those with which each never hangs.
     """
 
     plan: Plan
     single: Collection[str] = ()
+    depths: Mapping[str, int] = field(default_factory=dict)
+    least: dict[str, int] = field(default_factory=dict)
     units: dict[str, wiring.Component] = field(default_factory=dict)
     links: list[tuple[wiring.PureInterface, wiring.PureInterface]] = field(default_factory=list)
     taps: list[tuple[Tap, wiring.PureInterface]] = field(default_factory=list)
@@ -287,6 +290,11 @@ class Pipeline:
             end = self.queue(end, f"{name}_after", stage.uneven_sink)
         return end
 
+    def depth(self, name: str, body: End, skip: End) -> int:
+        """Words of the queue of that name at the end of a `skip`; notes the fewest with which it never hangs."""
+        self.least[name] = least_skip_depth(body, skip)
+        return self.depths.get(name, skip_depth(body, skip))
+
     def grow_residual(self, end: End, layer: Residual, path: str, name: str) -> End:
         """Fork, body, skip queue, saturating add."""
         dot = path + "." if path else ""
@@ -298,12 +306,12 @@ class Pipeline:
         skip = self.grow(self.start(end.flow, fork.o1, end.even_cycles), layer.skip, dot + "skip")
         units = list(self.units.values())
         skip = self.convert(skip, f"{name}_skip", body.flow.lanes)
-        if depth := skip_depth(body, skip):
+        if depth := self.depth(f"{name}_queue", body, skip):
             skip = self.queue(skip, f"{name}_queue", depth, _together(skip.flow, units[before:between]))
         if skip.lead > body.lead or (skip.needs > body.early).any():
             # The skip is the slower branch (or is at times): then the body's words have to wait as well.
             together = _together(body.flow, units[between:])
-            body = self.queue(body, f"{name}_body_queue", skip_depth(skip, body), together)
+            body = self.queue(body, f"{name}_body_queue", self.depth(f"{name}_body_queue", skip, body), together)
         cycles = min(body.even_cycles, skip.even_cycles)
         add = self.units[f"{name}_add"] = SaturatingAdd(body.flow, skip.flow, layer, cycles)
         self.links += [(body.port, add.body), (skip.port, add.skip)]
