@@ -34,7 +34,7 @@ from amaranth.back import verilog
 from amaranth.lib import wiring
 from amaranth.sim import Simulator
 
-from bitfold.boards.synth import run_tool, synthesise
+from bitfold.boards.synth import synthesise
 from bitfold.hw.accelerator import Accelerator
 from bitfold.hw.array.constants import ConstantTable
 from bitfold.hw.device.target import FAMILIES
@@ -48,6 +48,7 @@ from bitfold.hw.verilog.write import convert
 from bitfold.model.layers import BinaryConv, Chain, Layer, Requantise, Residual, Scale
 from bitfold.model.net import Net
 from bitfold.model.tensor import Tensor
+from bitfold.model.yowasp import run_tool
 
 TARGETS = {"xc7": "xc7z020", "ecp5": "ecp5-85"}
 CHANNELS, SIZE, BITS = 64, 32, 4

@@ -24,6 +24,7 @@ from .export import export
 from .import_net import import_net
 from .plan import plan
 from .program import program
+from .prove import prove
 from .regress import regress
 from .report import report
 from .simulate import simulate
@@ -52,6 +53,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "weights": weights,
     "simulate": simulate,
     "regress": regress,
+    "prove": prove,
     "report": report,
     "synth": synth,
     "build": build,

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import shutil
 from pathlib import Path
+from typing import Any
 
 from ..model.error import BadInput, install
 
@@ -27,3 +29,11 @@ def module(name: str) -> Path:
     if spec is None or not spec.submodule_search_locations:
         raise BadInput(f"the Python package {name} is missing; {install('sim')}")
     return Path(spec.submodule_search_locations[0])
+
+
+def bitwuzla() -> Any:
+    """The solver's module; BadInput says how to install it."""
+    try:
+        return importlib.import_module("bitwuzla")
+    except ModuleNotFoundError:
+        raise BadInput(f"the Python package bitwuzla is missing; {install('prove')}") from None

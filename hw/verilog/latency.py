@@ -43,20 +43,27 @@ def latency(accelerator: Accelerator) -> int:
     return int(_spaced(offered[id(end)], 1)[-1]) + CLASSIFIER_LATENCY + rounds
 
 
-def _through(stage: Stage, came: NDArray[np.int64]) -> NDArray[np.int64]:
-    """When a stage offers each word of a frame whose words have come to it at such times."""
+def words_taken(stage: Stage) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Of each word of a frame that a stage gives: the words of the frame that it must have taken by then, int64.
+
+    The second tells the steps more without a word of the frame that a sliding window takes.
+    """
     source, sink = stage.source, stage.sink
     words = np.arange(1, sink.frame_words + 1)
     if type(stage).needs is Stage.needs and source.tensor.channels == sink.tensor.channels:
-        taken, late = -(-words * sink.lanes // source.lanes), np.zeros_like(words)
-    else:
-        needs = stage.needs[-(-words * sink.lanes // sink.tensor.channels) - 1]
-        pixels = np.minimum(needs, source.tensor.pixels)
-        taken = -(-pixels * source.tensor.channels // source.lanes)
-        if isinstance(stage, PoolStage | GlobalSumStage):  # a channel waits for itself alone
-            taken -= source.words - 1 - (words - 1) % source.words
-        late = -(-(needs - pixels) // source.pixels)  # what a sliding window goes on without a pixel
-    ready, cycles = came[taken - 1] + late, stage.spacing(1)
+        return -(-words * sink.lanes // source.lanes), np.zeros_like(words)
+    needs = stage.needs[-(-words * sink.lanes // sink.tensor.channels) - 1]
+    pixels = np.minimum(needs, source.tensor.pixels)
+    taken = -(-pixels * source.tensor.channels // source.lanes)
+    if isinstance(stage, PoolStage | GlobalSumStage):  # a channel waits for itself alone
+        taken -= source.words - 1 - (words - 1) % source.words
+    return taken, -(-(needs - pixels) // source.pixels)
+
+
+def _through(stage: Stage, came: NDArray[np.int64]) -> NDArray[np.int64]:
+    """When a stage offers each word of a frame whose words have come to it at such times."""
+    (taken, late), cycles = words_taken(stage), stage.spacing(1)
+    ready = came[taken - 1] + late
     ready[0] = max(ready[0], came[0] + cycles - 1)
     return _spaced(ready + stage.latency * (not stage.direct), cycles)
 

@@ -1,0 +1,1 @@
+"""Proofs about a machine's units: circuits as equations, induction, exhaustive evaluation."""

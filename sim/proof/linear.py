@@ -1,0 +1,295 @@
+"""A circuit run on unknowns: what it computes of them as a sum of products with constants, exactly.
+
+Where the control of a circuit is given, its words are numbers or *forms*: sums of constants times unknowns, modulo the
+word's range. Additions, inversions and choices of terms keep forms; a word is extended only where its form's interval
+shows that nothing was lost. What is no form is not known, and nothing is claimed of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .circuit import Circuit, Node
+
+
+@dataclass(frozen=True)
+class Form:
+    """constant + sum of factors times unknowns.
+
+    Attributes
+    ----------
+    factors : int64 [unknowns]
+    tops : int64 [unknowns], the most that each is; the least is 0
+    """
+
+    factors: NDArray[np.int64]
+    constant: int
+    tops: NDArray[np.int64]
+
+    @property
+    def interval(self) -> tuple[int, int]:
+        products = self.factors * self.tops
+        return self.constant + int(products[products < 0].sum()), self.constant + int(products[products > 0].sum())
+
+    def plus(self, other: Form | int, times: int = 1) -> Form:
+        if isinstance(other, int):
+            return Form(self.factors, self.constant + times * other, self.tops)
+        return Form(self.factors + times * other.factors, self.constant + times * other.constant, self.tops)
+
+    def times(self, factor: int) -> Form:
+        return Form(self.factors * factor, self.constant * factor, self.tops)
+
+    def within(self, width: int, signed: bool = False) -> Form | None:
+        """The form, less a multiple of 2^width, that lies in the range of such a word; None where none does."""
+        least = -(1 << width - 1) if signed else 0
+        low, high = self.interval
+        moved = self.plus(-((low - least) >> width << width))
+        return moved if high + moved.constant - self.constant < least + (1 << width) else None
+
+
+Number = int | Form
+Word = tuple[tuple[int, Number | None], ...]
+"""Segments of a word, the lowest first: bits, and the number that they hold, modulo their range; None if unknown."""
+
+
+def number(value: Number | None, width: int) -> Word:
+    return ((width, value % (1 << width) if isinstance(value, int) else value),)
+
+
+def whole(word: Word) -> Number | None:
+    """The number that a word holds, modulo its range."""
+    total: Number | None = 0
+    start = 0
+    for place, (width, value) in enumerate(word):
+        if isinstance(value, Form) and place < len(word) - 1:
+            value = value.within(width)
+        if value is None or total is None:
+            return None
+        moved = value << start if isinstance(value, int) else value.times(1 << start)
+        total = plus(total, moved)
+        start += width
+    return total
+
+
+def plus(one: Number, other: Number, times: int = 1) -> Number:
+    if isinstance(one, Form):
+        return one.plus(other, times)
+    return one + times * other if isinstance(other, int) else other.times(times).plus(one)
+
+
+def part_of(word: Word, high: int, low: int) -> Word:
+    """The bits from `low` to `high`."""
+    found: list[tuple[int, Number | None]] = []
+    start = 0
+    for width, value in word:
+        first, last = max(low - start, 0), min(high - start + 1, width)
+        if first < last:
+            found.append((last - first, _part(value, width, first, last)))
+        start += width
+    return joined(found)
+
+
+def _part(value: Number | None, width: int, first: int, last: int) -> Number | None:
+    """Bits first to last - 1 of a segment."""
+    if isinstance(value, int):
+        return value >> first & (1 << last - first) - 1
+    if value is None or first == 0:
+        return value
+    if not (value.factors % (1 << first)).any() and not value.constant % (1 << first):
+        return Form(value.factors >> first, value.constant >> first, value.tops)
+    inside = value.within(width)
+    return 0 if inside is not None and inside.interval[1] < 1 << first else None
+
+
+def joined(segments: Iterable[tuple[int, Number | None]]) -> Word:
+    """Segments, with numbers side by side made one."""
+    found: list[tuple[int, Number | None]] = []
+    for width, value in segments:
+        if found and isinstance(value, int) and isinstance(found[-1][1], int):
+            before, low = found[-1][0], found[-1][1]
+            found[-1] = before + width, low | value << before
+        elif width:
+            found.append((width, value))
+    return tuple(found)
+
+
+def _known(word: Word) -> int:
+    """How many of a word's low bits are known."""
+    bits = 0
+    for width, value in word:
+        if value is None:
+            break
+        bits += width
+    return bits
+
+
+def _masked(op: str, word: Word, mask: int) -> Word:
+    """A word and, or, exclusive or a constant."""
+    found: list[tuple[int, Number | None]] = []
+    for width, value in word:
+        here, mask = mask & (1 << width) - 1, mask >> width
+        ones = (1 << width) - 1
+        if isinstance(value, int):
+            value = {"and": value & here, "or": value | here, "xor": value ^ here}[op]
+        elif here not in (0, ones):
+            value = None
+        elif op == "and":
+            value = value if here else 0
+        elif op == "or":
+            value = ones if here else value
+        elif here and value is not None:
+            value = value.times(-1).plus(-1)
+        found.append((width, value))
+    return joined(found)
+
+
+_COMPARE = {
+    "eq": int.__eq__, "neq": int.__ne__, "ult": int.__lt__, "ulte": int.__le__, "ugt": int.__gt__, "ugte": int.__ge__,
+    "slt": int.__lt__, "slte": int.__le__, "sgt": int.__gt__, "sgte": int.__ge__,
+}  # fmt: skip
+
+
+def _apply(node: Node, args: list[Word]) -> Word:
+    """What a node gives."""
+    width = node.width
+    match node.op:
+        case "slice":
+            return part_of(args[0], *node.data)
+        case "concat":
+            return joined((*args[1], *args[0]))
+        case "uext":
+            return joined((*args[0], (node.data[0], 0)))
+        case "sext":
+            *low, (bits, top) = args[0]
+            if isinstance(top, Form):
+                inside = top.within(bits, signed=True)
+                if inside is None:  # its own bits are known, those above are not
+                    return joined((*args[0], (node.data[0], None)))
+                top = inside
+            elif top is not None:
+                top = top - (top >> bits - 1 << bits)
+            return joined((*low, *number(top, bits + node.data[0])))
+        case "ite":
+            choice = whole(args[0])
+            return args[1 if choice else 2] if isinstance(choice, int) else number(None, width)
+        case "not":
+            return _masked("xor", args[0], (1 << width) - 1)
+        case "and" | "or" | "xor":
+            one, other = (whole(arg) if len(arg) == 1 else None for arg in args)
+            if isinstance(one, int):
+                return _masked(node.op, args[1], one)
+            return _masked(node.op, args[0], other) if isinstance(other, int) else number(None, width)
+    if node.op in ("add", "sub") and (known := min(map(_known, args))) < width:
+        # The low bits of a sum hang on low bits alone.
+        one, other = (whole(part_of(arg, known - 1, 0)) for arg in args)
+        low = None if one is None or other is None else plus(one, other, -1 if node.op == "sub" else 1)
+        return joined((*number(low, known), (width - known, None)))
+    values = [whole(arg) for arg in args]
+    if any(value is None for value in values):
+        return number(None, width)
+    match node.op:
+        case "add":
+            return number(plus(values[0], values[1]), width)
+        case "sub":
+            return number(plus(values[0], values[1], -1), width)
+        case "neg":
+            return number(plus(0, values[0], -1), width)
+    if not all(isinstance(value, int) for value in values):
+        return number(None, width)
+    bits = sum(bits for bits, _ in args[0])
+    if node.op in ("redor", "redand"):
+        return number(int(values[0] != 0 if node.op == "redor" else values[0] == (1 << bits) - 1), 1)
+    if node.op in _COMPARE:
+        if node.op.startswith("s"):
+            values = [value - (value >> bits - 1 << bits) for value in values]
+        return number(int(_COMPARE[node.op](*values)), 1)
+    return number(None, width)
+
+
+def driven(circuit: Circuit, place: int, word: Word) -> dict[int, Word]:
+    """What the nodes that a node is put together from must be for it to be `word`: synthesis reads those directly."""
+    parts: dict[int, list[tuple[int, int, Number | None]]] = {}
+    stack = [(place, 0, word)]
+    while stack:
+        here, low, value = stack.pop()
+        node = circuit.nodes[here]
+        bits = sum(width for width, _ in value)
+        if node.op == "concat":
+            split = circuit.nodes[node.args[1]].width
+            below = max(0, min(bits, split - low))
+            if below:
+                stack.append((node.args[1], low, part_of(value, below - 1, 0)))
+            if below < bits:
+                stack.append((node.args[0], max(0, low - split), part_of(value, bits - 1, below)))
+        elif node.op == "slice":
+            stack.append((node.args[0], low + node.data[1], value))
+        else:
+            for width, segment in value:
+                parts.setdefault(here, []).append((low, width, segment))
+                low += width
+    found: dict[int, Word] = {}
+    for here, segments in parts.items():
+        filled: list[tuple[int, Number | None]] = []
+        at = 0
+        for low, width, segment in sorted(segments, key=lambda part: part[0]):
+            filled += [(low - at, None), (width, segment)]
+            at = low + width
+        filled.append((circuit.nodes[here].width - at, None))
+        found[here] = joined(filled)
+    return found
+
+
+@dataclass
+class Run:
+    """A circuit in its cycles; all registers are unknown until something known comes into them.
+
+    Parameters
+    ----------
+    roots : nodes that `step` gives
+    """
+
+    circuit: Circuit
+    roots: tuple[int, ...]
+
+    def __post_init__(self) -> None:
+        self.states: dict[int, Word] = {}
+
+    def step(self, given: Mapping[int, Word]) -> dict[int, Word]:
+        """The roots in this cycle, where the nodes `given` are what they are said to be."""
+        circuit, words = self.circuit, dict(given)
+        if not hasattr(self, "_order"):
+            self._order = self._cone(given)
+        for place in self._order:
+            if place in words:
+                continue
+            node = circuit.nodes[place]
+            if node.op == "const":
+                words[place] = number(node.data[0], node.width)
+            elif node.op == "state":
+                words[place] = self.states.get(place, number(None, node.width))
+            elif node.op in ("input", "read", "write") or node.address:
+                words[place] = number(None, node.width)
+            else:
+                words[place] = _apply(node, [words[arg] for arg in node.args])
+        self.states = {place: words[circuit.next[place]] for place in self._held}
+        return {root: words[root] for root in self.roots}
+
+    def _cone(self, given: Mapping[int, Word]) -> list[int]:
+        """What the roots hang on, through registers too, but not through what is given."""
+        circuit, seen, stack = self.circuit, set(), list(self.roots)
+        while stack:
+            place = stack.pop()
+            if place in seen:
+                continue
+            seen.add(place)
+            if place in given:
+                continue
+            stack.extend(circuit.nodes[place].args)
+            if place in circuit.next:
+                stack.append(circuit.next[place])
+        self._held = [place for place in seen if place in circuit.next and place not in given]
+        return sorted(seen)

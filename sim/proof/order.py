@@ -1,0 +1,64 @@
+"""That queues give what they were given, in order: one word, any, is followed through."""
+
+from __future__ import annotations
+
+from ...hw.stream.queue import Queue
+from .circuit import Bits, Circuit, Node
+from .invariants import SUM_BITS
+from .streams import GHOST, WORD, Subject
+
+
+def follows(queue: Queue, subject: Subject) -> tuple[Bits, list[Bits]]:
+    """The claim about the word that is followed, and where it lies meanwhile, to be proven beside it.
+
+    The registers that this takes are added to the circuit; an input chooses the word.
+    """
+    circuit, source, sink = subject.circuit, subject.ports["i"], subject.ports["o"]
+    chosen = circuit.input(f"chosen{GHOST}", 1)
+    bits = queue.depth.bit_length() + 2
+    inside, before = circuit.state(f"inside{GHOST}", bits), circuit.state(f"before{GHOST}", bits)
+    followed, word = circuit.state(f"followed{GHOST}", 1), circuit.state(f"followed{WORD}", source.payload.width)
+    comes, goes = source.passes, sink.passes
+    circuit.drive(inside, inside + comes.extend(bits) - goes.extend(bits))
+    starts = comes & chosen & ~followed
+    leaves = followed & goes & before.equals(0)
+    circuit.drive(followed, starts | (followed & ~leaves))
+    circuit.drive(word, starts.mux(source.payload, word))
+    left = goes.extend(bits)
+    circuit.drive(before, starts.mux(inside - left, before - (followed & ~leaves).mux(left, 0)))
+    place = before.extend(SUM_BITS)
+    held = _at(queue, circuit, place)
+    guesses = [] if held is None else [followed.implies(held[0].equals(word)), *held[1]]
+    guesses += [followed.implies(before < inside), inside < queue.depth + 2]
+    claim = (followed & before.equals(0) & sink.valid).implies(sink.payload.equals(word))
+    return claim, guesses
+
+
+def _at(queue: Queue, circuit: Circuit, place: Bits) -> tuple[Bits, list[Bits]] | None:
+    """The word at a place of the queue, and how many words lie where; None where they lie in pairs or in parts."""
+    inside = circuit[f"inside{GHOST}"].extend(SUM_BITS)
+    if "fifo.storage" in circuit:
+        held = _read(circuit, "fifo.storage", circuit["fifo.r_port__addr"].extend(SUM_BITS) + place, queue.depth)
+        return held, [inside.equals(circuit["fifo.level"].extend(SUM_BITS))]
+    if queue.ring is None or "ring.memory" not in circuit or len(queue.ring.parts) > 1 or "ring.held0" not in circuit:
+        return None
+    full, asked = (bit.extend(SUM_BITS) for bit in (circuit["o__valid"], circuit["asked"]))
+    size = queue.ring.size
+    waiting = circuit["waiting"].extend(SUM_BITS, signed=True) + 1
+    address, row = (circuit[name].extend(SUM_BITS) for name in ("address", "ring.row"))
+    filled = circuit["filled"].extend(SUM_BITS, signed=True)
+    stored = _read(circuit, "ring.memory", address + place - full - asked, size)
+    first, second = circuit["ring.held0"], circuit["ring.read__data"]
+    in_second = circuit["asked"].mux(place.equals(full), circuit.const(0, 1))
+    word = (circuit["o__valid"] & place.equals(0)).mux(first, in_second.mux(second, stored))
+    ahead = address + waiting
+    counts = [inside.equals(full + asked + waiting), filled.equals(waiting - size), address < size, row < size]
+    return word, [*counts, row.equals(ahead) | (row + size).equals(ahead), waiting < size + 1]
+
+
+def _read(circuit: Circuit, memory: str, at: Bits, depth: int) -> Bits:
+    """A word of a memory of so many, at an address that may be a round too large."""
+    storage = circuit.states[memory]
+    node = circuit.nodes[storage]
+    address = (at < depth).mux(at, at - depth).bits(0, node.address)
+    return Bits(circuit, circuit.insert(Node("read", node.width, (storage, address.node))))

@@ -1,0 +1,138 @@
+"""That a convolution's circuit computes the dot products of its own weights, for all activations."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from itertools import product
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...hw.stages.conv import ConvStage
+from .circuit import Circuit
+from .evaluate import Evaluator
+from .linear import Form, Number, Run, Word, driven, joined, number, part_of, plus, whole
+from .rows import Kind, Row
+
+SUMS = Kind(
+    "dot products",
+    "every output's accumulator ends, for all activations, with the sum that the layer's weights and constants say, "
+    "and no such sum leaves its width",
+    "that the window gives each tap in its turn",
+)
+
+CODES = Kind(
+    "rounding and clip",
+    "of every sum that a channel can have the code is the layer's, shifted, rounded and clipped",
+    "that the sum is right",
+)
+
+WINDOWS = 6
+"""On which arrays are run that keep no sums of unknowns; the first two of the least and of the largest codes."""
+
+LINEAR = "the netlist on unknowns"
+NUMBERS = "the netlist on all numbers"
+
+
+def prove_products(stage: ConvStage, circuit: Circuit) -> Row:
+    """Run a stage of read-only weights on unknown taps, for each group of its outputs.
+
+    Arrays that count bits keep no sums of unknowns: these are run on random taps instead.
+    """
+    started = time.process_time()
+    fan_in, top = stage.layer.fan_in, stage.taken.hi - stage.taken.lo
+    tops = np.full(fan_in, top)
+    taps: list[Number] = [Form(row, 0, tops) for row in np.eye(fan_in, dtype=np.int64)]
+    wrong = _wrong(stage, circuit, taps)
+    if wrong is not None:
+        state = "refuted" if wrong else "proven"
+        return Row(SUMS, state, "sums of unknowns", LINEAR, 0, time.process_time() - started, wrong)
+    random = np.random.default_rng(0)
+    some = [np.zeros(fan_in, int), tops, *random.integers(0, top + 1, (WINDOWS - 2, fan_in))]
+    wrong = next((found for each in some if (found := _wrong(stage, circuit, each.tolist()))), "")
+    state = "refuted" if wrong else "tested"
+    return Row(SUMS, state, f"{WINDOWS} random windows", NUMBERS, 0, time.process_time() - started, wrong)
+
+
+def prove_codes(stage: ConvStage, circuit: Circuit) -> Row:
+    """Run what follows the accumulators on every sum of every channel."""
+    started = time.process_time()
+    scaler, width = stage.scaler, stage.scaler.width
+    sums = np.arange(scaler.source.lo, scaler.source.hi + 1)
+    held = circuit["queue.w_data"].node if stage.credits > 1 else circuit["o__payload"].node
+    run = Evaluator(circuit, (circuit.next[held],))
+    codes, wrong = stage.sink.tensor.bits, ""
+    given_sums = np.broadcast_to(sums[:, None], (len(sums), scaler.source.channels))
+    expected = scaler.layer(given_sums).astype(np.int64) - scaler.layer.lo
+    for channel in range(scaler.source.channels):
+        values = (sums + int(scaler.addend[channel])) & (1 << width) - 1
+        lane = channel % stage.pe
+        given = {circuit.inputs["rst"]: np.zeros_like(sums), circuit["array0.done"].node: np.ones_like(sums)}
+        for k in range(len(stage.arrays)):
+            given[circuit[f"array{k}.results"].node] = values.astype(object) << lane * width
+        [found] = run(given).values()
+        for k in range(len(stage.arrays)):
+            got = found >> (k * stage.pe + lane) * codes & (1 << codes) - 1
+            if (different := np.flatnonzero(got != expected[:, channel])).size:
+                wrong = f"output {channel}, sum {sums[different[0]]}: the code is {got[different[0]]}"
+    state = "refuted" if wrong else "proven"
+    return Row(CODES, state, "every sum", NUMBERS, 0, time.process_time() - started, wrong)
+
+
+def _wrong(stage: ConvStage, circuit: Circuit, taps: Sequence[Number]) -> str | None:
+    """Which output is wrong for these taps of a window, and how; "" where none is, None where it cannot be told."""
+    layer, arrays, width = stage.layer, stage.arrays, stage.scaler.width
+    weights = np.where(layer.weights.reshape(len(layer.weights), -1), 1, -1)
+    dot, simd, total = stage.dot_cycles, stage.simd, stage.groups * stage.dot_cycles
+    codes = [circuit[f"array{k}.codes"].node for k in range(len(arrays))]
+    done, results = circuit["array0.done"].node, [circuit[f"array{k}.results"].node for k in range(len(arrays))]
+    run = Run(circuit, (done, *results))
+    group = 0
+    for cycle in range(-1, total + 2 + arrays[0].latency + 1):
+        at = cycle - 2  # the index of a word comes two cycles ahead of it
+        here = 0 <= at < total
+        given: dict[int, Word] = {circuit.inputs["rst"]: number(int(cycle < 0), 1)}
+        if "index" in circuit:
+            index = circuit["index"]
+            given[index.node] = number(min(max(cycle, 0), total - 1), index.width)
+        for name, bit in (("valid", True), ("first", at % dot == 0), ("last", at % dot == dot - 1)):
+            if f"array0.{name}" in circuit:
+                given[circuit[f"array0.{name}"].node] = number(int(here and bit), 1)
+        word = joined((arrays[0].bits, taps[at % dot * simd + k] if here else 0) for k in range(simd))
+        for node in codes:
+            given |= driven(circuit, node, word)
+        found = run.step(given)
+        if found[done] != number(1, 1):
+            continue
+        for result, lane in product(results, range(stage.pe)):
+            channel = group * stage.pe + lane
+            value = whole(part_of(found[result], (lane + 1) * width - 1, lane * width))
+            if value is None:
+                return None
+            said = _said(
+                weights[channel], taps, int(stage.scaler.addend[channel]) + stage.taken.lo * int(weights[channel].sum())
+            )
+            low, high = said.interval if isinstance(said, Form) else (said, said)
+            if not _same(value, said, width):
+                return f"output {channel}: another sum than the layer's"
+            if low < -(1 << width - 1) or high >= 1 << width - 1:
+                return f"output {channel}: a sum does not fit {width} bits"
+        group += 1
+    return "" if group == stage.groups else None
+
+
+def _said(weights: NDArray[np.int64], taps: Sequence[Number], constant: int) -> Number:
+    """What the layer says of a window's taps."""
+    total: Number = constant
+    for weight, tap in zip(weights.tolist(), taps, strict=True):
+        total = plus(total, tap, weight)
+    return total
+
+
+def _same(value: Number, said: Number, width: int) -> bool:
+    """Whether two numbers are the same modulo 2^width, whatever the unknowns are."""
+    different = plus(value, said, -1)
+    if isinstance(different, int):
+        return different % (1 << width) == 0
+    return not (different.factors % (1 << width)).any() and different.constant % (1 << width) == 0

