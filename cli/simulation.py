@@ -16,7 +16,6 @@ import numpy as np
 import typer
 from rich.console import Console
 
-from ..hw.accelerator import Accelerator
 from ..hw.plan import Plan
 from ..hw.verilog import known
 from ..model import places
@@ -142,7 +141,7 @@ def job_of(
         return job, parts.digest(ship.digest_of)
     if engine == "amaranth":
         return parts.Job(net, plan, engine, pauses, {}, images.count, cache=cache), None
-    files = {parts.VERILOG: known.verilog(Accelerator(net, plan), work, cache).read_bytes()}
+    files = {parts.VERILOG: known.verilog(net, plan, work, cache).read_bytes()}
     return parts.Job(net, plan, engine, pauses, files, images.count, cache=cache), parts.digest(files)
 
 

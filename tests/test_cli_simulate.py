@@ -15,7 +15,6 @@ import pytest
 from commands import run
 from sim_nets import bits, images
 
-from bitfold.hw.accelerator import Accelerator
 from bitfold.hw.planner import fit
 from bitfold.hw.verilog import known
 from bitfold.hw.verilog.formats import Interface
@@ -266,7 +265,7 @@ def test_other_sources_networks_plans_and_ports_are_generated_anew(tmp_path, mon
     (tmp_path / "out").mkdir()
 
     def text(net=NET, plan=PLAN, interface=Interface()):  # noqa: B008
-        return known.verilog(Accelerator(net, plan), tmp_path / "out", tmp_path, interface).read_text()
+        return known.verilog(net, plan, tmp_path / "out", tmp_path, interface).read_text()
 
     assert [text(), text()] == ["// 1\n"] * 2
     assert text(net=small_net(flip=True)) == "// 2\n"

@@ -1,3 +1,4 @@
+# amaranth: UnusedElaboratable=no
 """Verilog and plans that were made before, found again by what they are made from, before anything is made."""
 
 from __future__ import annotations
@@ -52,8 +53,9 @@ def plan(net: Net, asked: object, make: Callable[[], Plan], cache: Path) -> Plan
     return made
 
 
-def verilog(accelerator: Accelerator, directory: Path, cache: Path, interface: Interface = PLAIN) -> Path:
-    """The Verilog of ``write_machine`` for a machine, in `directory`, without sheet and plan; generated once."""
+def verilog(net: Net, plan: Plan, directory: Path, cache: Path, interface: Interface = PLAIN) -> Path:
+    """The Verilog that ``write`` gives, in `directory`, without sheet and plan; generated once."""
+    accelerator = Accelerator(net, plan)
     folder = _folder(cache, "verilog")
     parts = generator(), accelerator.net.digest().encode(), accelerator.plan.digest().encode(), repr(interface).encode()
     name, path = kept.key(*parts), directory / "bitfold.v"
