@@ -90,7 +90,9 @@ def test_a_small_unit_is_proven(name):
 def test_a_convolution_is_proven(folding):
     found = states(small_conv(**folding))
     assert {HOLDS, FREE, RESULTS, SUMS, CODES} <= found.keys()
-    assert set().union(*found.values()) == {"proven"}
+    # Of dot products of one cycle the results are searched from reset on only.
+    searched = {RESULTS} if folding["simd"] == 36 else set()
+    assert found == {kind: {"bounded" if kind in searched else "proven"} for kind in found}
 
 
 class Odd(Stage):

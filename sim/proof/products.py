@@ -68,9 +68,11 @@ def prove_codes(stage: ConvStage, circuit: Circuit) -> Row:
     for channel in range(scaler.source.channels):
         values = (sums + int(scaler.addend[channel])) & (1 << width) - 1
         lane = channel % stage.pe
-        given = {circuit.inputs["rst"]: np.zeros_like(sums), circuit["array0.done"].node: np.ones_like(sums)}
+        # What the register held before stays only where nothing is done.
+        none = np.zeros_like(sums)
+        given = {circuit.inputs["rst"]: none, held: none, circuit["array0.done"].node: none + 1}
         for k in range(len(stage.arrays)):
-            given[circuit[f"array{k}.results"].node] = values.astype(object) << lane * width
+            given |= _registers(circuit, circuit[f"array{k}.results"].node, values.astype(object) << lane * width)
         [found] = run(given).values()
         for k in range(len(stage.arrays)):
             got = found >> (k * stage.pe + lane) * codes & (1 << codes) - 1
@@ -80,12 +82,23 @@ def prove_codes(stage: ConvStage, circuit: Circuit) -> Row:
     return Row(CODES, state, "every sum", NUMBERS, 0, time.process_time() - started, wrong)
 
 
+def _registers(circuit: Circuit, place: int, values: NDArray[np.object_]) -> dict[int, NDArray[np.object_]]:
+    """What the registers that a node is put together from must be for it to be `values`."""
+    node = circuit.nodes[place]
+    if node.op != "concat":
+        return {place: values}
+    high, low = node.args
+    width = circuit.nodes[low].width
+    return _registers(circuit, low, values & (1 << width) - 1) | _registers(circuit, high, values >> width)
+
+
 def _wrong(stage: ConvStage, circuit: Circuit, taps: Sequence[Number]) -> str | None:
     """Which output is wrong for these taps of a window, and how; "" where none is, None where it cannot be told."""
     layer, arrays, width = stage.layer, stage.arrays, stage.scaler.width
     weights = np.where(layer.weights.reshape(len(layer.weights), -1), 1, -1)
     dot, simd, total = stage.dot_cycles, stage.simd, stage.groups * stage.dot_cycles
     codes = [circuit[f"array{k}.codes"].node for k in range(len(arrays))]
+    bits = len(arrays[0].codes) // simd
     done, results = circuit["array0.done"].node, [circuit[f"array{k}.results"].node for k in range(len(arrays))]
     run = Run(circuit, (done, *results))
     group = 0
@@ -99,7 +112,7 @@ def _wrong(stage: ConvStage, circuit: Circuit, taps: Sequence[Number]) -> str | 
         for name, bit in (("valid", True), ("first", at % dot == 0), ("last", at % dot == dot - 1)):
             if f"array0.{name}" in circuit:
                 given[circuit[f"array0.{name}"].node] = number(int(here and bit), 1)
-        word = joined((arrays[0].bits, taps[at % dot * simd + k] if here else 0) for k in range(simd))
+        word = joined((bits, taps[at % dot * simd + k] if here else 0) for k in range(simd))
         for node in codes:
             given |= driven(circuit, node, word)
         found = run.step(given)

@@ -83,7 +83,7 @@ def prove_unit(unit: wiring.Component, circuit: Circuit) -> list[Row]:
             known += proven(subject, guess(subject, CYCLES, not isinstance(unit, WindowedStage)), known)
     for claim in left:
         rows.append(_row(claim.kind, Prover(subject, known, LIMIT).prove(claim.bit, claim.length)))
-    if isinstance(unit, ConvStage) and unit.link is None:
+    if isinstance(unit, ConvStage) and unit.link is None and not unit.wired:
         rows += [prove_products(unit, circuit), prove_codes(unit, circuit)]
     return rows
 
