@@ -195,7 +195,9 @@ def prove_moves(
         # A branch with more than wires in it holds some words itself: then not all of the depth is needed.
         short = least - 1
         if short and not stands(short):
-            short = bisect_left(range(1, short), True, key=lambda depth, stands=stands: not stands(depth))
+            # A queue of one word could not take one in the cycle in which it gives one: there is none.
+            first = bisect_left(range(2, short), True, key=lambda depth, stands=stands: not stands(depth))
+            short = first + 1 if first else 0
         if short:
             rows.append((name, _row(accelerator, with_depth(short), False, short)))
     return rows
