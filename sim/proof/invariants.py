@@ -207,19 +207,24 @@ def features(subject: Subject, most: int = 16) -> list[Feature]:
     found = []
     for place in circuit.cone(subject.steering):
         node = circuit.nodes[place]
-        if node.op != "state" or node.width > most or node.address:
+        if node.op != "state" or node.width > most or node.address or not _runs(circuit, place):
             continue
         bits = Bits(circuit, place)
         if "flags" in names[place]:  # an array's, of several at once
             found += [Feature(f"{names[place]}[{k}]", bits.bits(k, k + 1), False) for k in range(node.width)]
         else:
             found.append(Feature(names[place], bits, False))
-    return [feature for feature in found if _runs(circuit, feature.bits.node)]
+    return found
 
 
 def _runs(circuit: Circuit, place: int) -> bool:
     """Whether a run can tell a node's values: all that it hangs on are numbers of 64 bits with a sign."""
     return all(circuit.nodes[each].width <= WIDEST for each in circuit.cone([place]))
+
+
+def _signed(values: NDArray[np.int64], width: int) -> NDArray[np.int64]:
+    """Words of so many bits as signed numbers."""
+    return np.where(values >> width - 1 == 1, values - (1 << width), values)
 
 
 def guess(subject: Subject, cycles: int, related: bool = True) -> list[Bits]:
@@ -235,9 +240,8 @@ def guess(subject: Subject, cycles: int, related: bool = True) -> list[Bits]:
     found, columns = [], []
     for feature in every:
         given = seen[feature.bits.node]
-        width = feature.bits.width
-        signed = np.where(given >> width - 1 == 1, given - (1 << width), given)
-        if width > 1 and np.ptp(signed) < np.ptp(given):
+        signed = _signed(given, feature.bits.width)
+        if feature.bits.width > 1 and np.ptp(signed) < np.ptp(given):
             given, feature = signed, Feature(feature.name, feature.bits, True)
         found.append(feature)
         columns.append(given)
@@ -249,9 +253,9 @@ def guess(subject: Subject, cycles: int, related: bool = True) -> list[Bits]:
     more = _derived(subject, found, columns, set(registers))
     values = Evaluator(subject.circuit, tuple(feature.bits.node for feature in more))(samples)
     for feature in more:
-        given, width = values[feature.bits.node], feature.bits.width
+        given = values[feature.bits.node]
         found.append(feature)
-        columns.append(np.where(given >> width - 1 == 1, given - (1 << width), given) if feature.signed else given)
+        columns.append(_signed(given, feature.bits.width) if feature.signed else given)
     some = np.random.default_rng(1).choice(len(columns[0]), min(len(columns[0]), SAMPLES), replace=False)
     matrix = np.stack([given[some] for given in columns], axis=1)
     for *factors, constant in _relations(matrix):
