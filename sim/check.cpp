@@ -7,6 +7,7 @@
 
 #include "Vtop.h"
 #include "verilated.h"
+#include "ports.h"
 
 #include <cstdint>
 #include <cstdlib>
@@ -34,42 +35,6 @@ std::string bytes(const std::string& hex) {
     if (hex.size() % 2 || hex.find_first_not_of("0123456789abcdef") != std::string::npos) return found;
     for (size_t at = hex.size(); at; at -= 2) found.push_back(static_cast<char>(std::stoi(hex.substr(at - 2, 2), nullptr, 16)));
     return found;
-}
-
-// Ports that not every machine has.
-template <class Top>
-auto reset(Top& top, bool on, int) -> decltype(top.aresetn, void()) {
-    top.aresetn = !on;
-}
-template <class Top>
-void reset(Top& top, bool on, long) {
-    top.rst = on;
-}
-template <class Top>
-auto set_last(Top& top, bool last, int) -> decltype(top.s_axis_tlast, void()) {
-    top.s_axis_tlast = last;
-}
-template <class Top>
-void set_last(Top&, bool, long) {}
-template <class Top>
-auto offer_load(Top& top, bool valid, uint32_t word, bool last, int) -> decltype(top.s_weights_axis_tready, bool()) {
-    top.s_weights_axis_tvalid = valid;
-    top.s_weights_axis_tdata = word;
-    top.s_weights_axis_tlast = last;
-    top.eval();
-    return top.s_weights_axis_tready;
-}
-template <class Top>
-bool offer_load(Top&, bool, uint32_t, bool, long) {
-    return true;
-}
-template <class Top>
-auto user(const Top& top, int) -> decltype(top.m_axis_tuser, unsigned()) {
-    return top.m_axis_tuser;
-}
-template <class Top>
-unsigned user(const Top&, long) {
-    return 0;
 }
 
 }  // namespace

@@ -19,8 +19,8 @@ from .stimulus import frame_beats, pack
 
 FOLDER = "check"
 """Where it lies, beside the Verilog."""
-VECTORS, MAKEFILE, DRIVER, BENCH = "vectors.txt", "Makefile", "check.cpp", "check_cocotb.py"
-FILES = (VECTORS, MAKEFILE, DRIVER, BENCH)
+VECTORS, MAKEFILE, SOURCES = "vectors.txt", "Makefile", ("check.cpp", "ports.h", "check_cocotb.py")
+FILES = (VECTORS, MAKEFILE, *SOURCES)
 
 _MAKEFILE = """\
 # Holds ../{name}.v against vectors.txt; status 0 where all that comes out is right.
@@ -38,7 +38,7 @@ all: $(if $(shell command -v $(VERILATOR)),verilator,icarus)
 verilator: build/check
 \tcd .. && {folder}/build/check {folder}/vectors.txt
 
-build/check: ../{name}.v check.cpp
+build/check: ../{name}.v check.cpp ports.h
 	mkdir -p build
 \t$(VERILATOR) --cc --exe --build -O3 --no-assert --x-assign fast --x-initial fast -Wno-fatal -Wno-lint -Wno-style \\
 \t  --prefix Vtop --top-module {name} -Mdir build/verilator -o ../check ../{name}.v $(CURDIR)/check.cpp
@@ -60,7 +60,7 @@ def write_check(folder: Path, net: Net, accelerator: Accelerator, name: str, int
     place, own = make_folder(folder / FOLDER), Path(__file__).parent
     write_beside(place / VECTORS, ("\n".join(_vectors(net, accelerator, interface, images)) + "\n").encode())
     write_beside(place / MAKEFILE, _MAKEFILE.format(name=name, folder=FOLDER).encode())
-    for file in (DRIVER, BENCH):
+    for file in SOURCES:
         write_beside(place / file, (own / file).read_bytes())
     return place
 

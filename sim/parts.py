@@ -98,7 +98,7 @@ def sources() -> str:
     """Digest of the sources that simulate and compare."""
     root = Path(__file__).parents[1]
     found = sorted(path for room in ("hw", "model", "sim") for path in root.glob(f"{room}/**/*") if path.is_file())
-    return kept.key(*(path.read_bytes() for path in found if path.suffix in (".py", ".cpp", ".vlt")))
+    return kept.key(*(path.read_bytes() for path in found if path.suffix in (".py", ".cpp", ".h", ".vlt")))
 
 
 def digest(files: Mapping[str, bytes]) -> str:

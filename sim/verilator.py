@@ -22,7 +22,7 @@ from .contents import bring
 from .stimulus import Broken, Capture, Progress, Stimulus, out_dtype
 from .tools import module, program
 
-DRIVER = Path(__file__).with_name("driver.cpp")
+DRIVER, PORTS = (Path(__file__).with_name(name) for name in ("driver.cpp", "ports.h"))
 COUNTERS = Path(__file__).with_name("counters.vlt")
 """Lets the driver set the counters of bad frames, which nobody would count up to their end."""
 NUMBERS = ("in_beats", "out_beats", "out_bytes", "seed", "patient", "watchdog", "drain", "cut_in", "cut_out", "preset")
@@ -83,7 +83,7 @@ def build(verilog: Path, around: Program = MACHINE, *, waveform: bool = False, f
     compile_ += [f"-DVM_{name}={value:d}" for name, value in traces.items()]
     machine = platform.machine(), platform.libc_ver(), call([gcc, "--version"])
     setting = repr((verilate, compile_, machine)).encode(), (root / "__init__.py").read_bytes()
-    model = kept.key(*setting, *(path.read_bytes() for path in (around.driver, *around.beside, verilog)))
+    model = kept.key(*setting, *(path.read_bytes() for path in (around.driver, PORTS, *around.beside, verilog)))
     folder = (cache() if folder is None else folder).resolve() / "verilator"
     folder.mkdir(parents=True, exist_ok=True)
     sweep(folder, _WORK)
@@ -112,7 +112,7 @@ def _verilate(
 ) -> tuple[list[str], list[str]]:
     """Write C++ to `work`; the names of what the design alone needs, and of what is the same for others."""
     shutil.copyfile(verilog, work / "design.v")
-    for path in around.beside:
+    for path in (PORTS, *around.beside):
         shutil.copyfile(path, work / path.name)
     (work / "verilator").symlink_to(root)
     _call(["verilator/bin/verilator_bin", *options], work, "Verilator", VERILATOR_ROOT="verilator")
