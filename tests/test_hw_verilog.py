@@ -23,6 +23,7 @@ from bitfold.hw.plan import Folding, Plan
 from bitfold.hw.planner import balance
 from bitfold.hw.verilog.names import LONGEST, broken
 from bitfold.hw.verilog.write import WAIVERS, write
+from bitfold.hw.verilog.zeros import looped
 from bitfold.model.error import BadInput
 from bitfold.model.layers import BinaryConv, Chain, GlobalSum, PadChannels, Requantise, Residual, SumPool, shifted_relu
 from bitfold.model.net import Net
@@ -58,6 +59,7 @@ DESIGNS = {
     "map": (MAP, balance(MAP, 10**6)),
     "pixel": (PIXEL, balance(PIXEL, 1)),
     "identity": (IDENTITY, balance(IDENTITY, 2)),
+    "a frame that waits": (WAITING, Plan({})),
     "single port": (WAITING, Plan({}, target="ice40-up5k")),
 }
 
@@ -147,6 +149,26 @@ def test_a_folder_that_cannot_be_made_is_refused(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(BadInput, match=r"below cannot be written: Not a directory; choose another place$"):
         write(CLASSIFIER, PLAN, tmp_path / "file" / "below")
+
+
+def test_a_memory_without_contents_has_no_line_for_each_word(tmp_path):
+    text = write(WAITING, Plan({}), tmp_path).read_text()
+    assert "  reg [5:0] memory [25599:0];\n" in text
+    loop = (
+        "for (memory_word = 0; memory_word < 25600; memory_word = memory_word + 1)\n      memory[memory_word] = 6'h00;"
+    )
+    assert (
+        f"`ifndef SYNTHESIS\n  initial begin : memory_zeros\n    integer memory_word;\n    {loop}\n  end\n`endif"
+        in text
+    )
+    assert len(text.splitlines()) < 2000
+
+
+def test_contents_that_are_not_all_zeros_stay():
+    block = "  initial begin\n    kept[0] = 2'h0;\n    kept[1] = 2'h1;\n  end\n"
+    assert looped(block) == block
+    mixed = "  initial begin\n    a[0] = 2'h0;\n    b[1] = 2'h0;\n  end\n"
+    assert looped(mixed) == mixed
 
 
 def test_the_same_network_and_plan_give_the_same_bytes(tmp_path):

@@ -31,6 +31,7 @@ from .names import broken, check_name, inner, plain
 from .ports import attributed, ports
 from .roms import CONTENTS, Roms
 from .sheet import interface_sheet, table_of
+from .zeros import looped
 
 
 class AxiStreamTop(wiring.Component):
@@ -199,7 +200,7 @@ def _convert(
         text = verilog.convert(
             fragment, name=name, platform=files, ports=given, emit_src=False, strip_internal_attrs=True
         )
-    text, roms = files.roms.place(plain(text + "".join(files.texts.values()), name))
+    text, roms = files.roms.place(plain(looped(text) + "".join(files.texts.values()), name))
     contents = {f"{module}{CONTENTS}": rom.contents() for module, rom in roms.items()} if apart else {}
     text += "".join(rom.module(module, f"{module}{CONTENTS}" if apart else "") for module, rom in roms.items())
     return broken(commented(attributed(text, name, top.formats), accelerator, name)), contents
