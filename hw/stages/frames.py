@@ -235,10 +235,15 @@ class Classifier(wiring.Component):
     i : In(source.signature)
     o : Out, payload.values (lanes signed values), payload.best (at the pixel's last word: its class),
         payload.last (the frame's last word)
+
+    Attributes
+    ----------
+    latency : cycles from a word's being taken to its being offered
     """
 
     def __init__(self, source: Flow, family: Family):
         self.source, self.family = source, family
+        self.latency = (source.lanes - 1).bit_length() + 3
         values = data.ArrayLayout(value_shape(source.tensor), source.lanes)
         best = unsigned(max(1, (source.tensor.channels - 1).bit_length()))
         payload = data.StructLayout({"values": values, "best": best, "last": 1})
@@ -285,7 +290,8 @@ class Classifier(wiring.Component):
                 code = register(Mux(wins, b, a), f"code{rounds}_{k}")
                 winners.append((code, register(Mux(wins, lane_b, lane_a), f"lane{rounds}_{k}")))
             if len(contenders) % 2:
-                winners.append(tuple(register(value, f"bye{rounds}") for value in contenders[-1]))
+                code, lane = contenders[-1]
+                winners.append((register(code, f"bye{rounds}"), register(lane, f"bye_lane{rounds}")))
             contenders = winners
             word = register(word, f"word{rounds}")
             valid = register(valid, f"valid{rounds}")

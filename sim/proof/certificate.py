@@ -205,7 +205,7 @@ UNCLAIMED = (
     "Which taps a window gives, and in which order; the values of pools, requantises by themselves, scales and tables: "
     "tests compare them with the network.",
     "That a window gives all its windows, and a frame's words are as many as they should be behind it.",
-    "The order of words in queues of more than 64.",
+    "The order of words in queues that keep them in pairs, in the SPRAM of an iCE40.",
     "Dot products of wired weights, and the rounding behind them.",
     "Contents that are loaded at run time, and what a synthesised netlist or a board makes of the machine.",
 )

@@ -18,7 +18,6 @@ from ...hw.stream.fork import Fork
 from ...hw.stream.stage import Stage
 from ...hw.verilog.latency import words_taken
 from .circuit import Bits, Circuit
-from .ends import CLASS, ends
 from .rows import Kind
 from .streams import GHOST, Port, Subject
 
@@ -80,13 +79,11 @@ class Claim:
     kind : what is claimed
     bit : 1 in every cycle, if it is so
     length : cycles that it looks back
-    searched : it is known not to follow by induction from what is known of a unit
     """
 
     kind: Kind
     bit: Bits
     length: int = 1
-    searched: bool = False
 
 
 def claims_of(unit: wiring.Component, subject: Subject) -> list[Claim]:
@@ -94,7 +91,6 @@ def claims_of(unit: wiring.Component, subject: Subject) -> list[Claim]:
     found = [Claim(HOLDS, port.holds) for port in subject.outs]
     for source, sink, taken, direct in _flows(unit, subject):
         found += _counted(subject, source, sink, taken, direct, unit)
-    found += [Claim(kind, bit, searched=kind is CLASS) for kind, bit in ends(unit, subject)]
     if isinstance(unit, SaturatingAdd):
         found.append(Claim(ADDS, _adds(unit, subject)))
     if not isinstance(unit, WindowedStage):
@@ -172,7 +168,7 @@ def _counted(
     for place, count in reversed(list(enumerate(needed[:-1]))):
         least = went.equals(place).mux(count, least)
     yield Claim(MADE, sink.valid.implies(~here.less(least)))
-    length = getattr(unit, "latency", 1) + 3
+    length = getattr(unit, "latency", 1) + 3  # a fork has none
     quiet = circuit.state(f"{name}{GHOST}quiet", length.bit_length() + 1)
     still = ~sink.valid & ~source.passes
     circuit.drive(quiet, still.mux(quiet.equals(length).mux(length, quiet + 1), 0))

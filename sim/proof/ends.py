@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+
 from amaranth.lib import wiring
 
 from ...hw.stages.frames import Classifier, FrameGate, FrameGuard
 from .circuit import Bits
+from .invariants import SUM_BITS
 from .rows import Kind
 from .streams import GHOST, WORD, Subject
 
@@ -16,26 +19,28 @@ VERDICT = Kind(
 )
 OBEYS = Kind(
     "only good frames leave",
-    "a word passes the gate while the verdict taken last says good, and none comes in without one",
+    "a word passes the gate while the verdict taken last says good, none comes in without one, and the next one is "
+    "taken with a frame's last word",
     "that verdicts and frames come in the same order",
 )
 CLASS = Kind(
     "class",
     "beside each value is the index of the largest of its pixel so far, of equal ones the lowest",
-    "more cycles than were searched",
+    "that the values are right",
 )
 
 
-def ends(unit: wiring.Component, subject: Subject) -> list[tuple[Kind, Bits]]:
-    """The claims of a unit at the ends; none of another."""
+def ends(unit: wiring.Component, subject: Subject) -> tuple[list[tuple[Kind, Bits]], list[Bits]]:
+    """The claims of a unit at the ends, none of another, and what is to be proven beside other guesses."""
     match unit:
         case FrameGuard():
-            return [(VERDICT, _verdict(unit, subject))]
+            return [(VERDICT, _verdict(unit, subject))], []
         case FrameGate():
-            return [(OBEYS, _obeys(subject))]
+            return [(OBEYS, _obeys(unit, subject))], []
         case Classifier():
-            return [(CLASS, _class(unit, subject))]
-    return []
+            classes = _Classes(unit, subject)
+            return [(CLASS, classes.claim)], classes.facts()
+    return [], []
 
 
 def _verdict(guard: FrameGuard, subject: Subject) -> Bits:
@@ -55,33 +60,125 @@ def _verdict(guard: FrameGuard, subject: Subject) -> Bits:
     return given.equals(goes & ending) & given.implies(circuit["verdicts.i__payload"].equals(good))
 
 
-def _obeys(subject: Subject) -> Bits:
+def _obeys(gate: FrameGate, subject: Subject) -> Bits:
     circuit, verdict = subject.circuit, subject.ports["verdict"]
+    words = gate.source.frame_words
     taken, good = circuit.state(f"taken{GHOST}", 1), circuit.state(f"good{GHOST}", 1)
     circuit.drive(taken, verdict.ready.mux(verdict.valid, taken))
     circuit.drive(good, verdict.ready.mux(verdict.payload, good))
-    passes, comes = subject.ports["o"].valid, subject.ports["i"].ready
-    return passes.implies(taken & good) & comes.implies(taken)
+    came = circuit.state(f"came{GHOST}", max(1, (words - 1).bit_length()))
+    passes, comes, ending = subject.ports["o"].valid, subject.ports["i"].passes, came.equals(words - 1)
+    circuit.drive(came, comes.mux(ending.mux(0, came + 1), came))
+    return circuit.all_of(
+        [
+            passes.implies(taken & good),
+            subject.ports["i"].ready.implies(taken),
+            verdict.ready.equals(~taken | (comes & ending)),
+        ]
+    )
 
 
-def _class(classifier: Classifier, subject: Subject) -> Bits:
-    circuit, out, source = subject.circuit, subject.ports["o"], classifier.source
-    lanes, words = source.lanes, source.words
-    width = (out.payload.width - 1 - len(classifier.o.payload.best)) // lanes
-    index_bits = len(classifier.o.payload.best)
-    values = [out.payload.bits(lane * width, (lane + 1) * width) for lane in range(lanes)]
-    best = out.payload.bits(lanes * width, lanes * width + index_bits)
-    top, index = circuit.state(f"top{WORD}", width), circuit.state(f"best{WORD}", index_bits)
-    at = circuit.state(f"at{GHOST}", max(1, (words - 1).bit_length()))
-    fresh = at.equals(0)
-    largest, expected = top, index
-    for lane, value in enumerate(values):
-        wins = largest.less(value) | (fresh if lane == 0 else circuit.const(0, 1))
-        channel = circuit.const(0, index_bits)
-        for word in range(words):
-            channel = at.equals(word).mux(word * lanes + lane, channel)
-        largest, expected = wins.mux(value, largest), wins.mux(channel, expected)
-    circuit.drive(top, out.passes.mux(largest, top))
-    circuit.drive(index, out.passes.mux(expected, index))
-    circuit.drive(at, out.passes.mux(at.equals(words - 1).mux(0, at + 1), at))
-    return out.valid.implies(best.equals(expected))
+class _Classes:
+    """The classes that a classifier should give.
+
+    What has left it tells `so_far`: the place of the next word in its pixel, and the pixel's largest value, less the
+    least that there can be, and its index. Words that wait behind that lead on from there, one after the other.
+    """
+
+    def __init__(self, classifier: Classifier, subject: Subject) -> None:
+        self.circuit, self.out, self.source = subject.circuit, subject.ports["o"], classifier.source
+        self.index_bits = len(classifier.o.payload.best)
+        self.width = (self.out.payload.width - 1 - self.index_bits) // self.source.lanes
+        circuit = self.circuit
+        at = circuit.state(f"at{GHOST}", max(1, (self.source.words - 1).bit_length()))
+        top = circuit.state(f"top{WORD}", self.source.tensor.bits)
+        best = circuit.state(f"best{WORD}", self.index_bits)
+        self.so_far = at, top, best
+        for held, value in zip(self.so_far, self._after(self.so_far, self.out.payload), strict=True):
+            circuit.drive(held, self.out.passes.mux(value, held))
+
+    @property
+    def claim(self) -> Bits:
+        """What is offered bears the right class, and no value is less than the least or too large."""
+        return self.out.valid.implies(self._right(self.so_far, self.out.payload))
+
+    def facts(self) -> list[Bits]:
+        """What holds inside: each round's winners are those of its word, and what waits bears the right class."""
+        circuit = self.circuit
+        found, here = list(self._rounds()), self.so_far
+        found.append(here[0].extend(SUM_BITS) < self.source.words)
+        for waits, name in ((circuit["offering"], "offered"), (~circuit["move"], "spare"), (circuit["full"], "held")):
+            word = circuit[name]
+            found.append(waits.implies(self._right(here, word)))
+            at, top, best = (
+                waits.mux(after, before) for after, before in zip(self._after(here, word), here, strict=True)
+            )
+            here = at, top, best
+        at, top, best = here
+        fresh = at.equals(0)
+        return [
+            *found,
+            circuit["move"] | circuit["offering"],
+            circuit["fresh"].equals(fresh),
+            circuit["index"].extend(SUM_BITS).equals(at.extend(SUM_BITS)),
+            circuit["channel"].equals(self._first(at)),
+            fresh | circuit["top"].equals(top),
+            fresh | self._best(circuit["held"]).equals(best),
+        ]
+
+    def _rounds(self) -> Iterator[Bits]:
+        """Of each round of the knockout: its winners' codes and lanes, if a word is there, are those of the word."""
+        circuit, bits = self.circuit, self.source.tensor.bits
+        left, apart = self.source.lanes, 1
+        while left > 1:
+            number = (left - 1).bit_length()
+            left, apart = (left + 1) // 2, 2 * apart
+            word = circuit[f"word{number}"]
+            codes = [word.bits(lane * bits, (lane + 1) * bits) for lane in range(self.source.lanes)]
+            for k in range(left):
+                bye = k == left - 1 and f"bye{number}" in circuit
+                code, lane = (
+                    (f"bye{number}", f"bye_lane{number}") if bye else (f"code{number}_{k}", f"lane{number}_{k}")
+                )
+                top, best = self._largest(codes, range(k * apart, min((k + 1) * apart, len(codes))))
+                right = circuit[code].equals(top) & circuit[lane].extend(self.index_bits).equals(best)
+                yield circuit[f"valid{number}"].implies(right)
+
+    def _largest(self, codes: Sequence[Bits], lanes: Sequence[int]) -> tuple[Bits, Bits]:
+        """The largest of some lanes' codes, and its lane."""
+        first, *others = lanes
+        top, best = codes[first], self.circuit.const(first, self.index_bits)
+        for lane in others:
+            wins = top < codes[lane]
+            top, best = wins.mux(codes[lane], top), wins.mux(lane, best)
+        return top, best
+
+    def _values(self, word: Bits) -> list[Bits]:
+        """Of a word that goes out, each less the least, a bit wider than it is."""
+        values = (word.bits(lane * self.width, (lane + 1) * self.width) for lane in range(self.source.lanes))
+        return [value.extend(self.width + 1, signed=True) - self.source.tensor.lo for value in values]
+
+    def _best(self, word: Bits) -> Bits:
+        start = self.source.lanes * self.width
+        return word.bits(start, start + self.index_bits)
+
+    def _first(self, at: Bits) -> Bits:
+        """The channel of the first lane at a place."""
+        channel = self.circuit.const(0, self.index_bits)
+        for place in range(self.source.words):
+            channel = at.equals(place).mux(place * self.source.lanes, channel)
+        return channel
+
+    def _after(self, before: tuple[Bits, Bits, Bits], word: Bits) -> tuple[Bits, Bits, Bits]:
+        """The next place, the largest value and its index, once a word has come."""
+        at, top, best = before
+        codes = [value.bits(0, top.width) for value in self._values(word)]
+        largest, lane = self._largest(codes, range(len(codes)))
+        wins = at.equals(0) | (top < largest)
+        following = at.equals(self.source.words - 1).mux(0, at + 1)
+        return following, wins.mux(largest, top), wins.mux(self._first(at) + lane, best)
+
+    def _right(self, before: tuple[Bits, Bits, Bits], word: Bits) -> Bits:
+        """Whether a word bears the class that it should, and its values are those of codes."""
+        within = [value < 1 << self.source.tensor.bits for value in self._values(word)]
+        return self.circuit.all_of([*within, self._best(word).equals(self._after(before, word)[2])])

@@ -65,15 +65,6 @@ class Prover:
                 return Outcome(False, True, search.cycle, time.process_time() - started)
         return Outcome(False, False, search.cycle, time.process_time() - started)
 
-    def search(self, bit: Bits) -> Outcome:
-        """Look for a counterexample from reset on, and no more."""
-        started = time.process_time()
-        search = self._search(bit)
-        found = False
-        with suppress(TimeUpError):
-            found = search.finds(HORIZON, until=started + self.limit)
-        return Outcome(False, found, search.cycle, time.process_time() - started)
-
     def _search(self, bit: Bits) -> _Search:
         return _Search(self.subject, bit, Unrolling(self.subject.circuit, True, self.limit))
 

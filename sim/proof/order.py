@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from ...hw.stream.queue import Queue
 from .circuit import Bits, Circuit, Node
 from .invariants import SUM_BITS
@@ -35,30 +37,57 @@ def follows(queue: Queue, subject: Subject) -> tuple[Bits, list[Bits]]:
 
 
 def _at(queue: Queue, circuit: Circuit, place: Bits) -> tuple[Bits, list[Bits]] | None:
-    """The word at a place of the queue, and how many words lie where; None where they lie in pairs or in parts."""
+    """The word at a place of the queue, and how many words lie where; None where they lie in pairs."""
     inside = circuit[f"inside{GHOST}"].extend(SUM_BITS)
     if "fifo.storage" in circuit:
-        held = _read(circuit, "fifo.storage", circuit["fifo.r_port__addr"].extend(SUM_BITS) + place, queue.depth)
+        held = _read(circuit, ["fifo.storage"], circuit["fifo.r_port__addr"].extend(SUM_BITS) + place, queue.depth)
         return held, [inside.equals(circuit["fifo.level"].extend(SUM_BITS))]
-    if queue.ring is None or "ring.memory" not in circuit or len(queue.ring.parts) > 1 or "ring.held0" not in circuit:
+    if queue.ring is None or "ring.held0" not in circuit:
         return None
     full, asked = (bit.extend(SUM_BITS) for bit in (circuit["o__valid"], circuit["asked"]))
-    size = queue.ring.size
+    size, parts = queue.ring.size, len(queue.ring.parts)
     waiting = circuit["waiting"].extend(SUM_BITS, signed=True) + 1
     address, row = (circuit[name].extend(SUM_BITS) for name in ("address", "ring.row"))
     filled = circuit["filled"].extend(SUM_BITS, signed=True)
-    stored = _read(circuit, "ring.memory", address + place - full - asked, size)
-    first, second = circuit["ring.held0"], circuit["ring.read__data"]
+    memories = ["ring.memory", *(f"ring.memory{part}" for part in range(1, parts))]
+    stored = _read(circuit, memories, address + place - full - asked, size, queue.ring.parts[0])
+    helds = [circuit[f"ring.held{part}"] for part in range(parts)]
+    first, second = helds[0], _loaded(helds[0])
+    within = []
+    if parts > 1:
+        here, behind = circuit["ring.chosen"], circuit["ring.asked"]
+        first, second = _chosen(here, helds), _chosen(behind, [_loaded(held) for held in helds])
+        within = [circuit["o__valid"].implies(here.extend(SUM_BITS) < parts), behind.extend(SUM_BITS) < parts]
     in_second = circuit["asked"].mux(place.equals(full), circuit.const(0, 1))
     word = (circuit["o__valid"] & place.equals(0)).mux(first, in_second.mux(second, stored))
     ahead = address + waiting
     counts = [inside.equals(full + asked + waiting), filled.equals(waiting - size), address < size, row < size]
-    return word, [*counts, row.equals(ahead) | (row + size).equals(ahead), waiting < size + 1]
+    return word, [*counts, *within, row.equals(ahead) | (row + size).equals(ahead), waiting < size + 1]
 
 
-def _read(circuit: Circuit, memory: str, at: Bits, depth: int) -> Bits:
-    """A word of a memory of so many, at an address that may be a round too large."""
-    storage = circuit.states[memory]
-    node = circuit.nodes[storage]
-    address = (at < depth).mux(at, at - depth).bits(0, node.address)
-    return Bits(circuit, circuit.insert(Node("read", node.width, (storage, address.node))))
+def _chosen(index: Bits, words: Sequence[Bits]) -> Bits:
+    """One of the words, the last where there are fewer."""
+    *others, found = words
+    for place, word in enumerate(others):
+        found = index.equals(place).mux(word, found)
+    return found
+
+
+def _loaded(held: Bits) -> Bits:
+    """What a register takes when it does not hold."""
+    circuit = held.circuit
+    node = circuit.nodes[circuit.next[held.node]]
+    assert node.op == "ite", "a register that holds"
+    return Bits(circuit, node.args[1] if node.args[2] == held.node else node.args[2])
+
+
+def _read(circuit: Circuit, memories: Sequence[str], at: Bits, depth: int, part: int = 0) -> Bits:
+    """A word of memories of so many words together, `part` in each but the last, at an address a round too large."""
+    at = (at < depth).mux(at, at - depth)
+    words = []
+    for memory in memories:
+        storage = circuit.states[memory]
+        node = circuit.nodes[storage]
+        address = at.bits(0, node.address)
+        words.append(Bits(circuit, circuit.insert(Node("read", node.width, (storage, address.node)))))
+    return words[0] if len(words) == 1 else _chosen(at.bits((part - 1).bit_length(), SUM_BITS), words)

@@ -7,11 +7,13 @@ from contextlib import suppress
 
 from amaranth.lib import wiring
 
+from ...hw.device.ring import PairRing
 from ...hw.stages.conv import ConvStage
 from ...hw.stages.windowed import WindowedStage
 from ...hw.stream.queue import Queue
 from .circuit import Bits, Circuit
 from .claims import FREE, ORDER, RESULTS, Claim, claims_of, hangs_on_ready
+from .ends import ends
 from .evaluate import MemoryInsideError
 from .induction import Outcome, Prover
 from .invariants import guess, proven, queues
@@ -27,8 +29,8 @@ CYCLES = 2000
 LIMIT = 20.0
 """Seconds of the processor for one question to the solver."""
 
-FOLLOWED = 64
-"""Words of a queue at the most through which a word is followed: beyond, the solver takes minutes."""
+PATIENCE = 120.0
+"""The same of a queue, where a word lies in one of thousands."""
 
 BITWUZLA = "Bitwuzla"
 NETLIST = "the netlist of Yosys"
@@ -52,7 +54,9 @@ def prove_unit(unit: wiring.Component, circuit: Circuit) -> list[Row]:
     ]
     claims = claims_of(unit, subject)
     known: list[Bits] = []
-    by_hand = queues(subject)
+    at_ends, by_hand = ends(unit, subject)
+    claims += [Claim(kind, bit) for kind, bit in at_ends]
+    by_hand += queues(subject)
     if isinstance(unit, WindowedStage):
         watch = results(unit, subject)
         arrives = Prover(subject, [], LIMIT).prove(watch.arrives, watch.delay + 1)
@@ -61,16 +65,13 @@ def prove_unit(unit: wiring.Component, circuit: Circuit) -> list[Row]:
             known.append(watch.arrives)
         by_hand += watch.guesses
         claims += [Claim(RESULTS, watch.placed), Claim(RESULTS, watch.counted)]
-    if isinstance(unit, Queue) and unit.depth <= FOLLOWED:
+    if isinstance(unit, Queue) and not isinstance(unit.ring, PairRing):
         followed, where = follows(unit, subject)
         claims.append(Claim(ORDER, followed))
         by_hand += where
-    known += proven(subject, by_hand, known, LIMIT)
+    known += proven(subject, by_hand, known, PATIENCE if isinstance(unit, Queue) else LIMIT)
     left = []
     for claim in claims:
-        if claim.searched:
-            rows.append(_row(claim.kind, Prover(subject, known, LIMIT).search(claim.bit)))
-            continue
         # What needs no more than what is known already shows that soonest.
         outcome = Prover(subject, known, LIMIT).by_induction(claim.bit, claim.length)
         if outcome.proven:
