@@ -41,7 +41,7 @@ lint: .venv/all
 	mkdir -p build && ln -sfn .. build/bitfold && MYPYPATH=build $(BIN)/python -m mypy
 
 site: .venv/docs
-	$(BIN)/python -m mkdocs build --strict
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
 
 .venv/pip:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \

@@ -89,14 +89,14 @@ def command_page() -> str:
         parts.append(f"## bitfold {name}\n\n{command.help}\n")
         rows = [row for parameter in command.get_params(inner) if (row := parameter.get_help_record(inner))]
         if rows:
-            parts.append("| | |\n| --- | --- |")
-            parts += [f"| `{_cell(left)}` | {_cell(right)} |" for left, right in rows]
+            parts.append("| argument or option | what |\n| --- | --- |")
+            parts += [f"| `{_cell(left)}` | {_cell(right).replace('<', '&lt;')} |" for left, right in rows]
             parts.append("")
     return "\n".join(parts)
 
 
 def _cell(text: str) -> str:
-    return " ".join(text.split()).replace("|", "\\|").replace("<", "&lt;")
+    return " ".join(text.split()).replace("|", "\\|")
 
 
 def recipes_page() -> str:

@@ -2,8 +2,8 @@
 
 In a page's tutorial or how-to a block is one of these, and may have a comment in the line before it:
 
-    ```console              each line after "$ " is run by bash, in order, and has to succeed; what stands below it is what
-                            it prints, where "..." may stand for anything
+    ```console              each line after "$ " is run by bash, in order, and has to succeed; what stands below it is
+                            what it prints, where "..." may stand for anything
     ```LANGUAGE title="F"   is the file F, or goes on where another block of that name has ended
     ```python               is run by itself
     ```text                 is nothing to run
@@ -77,7 +77,9 @@ def said(page: Path, word: str) -> list[str]:
 def matches(printed: str, told: str) -> bool:
     """Whether that is what was told: spaces at the ends of lines aside, "..." for anything."""
     lines = [line.rstrip() for line in told.strip("\n").splitlines()]
-    parts = ["(.*\n)?" if line.strip() == "..." else ".*".join(map(re.escape, line.split("..."))) + "\n" for line in lines]
+    parts = [
+        "(.*\n)?" if line.strip() == "..." else ".*".join(map(re.escape, line.split("..."))) + "\n" for line in lines
+    ]
     pattern = "".join(parts).replace("\n(.*\n)?", "\n((?:.*\n)*?)").replace("(.*\n)?", "((?:.*\n)*?)")
     return re.fullmatch(pattern, "".join(f"{line.rstrip()}\n" for line in printed.strip("\n").splitlines())) is not None
 
@@ -131,7 +133,9 @@ def test_a_page_does_what_it_says(page, reader):
         else:
             for command, told in block.commands:
                 printed = reader(command)
-                assert block.word == "varies" or matches(printed, told), f"{where}: {command}\n{printed}\nis not\n{told}"
+                assert block.word == "varies" or matches(printed, told), (
+                    f"{where}: {command}\n{printed}\nis not\n{told}"
+                )
 
 
 @pytest.mark.parametrize("page", TAUGHT, ids=lambda page: str(page.relative_to(DOCS)))
@@ -173,4 +177,6 @@ def test_the_site_is_built_without_a_warning(tmp_path):
         loaded += re.findall(r'<link[^>]+rel="(?:stylesheet|preconnect|icon)"[^>]+href="(https?:[^"]+)"', text)
         assert loaded == [], page
         # What markdown does not take for a table or a list of its own stands as text.
-        assert not re.search(r"<p>(?:[^<]*\n)?\||\n- ", re.sub(r"<pre.*?</pre>", "", text, flags=re.DOTALL)), page
+        assert not re.search(r"<p>(?:[^<]*\n)?\||\| ---|\n- ", re.sub(r"<pre.*?</pre>", "", text, flags=re.DOTALL)), (
+            page
+        )
