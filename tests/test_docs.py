@@ -25,6 +25,7 @@ import sys
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 
@@ -148,6 +149,27 @@ def test_no_code_is_left_out(page):
     rest = BLOCK.sub("", text)
     assert "```" not in rest
     assert re.findall(r"^(?<=\n)\n {4,}(?![-*\d|])\S.*", rest, re.MULTILINE) == []
+
+
+def test_the_workflow_runs_what_the_page_has_run():
+    page = DOCS / "tutorials" / "ci.md"
+    [workflow] = [block.text for block in blocks(page) if block.title and block.title.endswith(".yml")]
+    typed = [command for block in blocks(page) if block.kind == "console" for command, _ in block.commands]
+    steps = re.findall(r"^ +- run: (bitfold .*)$", workflow, re.MULTILINE)
+    assert len(steps) == 2
+    assert [step for step in steps if step not in typed] == []
+
+
+@pytest.mark.parametrize("picture", sorted((DOCS / "pictures").glob("*.svg")), ids=lambda path: path.name)
+def test_a_picture_stands_alone(picture):
+    """It is well-formed, and small; what it is drawn with is in it; no other is loaded."""
+    text = picture.read_text("utf-8")
+    assert ElementTree.fromstring(text).tag == "{http://www.w3.org/2000/svg}svg"
+    assert len(text) < 100_000
+    used = set(re.findall(r'class="([^"]+)"', text))
+    styles = text.partition("</style>")[0]
+    assert [name for name in {word for names in used for word in names.split()} if f".{name}" not in styles] == []
+    assert re.findall(r"(?:href|src|url\()", text) == []
 
 
 def test_what_is_printed_is_compared():
