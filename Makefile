@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 LOCK := -c requirements.lock
 
-.PHONY: demo test slow lowest lint clean
+.PHONY: demo test slow lowest lint site clean
 
 demo: .venv/demo
 	$(BIN)/python -m bitfold demo
@@ -40,6 +40,9 @@ lint: .venv/all
 	$(BIN)/python -c 'from importlinter.cli import lint_imports_command; lint_imports_command()' --no-cache
 	mkdir -p build && ln -sfn .. build/bitfold && MYPYPATH=build $(BIN)/python -m mypy
 
+site: .venv/docs
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
+
 .venv/pip:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 	  || { echo "bitfold needs Python 3.11 or newer; name one with: make PYTHON=python3.12"; exit 2; }
@@ -51,6 +54,10 @@ lint: .venv/all
 
 .venv/demo: .venv/pip pyproject.toml requirements.lock
 	$(BIN)/python -m pip install --quiet $(LOCK) -e '.[sim]'
+	@touch $@
+
+.venv/docs: .venv/pip pyproject.toml requirements.lock
+	$(BIN)/python -m pip install --quiet $(LOCK) -e '.[docs]'
 	@touch $@
 
 # PyTorch's own index has the build without CUDA, which is 20 times smaller than the one PyPI gives Linux.

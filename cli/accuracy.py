@@ -78,7 +78,8 @@ def measure(files: Mapping[str, Path], folder: Path | None, data_name: str | Non
     nets = {name: Net.load(path) for name, path in files.items()}
     twins = {name: Net.load(twin) for name, path in files.items() if (twin := twin_path(path)).exists()}
     cards = {name: Card.load(file) for name, path in files.items() if (file := card_path(path)).exists()}
-    data = open_data(data_name or _data_name(files, cards), folder)
+    size = next(iter(nets.values())).input.shape
+    data = open_data(data_name or _data_name(files, cards), folder, size)
     for name, card in cards.items():
         if card.digest != nets[name].digest():
             raise BadInput(

@@ -63,7 +63,10 @@ CyclesOption = Annotated[
 ]
 DataOption = Annotated[
     Path | None,
-    typer.Option(metavar="DIR", help="Where the data set's official files are, or are downloaded to."),
+    typer.Option(
+        metavar="DIR",
+        help="Where the data set's official files are, or are downloaded to; of arrays the .npz file, or the folder.",
+    ),
 ]
 CacheOption = Annotated[
     Path | None,

@@ -209,7 +209,7 @@ def _images(
     if data_name:
         from ..model.train.data import open_data  # here, because no other way needs its libraries
 
-        test = open_data(data_name, folder).test()
+        test = open_data(data_name, folder, network.input.shape).test()
         chosen = np.arange(min(count or len(test), len(test)))
         return _Named(network.input.check(test.batch(chosen)), []), test.labels[chosen]
     found, names = [], []

@@ -84,7 +84,7 @@ def open_images(
     from ..model.train.data import open_data  # here, because no other way needs its libraries
 
     assert data_name is not None
-    data = open_data(data_name, folder)
+    data = open_data(data_name, folder, net.input.shape)
     check_fits(name, net, data, None)
     test = data.test()
     most = min(count or len(test), len(test))

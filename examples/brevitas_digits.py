@@ -1,6 +1,6 @@
 """A residual network of 1-bit weights and 4-bit activations, trained in Brevitas and carried over to a Net.
 
-    pip install '.[onnx,train]' brevitas onnxoptimizer
+    pip install '.[brevitas]'
     python examples/brevitas_digits.py [-o NET.bitfold] [--epochs 20] [--qonnx FILE.onnx]
 
 Brevitas trains and exports QONNX; bitfold reads it. Prints the accuracy of both on the held-out digits, and on how many

@@ -51,6 +51,23 @@ SIGN_FRAC = -1
 """Fraction bits of a sign's code: from one to the other it is 2."""
 
 
+_DENSE = "bitfold.nn.Conv2d with a kernel as large as the map, without a Flatten before it"
+_MEAN = "bitfold.nn.Head, which takes the mean of the whole map behind the last convolution"
+
+INSTEAD: dict[type[nn.Module], str] = {
+    nn.Conv2d: "bitfold.nn.Conv2d, whose weights are signs",
+    nn.Linear: _DENSE,
+    nn.Flatten: f"for the Linear behind it {_DENSE}",
+    nn.BatchNorm2d: 'bitfold.nn.Norm(channels, "batch"), or none and bitfold.nn.ShiftedReLU behind it',
+    nn.MaxPool2d: "bitfold.nn.MaxPool",
+    nn.ReLU: "bitfold.nn.ShiftedReLU, or bitfold.nn.ReLU",
+    nn.ELU: "bitfold.nn.ELU",
+    nn.AvgPool2d: _MEAN,
+    nn.AdaptiveAvgPool2d: _MEAN,
+}
+"""What to take for modules of torch's own, which know no codes and no binary points."""
+
+
 class NoIntegerForm(BadInput):
     """What a module computes, no layer does."""
 
@@ -180,7 +197,10 @@ def _layers(module: nn.Module, values: _Values, path: str) -> tuple[Layer, ...]:
                 return pooled
             share = module.positions * 2.0**-module.divide
             return (*pooled, *_affine(module.norm, Chain(pooled).infer(t), share, _join(path, "norm")))
-    raise NoIntegerForm(f"module {path or 'network'} ({type(module).__name__}) has no integer form")
+    own = INSTEAD.get(type(module))
+    name = f"torch's {type(module).__name__}" if own else type(module).__name__
+    mend = f"take {own}" if own else "take modules of bitfold.nn"
+    raise NoIntegerForm(f"module {path or 'network'} ({name}) has no integer form: {mend}")
 
 
 def _join(path: str, name: str) -> str:

@@ -74,6 +74,37 @@ def test_the_centre_is_cut_out_of_the_resized_image(tmp_path, width, height):
     assert (pixels[..., 2] == 7).all()
 
 
+@pytest.mark.parametrize(("width", "height"), [(300, 100), (80, 200), (640, 480)])
+def test_pictures_are_cut_to_any_size(tmp_path, width, height):
+    """Of 56 rows and 28 columns: one scale for both sides, the middle of both, 7/8 of the one that is nearer."""
+    write(tmp_path / "train/a/x.png", width, height)
+    write(tmp_path / "val/a/x.png", width, height)
+    data = open_data("folders", tmp_path, (56, 28, 3))
+    (pixels,) = data.test().batch(np.array([0]))
+    assert pixels.shape == data.input.shape == (56, 28, 3)
+    scale = max(32 / width, 64 / height)
+    for line, cut in ((pixels[28, :, 0], 28 / (scale * width)), (pixels[:, 14, 1], 56 / (scale * height))):
+        np.testing.assert_allclose(line, 255 * np.linspace(0.5 - cut / 2, 0.5 + cut / 2, len(line)), atol=7)
+    crops = data.train().batch(np.zeros(30, np.int64), np.random.default_rng(0)).astype(float)
+    wide = (crops[:, 28, -1, 0] - crops[:, 28, 0, 0]) * width
+    high = (crops[:, -1, 14, 1] - crops[:, 0, 14, 1]) * height
+    assert 3 / 4 * 0.7 < 2 * np.median(wide / high) < 4 / 3 * 1.3
+
+
+def test_a_picture_of_the_size_is_taken_as_it_is(tmp_path):
+    for part in ("train", "val"):
+        write(tmp_path / part / "a/x.png", 20, 30)
+    data = open_data("folders", tmp_path, (30, 20, 3))
+    for images, random in ((data.train(), np.random.default_rng(0)), (data.test(), None)):
+        np.testing.assert_array_equal(images.batch(np.array([0]), random)[0], ramp(20, 30))
+    gray = open_data("folders", tmp_path, (30, 20, 1))
+    (pixels,) = gray.test().batch(np.array([0]))
+    assert (gray.input.shape, gray.mean) == ((30, 20, 1), (117,))
+    np.testing.assert_allclose(pixels[..., 0], ramp(20, 30) @ [0.299, 0.587, 0.114], atol=1)
+    with pytest.raises(BadInput, match=r"^pictures in folders have 1 channel or 3, not 4; give others as arrays$"):
+        open_data("folders", tmp_path, (30, 20, 4))
+
+
 @pytest.mark.parametrize(("width", "height"), [(320, 240), (200, 500), (900, 30)])
 def test_random_crops_keep_to_their_area_and_aspect(tmp_path, width, height):
     write(tmp_path / "x.png", width, height)

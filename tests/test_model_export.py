@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import re
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ pytest.importorskip("msgspec")
 
 from torch import nn  # noqa: E402
 
+import bitfold.nn  # noqa: E402
 from bitfold.model.error import BadInput  # noqa: E402
 from bitfold.model.export import NoIntegerForm, export, fine, rehearsed  # noqa: E402
 from bitfold.model.layers import Chain, MaxPool, Scale, SumPool, Table, trace, walk  # noqa: E402
@@ -273,6 +275,27 @@ def test_saturation_is_reached():
     assert any((out == stream.hi).any() and (out == stream.lo).any() for out in sums)
 
 
+OF_TORCH = [
+    (nn.Conv2d(3, 3, 3), "Conv2d"), (nn.Linear(4, 2), "Conv2d"), (nn.Flatten(), "Conv2d"), (nn.BatchNorm2d(3), "Norm"),
+    (nn.MaxPool2d(2), "MaxPool"), (nn.ReLU(), "ReLU"), (nn.ELU(), "ELU"), (nn.AvgPool2d(2), "Head"),
+    (nn.AdaptiveAvgPool2d(1), "Head"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("module", "name"), OF_TORCH, ids=lambda given: str(given))
+def test_for_modules_of_torchs_own_the_one_to_take_is_named(module, name):
+    """Each name is a module of bitfold.nn, however deep what it replaces stands."""
+    network = nn.Sequential(modules.Input((8,), 3), nn.Sequential(modules.MaxPool(2, 2), module))
+    with pytest.raises(NoIntegerForm) as caught:
+        export(network, Tensor(8, 8, 1, 0, 16, 3))
+    message = str(caught.value)
+    assert message.startswith(f"module 1.1 (torch's {type(module).__name__}) has no integer form: ")
+    assert "\n" not in message
+    assert f"bitfold.nn.{name}" in message
+    named = re.findall(r"bitfold\.nn\.(\w+)", message)
+    assert [each for each in named if each not in bitfold.nn.__all__] == []
+
+
 def half_to_even(x, frac, lo, hi):
     return (x * 2.0**frac).round().clamp(lo, hi) * 2.0**-frac
 
@@ -419,7 +442,12 @@ def unquantised(network, *places):
             lambda n: n[3].body[0].mean.fill_(1e30),
             "module 3.body.0 (Norm) moves its input further than 64 bits hold",
         ),
-        ({}, lambda n: n.append(nn.ReLU()), "module 8 (ReLU) has no integer form"),
+        (
+            {},
+            lambda n: n.append(nn.ReLU()),
+            "module 8 (torch's ReLU) has no integer form: take bitfold.nn.ShiftedReLU, or bitfold.nn.ReLU",
+        ),
+        ({}, lambda n: n.append(nn.GELU()), "module 8 (GELU) has no integer form: take modules of bitfold.nn"),
         (
             {"activation": "elu"},
             lambda n: unquantised(n, "3.body.0"),

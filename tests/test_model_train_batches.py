@@ -12,7 +12,6 @@ pytest.importorskip("msgspec")
 
 from bitfold.model.train.batches import AHEAD, Batches, Pool  # noqa: E402
 from bitfold.model.train.data import Images  # noqa: E402
-from bitfold.model.train.data.image_files import SIDE  # noqa: E402
 from bitfold.model.train.recipe import Augment  # noqa: E402
 
 CPU = torch.device("cpu")
@@ -144,6 +143,7 @@ class Files:
     def __init__(self, count=30):
         self.labels = np.arange(count)
         self.drawn = []
+        self.size = (120, 110, 3)
 
     def __len__(self):
         return len(self.labels)
@@ -151,7 +151,7 @@ class Files:
     def batch(self, indices, random=None):
         if random is not None:
             self.drawn.append(random.integers(1 << 60))
-        return np.broadcast_to(indices.astype(np.uint8)[:, None, None, None], (len(indices), SIDE, SIDE, 3)).copy()
+        return np.broadcast_to(indices.astype(np.uint8)[:, None, None, None], (len(indices), *self.size)).copy()
 
 
 def test_images_in_files_are_read_ahead_and_drawn_by_their_batch():

@@ -80,13 +80,19 @@ def test_a_recipe_from_a_file(tmp_path):
         (
             'data = "digits"',
             'data = "digits"\nzzz = 1',
-            "x.toml: unknown key `zzz`; there are augment, data, network, train, tune",
+            "x.toml: unknown key `zzz`; there are augment, data, network, size, train, tune",
         ),
         (
             "[tune]",
             "[augment]\nmirror = true\n[tune]",
             "x.toml: augment: unknown key `mirror`; there are cutout, flip, shift",
         ),
+        (
+            'data = "digits"',
+            'data = "digits"\nsize = [9, 9, 1]',
+            "x.toml: size is of the data set folders; images of digits have a size already: remove it",
+        ),
+        ('"digits"', '"folders"\nsize = [0, 9, 1]', "x.toml: size[0]: expected `int` >= 1"),
         ("depth = 8", 'depth = "8"', "x.toml: network.depth: expected `int`, got `str`"),
         ("depth = 8", "depth = 8.0", "x.toml: network.depth: expected `int`, got `float`"),
         ("depth = 8\n", "", "x.toml: network: the key `depth` is missing"),

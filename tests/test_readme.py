@@ -1,4 +1,4 @@
-"""The README's Python and its command lines, run as they stand."""
+"""The README's Python and the command lines of docs/commands.md, run as they stand."""
 
 from __future__ import annotations
 
@@ -24,8 +24,14 @@ from bitfold.model.tensor import Tensor
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text("utf-8")
-LINES = [re.split(r"  +", line.strip())[0] for line in README.splitlines() if line.startswith("    bitfold ")]
-"""The command lines of the overview, without what they are said to do."""
+
+
+def overview(text):
+    """The command lines of an overview, without what they are said to do."""
+    return [re.split(r"  +", line.strip())[0] for line in text.splitlines() if line.startswith("    bitfold ")]
+
+
+LINES = overview((ROOT / "docs/commands.md").read_text("utf-8"))
 
 
 def test_the_readmes_python_runs(tmp_path):
@@ -35,20 +41,6 @@ def test_the_readmes_python_runs(tmp_path):
     done = subprocess.run([sys.executable, "readme.py"], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (0, "True None\n", "")
     assert {path.name for path in tmp_path.iterdir()} == {"readme.py", "PLAN.toml", "verilog"}
-
-
-def test_a_network_of_ones_own_runs(tmp_path):
-    """The page's program, as it stands: what it prints, and the Verilog it leaves."""
-    pytest.importorskip("torch")
-    page = (ROOT / "docs/own-networks.md").read_text("utf-8")
-    blocks = re.findall(r"^```python\n(.*?)^```$", page, re.DOTALL | re.MULTILINE)
-    (tmp_path / "own.py").write_text("\n".join(blocks), "utf-8")
-    done = subprocess.run([sys.executable, "own.py"], cwd=tmp_path, capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stderr) == (0, "")
-    accuracy, exact = done.stdout.splitlines()
-    assert float(accuracy.removesuffix("% of the test images")) > 95
-    assert exact == "True True"
-    assert (tmp_path / "verilog" / "bitfold.v").is_file()
 
 
 def idx(array):
@@ -79,7 +71,12 @@ ELSEWHERE = tuple(
 """Run by tests of their own."""
 
 
-def test_the_readmes_commands_run_in_their_order(folder):
+def test_the_readmes_commands_are_of_the_overview():
+    assert len(overview(README)) >= 10
+    assert [line for line in overview(README) if line not in LINES] == []
+
+
+def test_the_commands_of_the_overview_run_in_their_order(folder):
     for package in ("matplotlib", "onnx"):
         pytest.importorskip(package)
     ran = 0
@@ -98,7 +95,12 @@ def test_the_readmes_commands_run_in_their_order(folder):
     assert [name for name in made if not (folder / name).exists()] == []
 
 
-DOCUMENTS = [ROOT / "README.md", ROOT / "CHANGELOG.md", *(ROOT / "docs").glob("*.md"), ROOT / "model/zoo/README.md"]
+DOCUMENTS = [
+    ROOT / "README.md",
+    ROOT / "CHANGELOG.md",
+    *sorted((ROOT / "docs").rglob("*.md")),
+    ROOT / "model/zoo/README.md",
+]
 
 
 def misunderstood(line):
@@ -114,7 +116,7 @@ def misunderstood(line):
     return None
 
 
-@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
 def test_every_command_that_is_written_of_exists(document):
     text = document.read_text("utf-8")
     told = [*LINES, *re.findall(r"`(bitfold [a-z][^`\n]*)`", text)]

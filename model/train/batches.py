@@ -16,7 +16,6 @@ from torch import Tensor
 
 from .augment import augment, draw
 from .data import ImageFiles, Images
-from .data.image_files import SIDE
 from .recipe import Augment
 
 AHEAD = 4
@@ -43,7 +42,8 @@ class Pool:
         self.device = device
         self.labels = _tensor(images.labels).to(device)
         self.whole = _tensor(images.images).to(device) if isinstance(images, Images) else None
-        self.sides = (SIDE, SIDE) if self.whole is None else (self.whole.shape[1], self.whole.shape[2])
+        height, width, _ = images.size
+        self.sides = height, width
 
     def __len__(self) -> int:
         return len(self.source)

@@ -75,7 +75,7 @@ def train(job: Job, console: Console) -> list[dict[str, Any]]:
         except ValueError as error:
             raise BadInput(f"--epochs: {error}") from None
     outputs = _outputs(job)
-    data = open_data(recipe.data, job.data)
+    data = open_data(recipe.data, job.data, recipe.size)
     data = replace(data, train=cache(data.train), test=cache(data.test))  # read once for all seeds
     told = ""
     if job.choose:

@@ -17,9 +17,11 @@ from msgspec import Meta, Struct
 
 from ..error import BadInput, cut, suggest
 from ..read import read_text
+from .data.image_files import SIZE
 
 Positive = Annotated[int, Meta(ge=1)]
 Side = Annotated[int, Meta(ge=0, le=1 << 14)]
+Size = Annotated[int, Meta(ge=1, le=1 << 11)]
 Above = Annotated[float, Meta(gt=0, le=1e38)]  # what float32 holds
 NotNegative = Annotated[float, Meta(ge=0, le=1e38)]
 Share = Annotated[float, Meta(ge=0, le=1)]
@@ -118,6 +120,7 @@ class Recipe(Struct, frozen=True, forbid_unknown_fields=True, rename="kebab"):
     codes are calibrated and the weights tuned to them.
 
     data : the name of a data set
+    size : height, width and channels that pictures in folders are cut to; other data sets have their own
     train, tune : before and after calibration
     """
 
@@ -126,9 +129,12 @@ class Recipe(Struct, frozen=True, forbid_unknown_fields=True, rename="kebab"):
     train: Schedule
     tune: Schedule | None = None
     augment: Augment = Augment()
+    size: tuple[Size, Size, Size] = SIZE
 
     def __post_init__(self) -> None:
         network = self.network
+        if self.size != SIZE and self.data != "folders":
+            raise ValueError(f"size is of the data set folders; images of {self.data} have a size already: remove it")
         if network.activation == "sign" and network.bits > 1:
             raise ValueError(
                 f"network.bits is {network.bits}, and a sign has one: set it to 1, or to 0 to train floats"

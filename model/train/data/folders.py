@@ -11,18 +11,25 @@ from ...error import BadInput, install
 from ...net import check_text
 from ...tensor import Tensor
 from .dataset import DataSet
-from .image_files import SHORTER, SIDE, ImageFiles
+from .image_files import MODES, ImageFiles, covering
 
 SUFFIXES = (".jpg", ".jpeg", ".png")
 """Of the files that are images, in small letters or capitals."""
 
 
-def folders(folder: Path) -> DataSet:
+MEANS = {1: (117,), 3: (124, 116, 104)}
+"""ImageNet's, for so many channels: 123.7, 116.3, 103.5, and 117.1 of their luma."""
+
+
+def folders(folder: Path, size: tuple[int, int, int]) -> DataSet:
     """JPEG and PNG files ``train/CLASS/*`` and ``val/CLASS/*``, or ``test/CLASS/*``, whose classes train has too.
 
-    They stay on disk and are cut to 224x224 when a batch needs them; the mean is ImageNet's. BadInput when
-    ``train`` has no classes, and when Pillow is missing.
+    They stay on disk and are cut to `size`, (height, width, channels), when a batch needs them; the mean is ImageNet's.
+    BadInput when ``train`` has no classes, when Pillow is missing, and for other channels than 1 and 3.
     """
+    height, width, channels = size
+    if channels not in MODES:
+        raise BadInput(f"pictures in folders have 1 channel or 3, not {channels}; give others as arrays")
     try:
         import PIL  # noqa: F401
     except ImportError:
@@ -30,13 +37,14 @@ def folders(folder: Path) -> DataSet:
     classes = _classes(folder / "train")
     return DataSet(
         name="folders",
-        input=Tensor(SIDE, SIDE, 3, lo=0, hi=255, frac=6),  # ImageNet's standard deviations: 58.4, 57.1, 57.4
-        mean=(124, 116, 104),  # ImageNet's: 123.7, 116.3, 103.5
+        input=Tensor(height, width, channels, lo=0, hi=255, frac=6),  # ImageNet's standard deviations: 58.4, 57.1, 57.4
+        mean=MEANS[channels],
         classes=classes,
-        preprocessing=f"shorter side resized to {SHORTER} pixels (Pillow, bilinear), the central {SIDE}x{SIDE} "
-        "cut out, 0 to 255 in red, green, blue",
-        train=lambda: _read(folder / "train", classes),
-        test=lambda: _read(_held_out(folder), classes),
+        preprocessing=f"resized to cover {covering(height)}x{covering(width)} pixels (Pillow, bilinear), the central "
+        f"{height}x{width} cut out, 0 to 255 in {'red, green, blue' if channels == 3 else 'luma'}; as it is where it "
+        "has that size",
+        train=lambda: _read(folder / "train", classes, size),
+        test=lambda: _read(_held_out(folder), classes, size),
     )
 
 
@@ -59,7 +67,7 @@ def _classes(part: Path) -> tuple[str, ...]:
     return tuple(names)
 
 
-def _read(part: Path, classes: tuple[str, ...]) -> ImageFiles:
+def _read(part: Path, classes: tuple[str, ...], size: tuple[int, int, int]) -> ImageFiles:
     paths: list[str] = []
     labels: list[int] = []
     for name in _classes(part):
@@ -70,4 +78,4 @@ def _read(part: Path, classes: tuple[str, ...]) -> ImageFiles:
             raise BadInput(f"{part / name} holds no image: {', '.join(SUFFIXES)} are read; remove it, or add some")
         paths += found
         labels += [classes.index(name)] * len(found)
-    return ImageFiles(tuple(paths), np.array(labels, np.int64))
+    return ImageFiles(tuple(paths), np.array(labels, np.int64), size)

@@ -19,6 +19,12 @@ class Images:
     def __len__(self) -> int:
         return len(self.labels)
 
+    @property
+    def size(self) -> tuple[int, int, int]:
+        """Height, width and channels of an image."""
+        _, height, width, channels = self.images.shape
+        return height, width, channels
+
     def take(self, indices: NDArray[np.int64]) -> Images:
         """The images at these indices."""
         return Images(self.images[indices], self.labels[indices])
