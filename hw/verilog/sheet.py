@@ -40,7 +40,7 @@ of this shape: {words:,} words of 32 bits, little-endian, the first byte first. 
 def table_of(accelerator: Accelerator, interface: Interface) -> Sequence[Register]:
     """The registers of a machine; none where software has none."""
     net, plan = accelerator.net, accelerator.plan
-    return registers(net.digest(), plan.digest(), plan.loadable) if interface.registers else ()
+    return registers(net.digest(), plan.digest(), plan.loadable, plan.protected) if interface.registers else ()
 
 
 def interface_sheet(
