@@ -148,8 +148,8 @@ class Accelerator(wiring.Component):
     short_frames, long_frames : Out, frames that ended early or late; they are dropped, the next one is right
     load : In(LOAD), where the plan's weights are loadable: the words of ``load.words``, payload.last with the last
     loaded, refused : Out, there too: frames may begin; the last load was not right
-    corrected, detected : Out, where the plan protects weights: cycles in which words of them were mended; in which there
-        were flips that could not be. They stop at their largest value
+    corrected, detected : Out, where the plan protects weights: cycles in which words of them were corrected, or could
+        not be; up to the largest value
 
     Attributes
     ----------

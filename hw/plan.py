@@ -94,7 +94,7 @@ class Plan:
     weights : one of WEIGHTS; with "loadable" the machine serves every network of one shape
     block_luts : look-up tables that a memory block is worth: a memory that takes fewer lies in them; None for as many
         as suit a device with blocks to spare
-    protect : one of PROTECT: what tells of flipped bits in read-only weight memories, or mends them
+    protect : one of PROTECT: what tells of flipped bits in read-only weight memories, or corrects them
     """
 
     foldings: Mapping[str, Folding]
@@ -150,8 +150,8 @@ class Plan:
             raise BadInput(f"the plan's protect must be one of {', '.join(PROTECT)}, not {short(self.protect)}")
         if self.protected and self.loadable:
             raise BadInput(
-                f'the plan has protect = "{self.protect}" and weights = "loadable", and weights that are loaded cannot be '
-                "protected: leave one of them out"
+                f'the plan has protect = "{self.protect}" and weights = "loadable", but weights that are loaded cannot '
+                "be protected: leave one of them out"
             )
         expected = {}
         for path, layer, t in _folded(net):

@@ -38,8 +38,8 @@ class Stimulus:
     cut_in, cut_out : transfers in, out after which to end at once, in the middle of whatever it is; 0 is never
     preset : what the counters of bad frames are set to after the reset, where the engine finds them
     load : uint32 [words] that load the machine after the reset, without a pause; none where there is nothing to load
-    flips : bits of weight memories to flip, each (cycle from the end of reset, memory, word, bit) with the memory's path
-        in the Verilog; only in Verilator, and back behind the run
+    flips : bits of weight memories to flip, each (cycle from the end of reset, memory, word, bit), a memory by its
+        path in the Verilog; only in Verilator, and back behind the run
     """
 
     beats: NDArray[np.void]

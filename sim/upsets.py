@@ -1,7 +1,8 @@
-"""Single-event upsets: bits of weight memories that are flipped in the running Verilog, and what the network says then.
+"""Single-event upsets: bits of weight memories flipped in the running Verilog, and what the network says then.
 
-A memory does not hold weights but what steers the array, ``DotArray.steering``: where a bit is flipped one weight of its
-word has the other sign, or two or more have. The accumulators' initial values were made for the weights as they were.
+A memory does not hold weights but what steers the array, ``DotArray.steering``: where a bit is flipped one weight of
+its word has the other sign, or two or more have. The accumulators' initial values were made for the weights as they
+were.
 """
 
 from __future__ import annotations
@@ -89,7 +90,7 @@ def inject(
     *,
     cache: Path | None = None,
 ) -> list[Upset]:
-    """Simulate images [N, height, width, channels] in Verilator for each of the trials, which are flips of one run each.
+    """Simulate images [N, height, width, channels] in Verilator for each of the trials: the flips of one run.
 
     Raises what ``simulate`` raises.
     """
@@ -105,7 +106,7 @@ def inject(
 
 
 class UpsetNet:
-    """The reference with the same bits flipped from the first frame on, for machines whose weights are not protected."""
+    """The reference with the same bits flipped from the first frame on, of machines without protected weights."""
 
     def __init__(self, machine: Accelerator, flips: Iterable[Flip]) -> None:
         self.net = machine.net
@@ -178,7 +179,7 @@ def _clipped(scaler: Scaler, sums: Ints) -> Ints:
 
 
 def _weights_of_bits(stage: ConvStage) -> NDArray[np.uint8]:
-    """[simd, simd]: row j tells which weights of an output's word have the other sign where bit j of its steering has."""
+    """[simd, simd]: row j tells which weights of an output's word change their sign with bit j of its steering."""
     array, simd = stage.arrays[0], stage.simd
     none, each = np.zeros((1, 1, simd), np.bool_), np.eye(simd, dtype=np.bool_)[:, None]
     bits = np.concatenate(array.steering(each), axis=1) ^ np.concatenate(array.steering(none), axis=1)

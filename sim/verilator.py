@@ -194,7 +194,9 @@ def run(
             command += ["stimulus=", f"inputs={len(stimulus.beats)}", f"in_bytes={stimulus.in_bytes}"]
             command += [f"{key}={getattr(stimulus, key):d}" for key in NUMBERS] + [f"pauses={stimulus.pauses!r}"]
             if stimulus.flips:
-                (work / f"flips{number}").write_text("".join(f"{' '.join(map(str, flip))}\n" for flip in stimulus.flips))
+                (work / f"flips{number}").write_text(
+                    "".join(f"{' '.join(map(str, flip))}\n" for flip in stimulus.flips)
+                )
                 command.append(f"flips={work / f'flips{number}'}")
         bring(verilog, work)
         results = _watch(command, work, progress, expected)

@@ -1,9 +1,10 @@
 # amaranth: UnusedElaboratable=no
-"""Check bits behind the words of a read-only memory, and the circuit that tells, or mends, words with flipped bits.
+"""Check bits behind the words of a read-only memory, and the circuit that tells, or corrects, words with flipped bits.
 
-Parity tells of an odd number of flips in a word. The code that mends (Hsiao, IBM J. Res. Dev. 14, 1970) has each bit in
-an odd number of checks, at least three, each bit in others; a check bit is in its own alone. The checks that fail are
-the *syndrome*. After one flip it is that bit's checks, which name it; after two their number is even, as no bit's is.
+Parity tells of an odd number of flips in a word. The code that corrects (Hsiao, IBM J. Res. Dev. 14, 1970) has each
+bit in an odd number of checks, at least three, each bit in others; a check bit is in its own alone. The checks that
+fail are the *syndrome*. After one flip it is that bit's checks, which name it; after two their number is even, as no
+bit's is.
 """
 
 from collections.abc import Sequence
@@ -24,7 +25,7 @@ from .resources import Resources, equals
 from .target import Family
 
 PROTECT = ("none", "parity", "ecc")
-"""What read-only weight memories have: nothing, a bit a word, or check bits that mend a flip and tell of two."""
+"""What read-only weight memories have: nothing, a bit a word, or check bits that correct a flip and tell of two."""
 
 NARROW, WIDEST = 64, 120
 """Bits that have check bits of their own: eight each. Parts as wide as the latter only where that saves a block."""
@@ -35,7 +36,7 @@ HALF = 4
 
 
 def check_bits(width: int) -> int:
-    """The fewest that mend a flip, and tell of two, in `width` bits: there are so many odd numbers of three and more."""
+    """The fewest that correct a flip, and tell of two, in `width` bits: each bit has a set of three or more, odd."""
     return next(checks for checks in range(1, 64) if 2 ** (checks - 1) - checks >= width)
 
 
@@ -61,23 +62,23 @@ class Code:
 
     parts : among which the bits of a word are dealt out in turn, so that neighbours are of different ones; each has
         check bits of its own
-    mends : one flip in each part is mended, and two are told; else there is one part, whose parity is told
+    corrects : one flip in each part is corrected, and two are told; else there is one part, whose parity is told
     """
 
     width: int
     parts: int = 1
-    mends: bool = True
+    corrects: bool = True
 
     @cached_property
     def columns(self) -> tuple[tuple[int, ...], ...]:
         """Of each part the checks of its bits."""
         widths = (len(range(part, self.width, self.parts)) for part in range(self.parts))
-        return tuple(columns(width) if self.mends else (1,) * width for width in widths)
+        return tuple(columns(width) if self.corrects else (1,) * width for width in widths)
 
     @cached_property
     def checks(self) -> tuple[int, ...]:
         """Check bits of each part."""
-        return tuple(check_bits(len(each)) if self.mends else 1 for each in self.columns)
+        return tuple(check_bits(len(each)) if self.corrects else 1 for each in self.columns)
 
     @property
     def stored(self) -> int:
@@ -87,7 +88,7 @@ class Code:
     @property
     def latency(self) -> int:
         """Cycles by which words come later."""
-        return 2 if self.mends else 0
+        return 2 if self.corrects else 0
 
     def encode(self, rows: NDArray[np.bool_]) -> NDArray[np.bool_]:
         """Words, bool [words, width], with their check bits, bool [words, stored]."""
@@ -99,7 +100,7 @@ class Code:
 
     def resources(self, family: Family) -> Resources:
         """What the circuit takes of a device of the family."""
-        if not self.mends:
+        if not self.corrects:
             found, bits = Resources(0, 1), self.stored
             while bits > AT_ONCE:
                 groups = -(-bits // AT_ONCE)
@@ -128,7 +129,7 @@ def code_for(width: int, depth: int, family: Family, protect: str) -> Code | Non
     if protect == "none":
         return None
     if protect == "parity":
-        return Code(width, mends=False)
+        return Code(width, corrects=False)
 
     def cost(code: Code) -> tuple[int, ...]:
         where = place(code.stored, depth, family, rom=True)
@@ -138,13 +139,13 @@ def code_for(width: int, depth: int, family: Family, protect: str) -> Code | Non
 
 
 class Checker(wiring.Component):
-    """Words of a Code out of their memory, checked, and mended where it can.
+    """Words of a Code out of their memory, checked, and corrected where it can.
 
     Members
     -------
     word : In(code.stored), any time; used : In(1), it is a word that is used
-    data : Out(code.width), it, mended, code.latency cycles later
-    mended, faulty : Out(1), a few cycles after a word that is used: it was mended; there were flips that cannot be
+    data : Out(code.width), it, corrected, code.latency cycles later
+    corrected, detected : Out(1), some cycles after a word that is used: it was corrected; it has flips that cannot be
     """
 
     def __init__(self, code: Code):
@@ -154,15 +155,15 @@ class Checker(wiring.Component):
                 "word": In(code.stored),
                 "used": In(1),
                 "data": Out(code.width),
-                "mended": Out(1),
-                "faulty": Out(1),
+                "corrected": Out(1),
+                "detected": Out(1),
             }
         )
 
     def elaborate(self, platform):
         m = Module()
-        if self.code.mends:
-            self._mend(m)
+        if self.code.corrects:
+            self._correct(m)
         else:
             m.d.comb += self.data.eq(self.word)
             self._tell(m)
@@ -175,15 +176,15 @@ class Checker(wiring.Component):
             parities = Signal(groups, name=f"parities{level}", reset_less=True)
             m.d.sync += parities.eq(Cat(bits[k::groups].xor() for k in range(groups)))
             bits, used, level = parities, later(m, used, 1, f"used{level}_"), level + 1
-        m.d.sync += self.faulty.eq(used & bits.xor())
+        m.d.sync += self.detected.eq(used & bits.xor())
 
-    def _mend(self, m: Module) -> None:
+    def _correct(self, m: Module) -> None:
         code = self.code
         waiting = Signal(code.width, reset_less=True)
         m.d.sync += waiting.eq(self.word[: code.width])
         used = later(m, self.used, 1, "used")
         flips: list[Value] = [Const(0)] * code.width
-        mended, faulty = [], []
+        corrected, detected = [], []
         start = code.width
         for part, (each, checks) in enumerate(zip(code.columns, code.checks, strict=True)):
             bits, given = self.word[part : code.width : code.parts], self.word[start : start + checks]
@@ -194,14 +195,14 @@ class Checker(wiring.Component):
                 m.d.sync += syndrome[check].eq(Cat(given[check], *inputs).xor())
             flips[part :: code.parts] = _named(syndrome, each)
             known = reduce(or_, (1 << column for column in (*each, *(1 << check for check in range(checks)))))
-            mended.append(Const(known, 1 << checks).bit_select(syndrome, 1))
-            faulty.append(syndrome.any() & ~mended[-1])
+            corrected.append(Const(known, 1 << checks).bit_select(syndrome, 1))
+            detected.append(syndrome.any() & ~corrected[-1])
         # With a register of its own: what steers an array must come early in its cycle.
         data = Signal(code.width, name="whole", reset_less=True)
         m.d.sync += [
             data.eq(waiting ^ Cat(flips)),
-            self.mended.eq(used & Cat(mended).any()),
-            self.faulty.eq(used & Cat(faulty).any()),
+            self.corrected.eq(used & Cat(corrected).any()),
+            self.detected.eq(used & Cat(detected).any()),
         ]
         m.d.comb += self.data.eq(data)
 

@@ -19,7 +19,7 @@ from ..array.wired import WiredArray
 from ..device.arithmetic import later
 from ..device.loaded import COLUMN, LoadedMemory
 from ..device.memory import alike, memory, mux_luts, place, row_depth
-from ..device.protect import PROTECT, Checker, Code, code_for
+from ..device.protect import PROTECT, Checker, code_for
 from ..device.resources import Resources, stored, total
 from ..device.target import Family
 from ..plan import Folding
@@ -88,12 +88,12 @@ class ConvStage(WindowedStage):
 
     Members
     -------
-    mended, faulty : Out(1), where memories are protected: a word that was used was mended, or could not be
+    corrected, detected : Out(1), where memories are protected: a word that was used was corrected, or could not be
 
     Attributes
     ----------
-    banks : ranges of positions of the array's chains whose weights are words of one memory: each by itself, but all together
-        where words are mended, since check bits are the fewer the wider words are
+    banks : ranges of positions of the array's chains whose weights are words of one memory: each by itself, but all
+        together where words are corrected, since check bits are the fewer the wider words are
     codes : how each bank's words are protected; None where they are not
     """
 
@@ -147,7 +147,7 @@ class ConvStage(WindowedStage):
             family=family,
             more=1,
             link=link,
-            **({} if protect == PROTECT[0] else {"mended": Out(1), "faulty": Out(1)}),
+            **({} if protect == PROTECT[0] else {"corrected": Out(1), "detected": Out(1)}),
         )
 
     def resources(self, family: Family) -> Resources:
@@ -181,7 +181,7 @@ class ConvStage(WindowedStage):
                 found += Resources(width * mux_luts(len(parts), family), width * len(parts))
             # The word is in a register behind the memory; one of look-up tables has a register of its own, too.
             found += Resources(0, sum(alike(width, part.depth) for part in parts if not part.blocks))
-        return found + self._check_resources(family).named("checks")
+        return found + self._check_resources(family).named("checks") if self.protected else found
 
     def _check_resources(self, family: Family) -> Resources:
         """What checks words, and what waits for them."""
@@ -240,9 +240,9 @@ class ConvStage(WindowedStage):
         return any(self.codes)
 
     @property
-    def mends(self) -> bool:
-        """Whether it mends such words as it can."""
-        return any(code.mends for code in self.codes if code)
+    def corrects(self) -> bool:
+        """Whether it corrects such words as it can."""
+        return any(code.corrects for code in self.codes if code)
 
     @property
     def roms(self) -> Iterator[WeightRom]:
@@ -272,7 +272,7 @@ class ConvStage(WindowedStage):
     def elaborate(self, platform):
         m = Module()
         window = self.take(m)
-        # Weights that are mended come late: the taps wait for them.
+        # Weights that are corrected come late: the taps wait for them.
         valid, first, last, word = (
             later(m, getattr(window, name), self.late, f"{name}_late") for name in ("valid", "first", "last", "word")
         )
@@ -307,7 +307,7 @@ class ConvStage(WindowedStage):
     def weights(self, m: Module, index: Value, valid: Value) -> Value:
         """What steers the arrays, three cycles after its place among the words, `index`; k more for position k.
 
-        Words that are mended come later. `valid` comes two cycles after the `index` of a word that is used.
+        Words that are corrected come later. `valid` comes two cycles after the `index` of a word that is used.
         """
         constant = self.groups * self.dot_cycles == 1
         if self.link:
@@ -336,8 +336,8 @@ class ConvStage(WindowedStage):
         return self._checked(m, weights, valid) if self.protected else weights
 
     def _checked(self, m: Module, words: Value, valid: Value) -> Value:
-        """The words of all banks without their check bits, mended; `valid` comes a cycle before those of the first."""
-        found, mended, faulty = [], [], []
+        """The words of all banks without check bits, corrected; `valid` comes a cycle before those of the first."""
+        found, corrected, detected = [], [], []
         for k, (bank, code) in enumerate(zip(self.banks, self.codes, strict=True)):
             used = Signal(name=f"used{k}")
             m.d.sync += used.eq(valid)
@@ -349,9 +349,9 @@ class ConvStage(WindowedStage):
                 width = self.pe * len(self.arrays[0].positions[position])
                 found.append(later(m, data[:width], position - bank.start, f"weights{position}_late"))
                 data = data[width:]
-            mended.append(checker.mended)
-            faulty.append(checker.faulty)
-        m.d.sync += [self.mended.eq(Cat(mended).any()), self.faulty.eq(Cat(faulty).any())]
+            corrected.append(checker.corrected)
+            detected.append(checker.detected)
+        m.d.sync += [self.corrected.eq(Cat(corrected).any()), self.detected.eq(Cat(detected).any())]
         return Cat(found)
 
     def _roms(self, m: Module, k: int, bits: NDArray[np.bool_]) -> list[tuple[Value | None, Value]]:

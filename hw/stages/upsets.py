@@ -22,7 +22,7 @@ class UpsetCounters(wiring.Component):
 
     Members
     -------
-    corrected, detected : Out, cycles with words that were mended, with words that could not be
+    corrected, detected : Out, cycles with words that were corrected, with words that could not be
     """
 
     def __init__(self, stages: Sequence[ConvStage]):
@@ -32,16 +32,16 @@ class UpsetCounters(wiring.Component):
     def resources(self, family: Family) -> Resources:
         """What it takes of a device of the family."""
         luts = equals(len(self.stages), family) + equals(COUNTER_BITS, family) + 1 + add_constant(COUNTER_BITS, family)
-        return Resources(luts, 1 + COUNTER_BITS) * (1 + any(stage.mends for stage in self.stages))
+        return Resources(luts, 1 + COUNTER_BITS) * (1 + any(stage.corrects for stage in self.stages))
 
     def elaborate(self, platform):
         m = Module()
-        told = [("faulty", self.detected)]
-        if any(stage.mends for stage in self.stages):
-            told.append(("mended", self.corrected))
+        told = [("detected", self.detected)]
+        if any(stage.corrects for stage in self.stages):
+            told.append(("corrected", self.corrected))
         for name, count in told:
-            any_ = Signal(name=name)
-            m.d.sync += any_.eq(Cat(getattr(stage, name) for stage in self.stages).any())
-            with m.If(any_ & ~count.all()):
+            told_now = Signal(name=f"any_{name}")
+            m.d.sync += told_now.eq(Cat(getattr(stage, name) for stage in self.stages).any())
+            with m.If(told_now & ~count.all()):
                 m.d.sync += count.eq(count + 1)
         return m
