@@ -108,6 +108,11 @@ def build(
             f"the plan is for {plan.target}, and {board.title} has {board.target}: "
             f"plan again with --target {board.target}"
         )
+    if plan is not None and plan.protect == "parity":
+        raise BadInput(
+            'the plan has protect = "parity", and the host link tells of no flipped bits; take "ecc", which corrects '
+            "them, or leave it out"
+        )
     say("planning")
     machine = chosen(net, board, weights) if plan is None else Accelerator(net, plan)
     output = Path(os.path.abspath(output))

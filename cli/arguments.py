@@ -13,6 +13,7 @@ import numpy as np
 import typer
 from numpy.typing import NDArray
 
+from ..hw.device.protect import PROTECT
 from ..hw.device.target import TARGETS, Clock, Target
 from ..hw.plan import WEIGHTS, Plan
 from ..hw.planner import Bound, Planner, balance, fastest_on_device, fit, fit_device, meet
@@ -135,6 +136,7 @@ class Wanted:
 
     weights : one of plan.WEIGHTS
     device : of the target's family, where it is not the target itself
+    protect : one of protect.PROTECT
     """
 
     fps: float | None
@@ -143,6 +145,7 @@ class Wanted:
     lut_share: float = 0.8
     weights: str = WEIGHTS[0]
     device: Target | None = None
+    protect: str = PROTECT[0]
 
     def check(self) -> None:
         """BadInput where a number lies nowhere."""
@@ -150,18 +153,21 @@ class Wanted:
             check_range("--fps", self.fps, 1e-6, 1e12)
         check_range("--clock", self.clock.mhz, 1e-3, 1e6)
         check_range("--lut-share", self.lut_share, 0.01, 1)
+        if self.protect not in PROTECT:
+            raise BadInput(f"--protect is one of {', '.join(PROTECT)}, not {short(self.protect)}")
+        if self.protect != PROTECT[0] and self.weights != WEIGHTS[0]:
+            raise BadInput("--protect is for read-only weights: leave out --protect or --loadable")
 
     def plan(self, net: Net) -> Plan:
         """The smallest plan that gives the rate, or the fastest that fits the device."""
-        if self.fps is not None:
-            return meet(net, self.fps, self.clock.mhz, self.target, self.lut_share, self.weights, self.device)
-        return fit_device(net, self.target, self.lut_share, self.weights, self.device)
+        how = self.target, self.lut_share, self.weights, self.device, self.protect
+        return fit_device(net, *how) if self.fps is None else meet(net, self.fps, self.clock.mhz, *how)
 
     def bound_plan(self, net: Net) -> tuple[Plan, Bound | None]:
         """The plan, and what keeps the fastest that fits from being faster; None where a rate was asked for."""
         if self.fps is not None:
             return self.plan(net), None
-        planner = Planner(net, self.target, self.weights, self.device)
+        planner = Planner(net, self.target, self.weights, self.device, self.protect)
         machine = fastest_on_device(planner, self.lut_share)
         return machine.plan, planner.bound(machine, planner.limits(self.lut_share))
 

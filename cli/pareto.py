@@ -60,7 +60,7 @@ def write(net: Net, wanted: Wanted, path: Path) -> list[dict[str, object]]:
 
     clock, device = wanted.clock, wanted.available
     limits = Limits.of(device, wanted.lut_share) if device else Limits()
-    machines = Planner(net, wanted.target, wanted.weights, wanted.device).frontier(limits)
+    machines = Planner(net, wanted.target, wanted.weights, wanted.device, wanted.protect).frontier(limits)
     rows = points(machines, clock, limits)
     kind = device.family.cell if device else "LUTs"
 

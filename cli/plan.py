@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from ..hw.accelerator import Accelerator
+from ..hw.device.protect import PROTECT
 from ..hw.device.target import clock_of
 from ..hw.plan import WEIGHTS
 from ..model.error import BadInput, printable
@@ -39,6 +40,9 @@ def plan(
     device: DeviceOption = None,
     lut_share: Annotated[float, typer.Option(help="The part of the device's LUTs and flip-flops to use.")] = 0.8,
     loadable: LoadableOption = False,
+    protect: Annotated[
+        str, typer.Option(help=f"Check bits behind read-only weights, against flipped bits: {', '.join(PROTECT)}.")
+    ] = PROTECT[0],
     output: Annotated[
         Path | None, typer.Option("-o", "--output", metavar="PLAN.toml", help="Where to write the plan.")
     ] = None,
@@ -52,7 +56,9 @@ def plan(
         raise BadInput(
             "say how fast with --fps and --clock, or where with --target, or ask for the choice with --pareto"
         )
-    wanted = Wanted(fps, clock_of(target, clock), target, lut_share, WEIGHTS[loadable], device_of(device, target))
+    wanted = Wanted(
+        fps, clock_of(target, clock), target, lut_share, WEIGHTS[loadable], device_of(device, target), protect
+    )
     wanted.check()
     if pareto is not None:
         rate_against_area.check(pareto)

@@ -17,6 +17,7 @@ from .build import Pipeline, Tap, weights_of
 from .device.resources import Resources, total
 from .plan import Plan
 from .stages.frames import COUNTER_BITS, VERDICT, Admission, Classifier, FrameGate, FrameGuard
+from .stages.upsets import UpsetCounters
 from .stages.windowed import WindowedStage
 from .stream.load import LOAD, Loader
 from .stream.queue import Queue
@@ -40,6 +41,7 @@ class _Units:
     verdicts: Queue
     admission: Admission | None = None
     loader: Loader | None = None
+    upsets: UpsetCounters | None = None
 
     @property
     def frames_inside(self) -> int:
@@ -52,6 +54,8 @@ class _Units:
         ends = {"input_guard": self.guard, "output_classifier": self.classifier, "verdicts": self.verdicts}
         if self.loader:
             ends |= {"input_admission": self.admission, "loader": self.loader}
+        if self.upsets:
+            ends |= {"upsets": self.upsets}
         return ends | self.pipeline.units
 
     @cached_property
@@ -80,6 +84,8 @@ def _grow(net: Net, plan: Plan, depths: Mapping[str, int], single: Collection[st
     pipeline.links.append((end.port, classifier.i))
     frames = sum(-(-stage.storage // stage.source.tensor.pixels) for _, stage in pipeline.stages)
     units = _Units(guard, pipeline, gate, classifier, Queue(VERDICT, frames + 2, plan.family))
+    if protected := pipeline.protected:
+        units = replace(units, upsets=UpsetCounters(protected))
     if not plan.loadable:
         return units
     count = sum(stage.link.words for _, stage in pipeline.loaded)
@@ -142,6 +148,8 @@ class Accelerator(wiring.Component):
     short_frames, long_frames : Out, frames that ended early or late; they are dropped, the next one is right
     load : In(LOAD), where the plan's weights are loadable: the words of ``load.words``, payload.last with the last
     loaded, refused : Out, there too: frames may begin; the last load was not right
+    corrected, detected : Out, where the plan protects weights: cycles in which words of them were corrected, or could
+        not be; up to the largest value
 
     Attributes
     ----------
@@ -159,6 +167,7 @@ class Accelerator(wiring.Component):
         self.pipeline = self._units.pipeline
         super().__init__(
             ({"load": In(LOAD), "loaded": Out(1), "refused": Out(1)} if plan.loadable else {})
+            | ({"corrected": Out(COUNTER_BITS), "detected": Out(COUNTER_BITS)} if plan.protected else {})
             | {
                 "i": self._units.guard.signature.members["i"],
                 "o": self._units.classifier.signature.members["o"],
@@ -228,6 +237,8 @@ class Accelerator(wiring.Component):
         else:
             wiring.connect(m, wiring.flipped(self.i), units.guard.i)
         wiring.connect(m, units.classifier.o, wiring.flipped(self.o))
+        if units.upsets:
+            m.d.comb += [self.corrected.eq(units.upsets.corrected), self.detected.eq(units.upsets.detected)]
         m.d.comb += [
             self.short_frames.eq(units.guard.short_frames),
             self.long_frames.eq(units.guard.long_frames),

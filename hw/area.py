@@ -44,6 +44,7 @@ PURPOSES: Mapping[str, str] = {
     "arrays": "arrays",
     "line buffer": "windows",
     "weights": "weights and constants",
+    "checks": "weights and constants",
     "initial values": "weights and constants",
     "constants": "weights and constants",
     "clips": "requantise",

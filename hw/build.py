@@ -25,6 +25,7 @@ from ..model.layers import (
     Windowed,
 )
 from ..model.tensor import Tensor
+from .device.protect import PROTECT
 from .device.target import Family
 from .plan import Folding, Plan
 from .stages.channels import PadChannelsStage
@@ -123,11 +124,12 @@ def folded_stage(
     folding: Folding,
     family: Family,
     loaded: Family | None = None,
+    protect: str = PROTECT[0],
 ) -> WindowedStage:
     """The stage of a layer that a plan folds, `t` its input; its source has the words that it takes."""
     if isinstance(layer, BinaryConv):
         lanes = folding.pixels * t.channels if folding.slides(t.channels) else folding.simd
-        return ConvStage(Flow(t, lanes), layer, requantise, folding, family, loaded)
+        return ConvStage(Flow(t, lanes), layer, requantise, folding, family, loaded, protect)
     if folding.slides(1):
         slides = SlidingMaxPoolStage if isinstance(layer, MaxPool) else SlidingSumPoolStage
         return slides(Flow(t, folding.pixels * t.channels), layer, family)
@@ -157,6 +159,11 @@ class Pipeline:
     def stages(self) -> Iterator[tuple[str, Stage]]:
         """(name, stage) of every unit with one stream in and one out."""
         return ((name, unit) for name, unit in self.units.items() if isinstance(unit, Stage))
+
+    @property
+    def protected(self) -> list[ConvStage]:
+        """The stages whose weight memories have check bits."""
+        return [stage for _, stage in self.stages if isinstance(stage, ConvStage) and stage.protected]
 
     def family(self, name: str) -> Family:
         """Of the plan's device, with the memories that the unit may lie in."""
@@ -276,7 +283,7 @@ class Pipeline:
         """
         name, folding = unit_name(paths[0]), self.plan.foldings[paths[0]]
         loaded = self.family(weights_of(name)) if self.plan.loadable else None
-        stage = folded_stage(layer, end.flow.tensor, requantise, folding, self.family(name), loaded)
+        stage = folded_stage(layer, end.flow.tensor, requantise, folding, self.family(name), loaded, self.plan.protect)
         self.note(stage, *paths)
         end = self.add_folded(self.convert(end, name, stage.source.lanes), name, stage)
         return self.convert(end, f"{name}_out", folding.out) if folding.out else end

@@ -18,6 +18,7 @@ from ..model.net import Net
 from ..model.read import read_text
 from ..model.tensor import Tensor
 from ..model.write import write_beside
+from .device.protect import PROTECT
 from .device.target import FAMILIES, TARGETS, Family, Target
 from .stream.beat import WIDEST, sample_shape, value_shape
 from .stream.flow import Flow
@@ -93,6 +94,7 @@ class Plan:
     weights : one of WEIGHTS; with "loadable" the machine serves every network of one shape
     block_luts : look-up tables that a memory block is worth: a memory that takes fewer lies in them; None for as many
         as suit a device with blocks to spare
+    protect : one of PROTECT: what tells of flipped bits in read-only weight memories, or corrects them
     """
 
     foldings: Mapping[str, Folding]
@@ -102,6 +104,7 @@ class Plan:
     input_lanes: int | None = None
     weights: str = WEIGHTS[0]
     block_luts: int | None = None
+    protect: str = PROTECT[0]
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "foldings", MappingProxyType(dict(self.foldings)))
@@ -114,6 +117,11 @@ class Plan:
     def loadable(self) -> bool:
         """Whether weights and constants are loaded at run time."""
         return self.weights == "loadable"
+
+    @property
+    def protected(self) -> bool:
+        """Whether weight memories have check bits."""
+        return self.protect != PROTECT[0]
 
     @property
     def device(self) -> Target | None:
@@ -137,6 +145,13 @@ class Plan:
         if self.block_luts is not None and (self.block_luts < 1 or self.device is None):
             raise BadInput(
                 f"the plan's block_luts = {self.block_luts} must be at least 1, and left out where target is generic"
+            )
+        if self.protect not in PROTECT:
+            raise BadInput(f"the plan's protect must be one of {', '.join(PROTECT)}, not {short(self.protect)}")
+        if self.protected and self.loadable:
+            raise BadInput(
+                f'the plan has protect = "{self.protect}" and weights = "loadable", but weights that are loaded cannot '
+                "be protected: leave one of them out"
             )
         expected = {}
         for path, layer, t in _folded(net):
@@ -216,6 +231,8 @@ class Plan:
             lines.append(f'weights = "{self.weights}"')
         if self.block_luts is not None:
             lines.append(f"block_luts = {self.block_luts}")
+        if self.protected:
+            lines.append(f'protect = "{self.protect}"')
         lines += ["", "[layers]"]
         entries = {path: f"{json.dumps(path)} = {folding}" for path, folding in self.foldings.items()}
         width = max(map(len, entries.values()), default=0)
@@ -245,13 +262,14 @@ class Plan:
         if type(version) is not int or version != VERSION:
             raise BadInput(f"{path}: bitfold_plan = {short(version)}; this bitfold reads version {VERSION}")
         layers, target = content.pop("layers", None), content.pop("target", "generic")
-        weights = content.pop("weights", WEIGHTS[0])
+        texts = {"weights": WEIGHTS, "protect": PROTECT}
+        chosen = {name: content.pop(name, known[0]) for name, known in texts.items()}
         names = ("output_lanes", "input_pixels", "input_lanes", "block_luts")
         numbers = {name: content.pop(name) for name in names if name in content}
         if content:
             raise BadInput(
                 f"{path}: {short(next(iter(content)))} is unknown; "
-                f"a plan has bitfold_plan, target, {', '.join(names)}, weights and [layers]"
+                f"a plan has bitfold_plan, target, {', '.join([*names, *texts])} and [layers]"
             )
         for name, value in numbers.items():
             if not _is_count(value):
@@ -260,10 +278,11 @@ class Plan:
             raise BadInput(f"{path}: [layers] is missing, below which each layer has its line")
         if target not in ("generic", *TARGETS):
             raise BadInput(f"{path}: target = {short(target)} is not known; there are generic, {', '.join(TARGETS)}")
-        if weights not in WEIGHTS:
-            raise BadInput(f"{path}: weights = {short(weights)} is not known; there are {', '.join(WEIGHTS)}")
+        for name, known in texts.items():
+            if chosen[name] not in known:
+                raise BadInput(f"{path}: {name} = {short(chosen[name])} is not known; there are {', '.join(known)}")
         return cls({name: Folding.read(entry, f'{path}: layer "{name[:80]}"') for name, entry in layers.items()},
-                   target=target, weights=weights, **numbers)  # fmt: skip
+                   target=target, **chosen, **numbers)  # fmt: skip
 
 
 def _folded(net: Net) -> Iterator[tuple[str, Windowed, Tensor]]:

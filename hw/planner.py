@@ -23,6 +23,7 @@ from ..model.layers import Windowed
 from ..model.net import Net
 from ..model.shape import shape
 from .accelerator import Accelerator
+from .device.protect import PROTECT
 from .device.target import TARGETS, Target
 from .plan import WEIGHTS, Plan, divisors, most_lanes
 from .search import Cost, Costs, Option, Search
@@ -137,17 +138,25 @@ class Planner:
     target : a key of ``target.TARGETS``, or "generic"; BadInput where there is no such device
     weights : one of plan.WEIGHTS; where they are loaded the plans are for all networks of the shape
     device : what there is of the target's family, where it is not the target's own
+    protect : one of protect.PROTECT
     """
 
     CASES = 256
     """Cases of one search at most, for the sake of memory."""
 
-    def __init__(self, net: Net, target: str = "generic", weights: str = WEIGHTS[0], device: Target | None = None):
+    def __init__(
+        self,
+        net: Net,
+        target: str = "generic",
+        weights: str = WEIGHTS[0],
+        device: Target | None = None,
+        protect: str = PROTECT[0],
+    ):
         if target not in ("generic", *TARGETS):
             raise BadInput(f'no device is called "{target}"; there are {", ".join(TARGETS)}')
         self.net = shape(net) if weights == "loadable" else net
         self.device: Target | None = device or TARGETS.get(target)
-        self.plan = Plan({}, target=target, weights=weights)
+        self.plan = Plan({}, target=target, weights=weights, protect=protect)
         self.costs = Costs(self.plan)
         self._costs: dict[int | None, Costs] = {None: self.costs}
         self.body = self.costs.step(self.net.body, self.net.input)
@@ -456,14 +465,19 @@ def fit(net: Net, lanes: int, weights: str = WEIGHTS[0]) -> Plan:
 
 
 def fit_device(
-    net: Net, target: str, lut_share: float = 0.8, weights: str = WEIGHTS[0], device: Target | None = None
+    net: Net,
+    target: str,
+    lut_share: float = 0.8,
+    weights: str = WEIGHTS[0],
+    device: Target | None = None,
+    protect: str = PROTECT[0],
 ) -> Plan:
     """The fastest plan that a device holds in `lut_share` of its LUTs and in all its memory blocks.
 
     It is the target's, or another `device` of its family. BadInput says what the smallest plan lacks there, where most
     of it goes, and which device would do.
     """
-    return fastest_on_device(Planner(net, target, weights, device), lut_share).plan
+    return fastest_on_device(Planner(net, target, weights, device, protect), lut_share).plan
 
 
 def fastest_on_device(planner: Planner, lut_share: float) -> Accelerator:
@@ -472,7 +486,7 @@ def fastest_on_device(planner: Planner, lut_share: float) -> Accelerator:
     if found := planner.fastest(limits):
         return found
     lacks = " and ".join(planner.lacking(limits))
-    larger = _larger(planner.net, lut_share, planner.plan.weights)
+    larger = _larger(planner, lut_share)
     raise BadInput(f"{planner.device.name} does not hold even the smallest plan, which takes {lacks}; {larger}")
 
 
@@ -492,6 +506,7 @@ def meet(
     lut_share: float = 0.8,
     weights: str = WEIGHTS[0],
     device: Target | None = None,
+    protect: str = PROTECT[0],
 ) -> Plan:
     """The smallest plan that gives `fps` frames a second at a clock of `clock` MHz, and fits the device.
 
@@ -499,7 +514,7 @@ def meet(
     BadInput says which stage or memory is the limit, and what can be had instead.
     """
     cycles = cycles_at(fps, clock)
-    planner = Planner(net, target, weights, device)
+    planner = Planner(net, target, weights, device, protect)
     try:
         machine = planner.machine(cycles)
     except BadInput as error:
@@ -515,7 +530,7 @@ def meet(
     slower = planner.fastest(limits)
     instead = (
         f"the fastest that fits gives {_rate(clock, slower):,}" if slower
-        else f"no plan fits {planner.device.name}; {_larger(net, lut_share, weights)}"
+        else f"no plan fits {planner.device.name}; {_larger(planner, lut_share)}"
     )  # fmt: skip
     raise BadInput(f"{fps:,g} frames a second at {clock:g} MHz take {lacks}; {instead}")
 
@@ -525,12 +540,13 @@ def _rate(clock: float, machine: Accelerator) -> int:
     return int(clock * 1e6 / machine.cycles)
 
 
-def _larger(net: Net, lut_share: float, weights: str) -> str:
-    """Which device would do."""
+def _larger(planner: Planner, lut_share: float) -> str:
+    """Which device would do for what a planner plans."""
+    net, plan = planner.net, planner.plan
     for device in sorted(TARGETS.values(), key=lambda device: device.luts):
         ram = device.family.blocks[0]
         if net.weights <= device.blocks[ram.kind] * ram.bits + 64 * device.luts:
-            planner = Planner(net, device.name, weights)
-            if planner.within(2**62, Limits.of(device, lut_share)):
+            other = Planner(net, device.name, plan.weights, protect=plan.protect)
+            if other.within(2**62, Limits.of(device, lut_share)):
                 return f"{device.name} holds it"
     return "no device that bitfold knows holds it: narrow the network"

@@ -242,7 +242,8 @@ class Costs:
         if loaded:  # memories that are loaded are cut where blocks of this worth end
             return folded_stage(step.layer, step.source, step.follows, key[1], self.family, loaded)
         if key not in self._stages:
-            self._stages[key] = folded_stage(step.layer, step.source, step.follows, key[1], self.family)
+            stage = folded_stage(step.layer, step.source, step.follows, key[1], self.family, protect=self.plan.protect)
+            self._stages[key] = stage
         return self._stages[key]
 
     def between(self, step: Step, lanes: int) -> tuple[Part, Part]:

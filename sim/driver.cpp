@@ -8,6 +8,7 @@
 #include "Vtop.h"
 #include "Vtop___024root.h"
 #include "verilated.h"
+#include "verilated_sym_props.h"
 #if VM_TRACE
 #include "verilated_vcd_c.h"
 #endif
@@ -65,6 +66,24 @@ auto preset(Root* root, uint16_t value, int)
 template <class Root>
 bool preset(Root*, uint16_t, long) {
     return false;
+}
+
+// Counters of upsets, which machines with protected weights have.
+template <class Top>
+auto corrected(const Top& top, int) -> decltype(top.upsets_corrected, uint32_t()) {
+    return top.upsets_corrected;
+}
+template <class Top>
+uint32_t corrected(const Top&, long) {
+    return 0;
+}
+template <class Top>
+auto detected(const Top& top, int) -> decltype(top.upsets_detected, uint32_t()) {
+    return top.upsets_detected;
+}
+template <class Top>
+uint32_t detected(const Top&, long) {
+    return 0;
 }
 
 // What stands on the outputs; a beat's parts are 0 while none is offered.
@@ -148,6 +167,35 @@ struct Files {
     std::FILE *in, *out, *frames;
 };
 
+// A bit of a weight memory that is flipped in front of a cycle.
+struct Flip {
+    uint64_t cycle;
+    uint8_t* byte;
+    uint8_t mask;
+    void operator()() const { *byte ^= mask; }
+};
+
+// The flips of a file, the earliest first; memories are found by name where upsets.vlt makes them public.
+std::vector<Flip> read_flips(const VerilatedContext& context, const std::string& name) {
+    std::vector<Flip> flips;
+    if (name.empty()) return flips;
+    std::FILE* file = open(name, "r");
+    unsigned long long cycle, word, bit;
+    char memory[4096];
+    while (std::fscanf(file, "%llu %4095s %llu %llu", &cycle, memory, &word, &bit) == 4) {
+        const VerilatedScope* scope = context.scopeFind((std::string("TOP.") + memory).c_str());
+        const VerilatedVar* words = scope ? scope->varFind("words") : nullptr;
+        if (!words || word >= words->totalSize() / words->entSize() || bit >= words->entBits())
+            fail("the Verilog has no bit " + std::to_string(bit) + " of word " + std::to_string(word) + " in " + memory);
+        uint8_t* first = static_cast<uint8_t*>(words->datap()) + word * words->entSize();
+        flips.push_back({cycle, first + bit / 8, static_cast<uint8_t>(1 << bit % 8)});
+    }
+    if (!std::feof(file)) fail("not a file of flips: " + name);
+    std::fclose(file);
+    std::stable_sort(flips.begin(), flips.end(), [](const Flip& a, const Flip& b) { return a.cycle < b.cycle; });
+    return flips;
+}
+
 // Play one stimulus from a reset on, with what loads the machine in front of it; false when it ends badly.
 bool play(Machine& machine, Files files, const std::vector<uint32_t>& load, Settings& text, bool first_of_all) {
     auto number = [&](const char* name) -> uint64_t { return std::strtoull(text[name].c_str(), nullptr, 10); };
@@ -192,7 +240,9 @@ bool play(Machine& machine, Files files, const std::vector<uint32_t>& load, Sett
         machine.read(now, out_bytes);
         const char* name = now.valid ? "m_axis_tvalid"
                          : now.short_frames ? "short_frames"
-                         : now.long_frames ? "long_frames" : nullptr;
+                         : now.long_frames ? "long_frames"
+                         : corrected(top, 0) ? "upsets_corrected"
+                         : detected(top, 0) ? "upsets_detected" : nullptr;
         if (name && broken.empty()) broken = std::string(name) + " is not 0 after a rising edge of clk with rst high";
     }
     reset(top, false, 0);
@@ -216,6 +266,8 @@ bool play(Machine& machine, Files files, const std::vector<uint32_t>& load, Sett
     std::vector<uint8_t> in_beat(1 + in_bytes);
     uint64_t quiet = 0, loaded = 0, sent = 0, received = 0, good = 0, frames = 0, in_frame = 0, first = 0;
     bool offering = false, starting = true, dropping = false, stalled = false, complete = false;
+    const std::vector<Flip> flips = read_flips(machine.context, text["flips"]);
+    size_t flipped = 0;
     auto reported = Clock::now();
     auto tell = [&]() {
         std::printf("frames %llu\n", static_cast<unsigned long long>(received / out_beats));
@@ -226,6 +278,7 @@ bool play(Machine& machine, Files files, const std::vector<uint32_t>& load, Sett
         complete = sent == inputs && received == good * out_beats;
         if (!broken.empty() || quiet >= watchdog || (complete && quiet >= drain)) break;
         if ((cut_in && sent >= cut_in) || (cut_out && received >= cut_out)) break;
+        for (; flipped < flips.size() && flips[flipped].cycle <= cycle; ++flipped) flips[flipped]();
         if (!offering && sent < inputs && !(pausing && idle.next() < threshold)) {
             if (std::fread(in_beat.data(), in_beat.size(), 1, files.in) != 1) fail("the input file is too short");
             ++loaded;
@@ -296,6 +349,8 @@ bool play(Machine& machine, Files files, const std::vector<uint32_t>& load, Sett
         }
     }
     tell();
+    if (flips.empty() && (corrected(top, 0) || detected(top, 0))) breaks("upsets are counted, and no bit was flipped");
+    while (flipped) flips[--flipped]();  // the next stimulus has the memories as they were
     // A stimulus that is cut leaves beats.
     std::fseek(files.in, static_cast<long>((inputs - loaded) * in_beat.size()), SEEK_CUR);
     const bool stuck = quiet >= watchdog && !complete;
@@ -303,6 +358,7 @@ bool play(Machine& machine, Files files, const std::vector<uint32_t>& load, Sett
         {"stimulus", 1}, {"sent", sent}, {"received", received}, {"in_frames", frames}, {"s_valid", offering},
         {"s_ready", top.s_axis_tready}, {"m_valid", top.m_axis_tvalid}, {"m_ready", top.m_axis_tready},
         {"cycles", cycle}, {"stuck", stuck}, {"short_frames", bad[0]}, {"long_frames", bad[1]},
+        {"corrected", corrected(top, 0)}, {"detected", detected(top, 0)},
     };
     for (const auto& [name, value] : results) std::printf("%s %llu\n", name, static_cast<unsigned long long>(value));
     if (!broken.empty()) std::printf("broken %s\n", broken.c_str());

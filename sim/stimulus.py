@@ -38,6 +38,8 @@ class Stimulus:
     cut_in, cut_out : transfers in, out after which to end at once, in the middle of whatever it is; 0 is never
     preset : what the counters of bad frames are set to after the reset, where the engine finds them
     load : uint32 [words] that load the machine after the reset, without a pause; none where there is nothing to load
+    flips : bits of weight memories to flip, each (cycle from the end of reset, memory, word, bit), a memory by its
+        path in the Verilog; only in Verilator, and back behind the run
     """
 
     beats: NDArray[np.void]
@@ -53,6 +55,7 @@ class Stimulus:
     cut_out: int = 0
     preset: int = 0
     load: NDArray[np.uint32] = field(default_factory=lambda: np.zeros(0, np.uint32))
+    flips: Sequence[tuple[int, str, int, int]] = ()
 
     @property
     def in_bytes(self) -> int:
@@ -74,6 +77,7 @@ class Capture:
     stuck : no transfer happened for as long as the watchdog allows
     input, output : (valid, ready, transfers) of the machine's two sides at the end
     broken : how the machine broke its contract, which ends a run; or nothing
+    corrected, detected : what a machine with protected weights counts at the end; only in Verilator
     """
 
     beats: NDArray[np.void]
@@ -85,6 +89,8 @@ class Capture:
     input: tuple[bool, bool, int]
     output: tuple[bool, bool, int]
     broken: str = ""
+    corrected: int = 0
+    detected: int = 0
 
 
 def in_dtype(width: int) -> np.dtype[np.void]:

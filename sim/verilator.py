@@ -23,8 +23,8 @@ from .stimulus import Broken, Capture, Progress, Stimulus, out_dtype
 from .tools import module, program
 
 DRIVER, PORTS = (Path(__file__).with_name(name) for name in ("driver.cpp", "ports.h"))
-COUNTERS = Path(__file__).with_name("counters.vlt")
-"""Lets the driver set the counters of bad frames, which nobody would count up to their end."""
+COUNTERS, WEIGHTS = (Path(__file__).with_name(name) for name in ("counters.vlt", "upsets.vlt"))
+"""Let the driver set the counters of bad frames, which nobody would count up to their end; and flip bits of weights."""
 NUMBERS = ("in_beats", "out_beats", "out_bytes", "seed", "patient", "watchdog", "drain", "cut_in", "cut_out", "preset")
 """The parts of a stimulus that are integers."""
 SILENCE = 300.0
@@ -54,6 +54,8 @@ class Program:
 
 
 MACHINE = Program(DRIVER, "bitfold", (COUNTERS,))
+UPSET = Program(DRIVER, "bitfold", (COUNTERS, WEIGHTS))
+"""A machine whose weights can be flipped."""
 
 
 def build(verilog: Path, around: Program = MACHINE, *, waveform: bool = False, folder: Path | None = None) -> Path:
@@ -178,7 +180,8 @@ def run(
     `expected` output frames of the first are what `progress` counts towards. Raises Broken when the model is silent,
     Ended when it is killed, and RuntimeError when it fails.
     """
-    model = build(verilog, waveform=waveform is not None, folder=folder)
+    around = UPSET if any(stimulus.flips for stimulus in stimuli) else MACHINE
+    model = build(verilog, around, waveform=waveform is not None, folder=folder)
     with scratch() as work:
         with (work / "in").open("wb") as file:
             for stimulus in stimuli:
@@ -187,9 +190,14 @@ def run(
         vcd = "" if waveform is None else waveform.resolve()
         command = [str(model), f"in={work / 'in'}", f"out={work / 'out'}", f"frames={work / 'frames'}", f"vcd={vcd}"]
         command.append(f"load={work / 'load'}")
-        for stimulus in stimuli:
+        for number, stimulus in enumerate(stimuli):
             command += ["stimulus=", f"inputs={len(stimulus.beats)}", f"in_bytes={stimulus.in_bytes}"]
             command += [f"{key}={getattr(stimulus, key):d}" for key in NUMBERS] + [f"pauses={stimulus.pauses!r}"]
+            if stimulus.flips:
+                (work / f"flips{number}").write_text(
+                    "".join(f"{' '.join(map(str, flip))}\n" for flip in stimulus.flips)
+                )
+                command.append(f"flips={work / f'flips{number}'}")
         bring(verilog, work)
         results = _watch(command, work, progress, expected)
         beats = np.fromfile(work / "out", out_dtype(stimuli[0].out_bytes))
@@ -208,6 +216,8 @@ def run(
                 (bool(numbers["s_valid"]), bool(numbers["s_ready"]), numbers["sent"]),
                 (bool(numbers["m_valid"]), bool(numbers["m_ready"]), received),
                 broken,
+                numbers["corrected"],
+                numbers["detected"],
             )
         )
         beat, frame = beat + received, frame + in_frames

@@ -26,6 +26,7 @@ from hypothesis.strategies import DrawFn
 
 from bitfold.hw.accelerator import Accelerator
 from bitfold.hw.build import folded_stage
+from bitfold.hw.device.protect import PROTECT
 from bitfold.hw.device.target import FAMILIES, TARGETS, Family
 from bitfold.hw.plan import Folding, Plan, divisors
 from bitfold.hw.search import foldings
@@ -314,10 +315,11 @@ def plans(draw: DrawFn, net: Net) -> Plan:
     lanes = draw(st.sampled_from(divisors(net.output.channels)))
     target = draw(st.sampled_from(["generic", *TARGETS]))
     worth = None if target == "generic" else draw(st.sampled_from([None, 20, 1000]))
+    how = {"block_luts": worth, "protect": draw(st.sampled_from(PROTECT))}
     if draw(st.integers(0, 2)) == 2:
         parts = draw(st.sampled_from(divisors(net.input.channels)))
-        return Plan(chosen, lanes, 1, target, parts, block_luts=worth)
-    return Plan(chosen, lanes, draw(st.sampled_from(at_once or [1])), target, block_luts=worth)
+        return Plan(chosen, lanes, 1, target, parts, **how)
+    return Plan(chosen, lanes, draw(st.sampled_from(at_once or [1])), target, **how)
 
 
 def coming_after(stage: Stage, pixels: int) -> int:

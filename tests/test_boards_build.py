@@ -156,6 +156,11 @@ def test_a_plan_for_another_device(tmp_path):
         build(NET, "small", ULX3S, tmp_path / "out", plan=replace(PLAN, target="generic"))
 
 
+def test_parity_that_nobody_hears_of(tmp_path):
+    with pytest.raises(BadInput, match=r'^the plan has protect = "parity", and the host link tells of no flipped bits'):
+        build(NET, "small", ULX3S, tmp_path / "out", plan=replace(PLAN, protect="parity"))
+
+
 def test_where_nothing_can_be_built(tmp_path):
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "x").touch()

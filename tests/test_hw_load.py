@@ -31,7 +31,7 @@ from bitfold.sim.simulate import check
 def loadable(plan: Plan) -> Plan:
     """The plan with weights that are loaded, none of them wired."""
     foldings = {path: replace(folding, wired=False) for path, folding in plan.foldings.items()}
-    return replace(plan, foldings=foldings, weights="loadable")
+    return replace(plan, foldings=foldings, weights="loadable", protect="none")
 
 
 def reload(net: Net, other: Net, plan: Plan, idle: float, stall: float, seed: int, n: int = 6) -> int:

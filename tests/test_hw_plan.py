@@ -93,7 +93,7 @@ def test_a_hand_edited_plan_may_leave_out_output_lanes_and_carry_comments(tmp_pa
 ENTRY = 'layer "0" must be { pe = number, simd = number }, and may have pixels = number, wired = true, out = number'
 KEYS = (
     "'speed' is unknown; a plan has bitfold_plan, target, output_lanes, input_pixels, input_lanes, block_luts, "
-    "weights and [layers]"
+    "weights, protect and [layers]"
 )
 LAYERS = "[layers] is missing, below which each layer has its line"
 READ = "not a readable plan: "

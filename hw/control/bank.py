@@ -6,7 +6,7 @@ from amaranth import Cat, Const, Module, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from .registers import BITS, LOADABLE, SOFT_RESET, WORDS, Register
+from .registers import BITS, LOADABLE, SOFT_RESET, UPSETS, WORDS, Register
 
 
 class RegisterBank(wiring.Component):
@@ -18,6 +18,7 @@ class RegisterBank(wiring.Component):
     write : In, which bytes of write_data are written to the word at write_address
     short_frames, long_frames : In, the machine's counters; answered : In, a frame's last beat leaves
     loaded, refused : In, the state of loads, where weights are loaded
+    upsets_corrected, upsets_detected : In, the machine's counters of these, where the table has them
     soft_reset : Out, high for the cycle after it was asked for
 
     Domain `sync` is the machine's, and its reset clears `frames` and `cycles`; that of `bus`, with the same clock, is
@@ -27,6 +28,7 @@ class RegisterBank(wiring.Component):
     def __init__(self, table: Sequence[Register], counter_bits: int):
         self.table = table
         address = range(WORDS)
+        self.upsets = [register.name for register in table if register.name in UPSETS]
         super().__init__(
             {
                 "read_address": In(address),
@@ -41,6 +43,7 @@ class RegisterBank(wiring.Component):
                 "refused": In(1),
                 "soft_reset": Out(1),
             }
+            | dict.fromkeys(self.upsets, In(counter_bits))
         )
 
     def elaborate(self, platform):
@@ -53,7 +56,7 @@ class RegisterBank(wiring.Component):
             "long_frames": self.long_frames,
             "cycles": cycles,
             "load_status": Cat(Const(LOADABLE), self.loaded, self.refused),
-        }
+        } | {name: getattr(self, name) for name in self.upsets}
         m.d.bus += self.soft_reset.eq(0)
         with m.Switch(self.read_address):
             for register in self.table:

@@ -32,11 +32,14 @@ class Register:
 SOFT_RESET = 1
 """The bit of `control` that empties the machine."""
 
+UPSETS = ("upsets_corrected", "upsets_detected")
+"""The registers that machines with protected weights have besides."""
+
 LOADABLE, LOADED, REFUSED = 1, 2, 4
 """The bits of `load_status`."""
 
 
-def registers(network: str, plan: str, loadable: bool) -> Sequence[Register]:
+def registers(network: str, plan: str, loadable: bool, protected: bool = False) -> Sequence[Register]:
     """The table for a network and a plan of these digests, in hex; of a shape where weights are loaded."""
     kind = "shape" if loadable else "network"
     words = {
@@ -56,6 +59,9 @@ def registers(network: str, plan: str, loadable: bool) -> Sequence[Register]:
         "long_frames": ("frames dropped because they ended late; stops at 65535", None),
         "cycles": ("cycles since the last reset of either kind, modulo 2^32", None),
     }
+    if protected:
+        told = "cycles with flipped bits of weights that were corrected", "cycles with such that were not"
+        words |= {name: (f"{meaning}; stops at 65535", None) for name, meaning in zip(UPSETS, told, strict=True)}
     return tuple(
         Register(name, BITS // 8 * index, meaning, value, writable=name == "control")
         for index, (name, (meaning, value)) in enumerate(words.items())

@@ -1,13 +1,14 @@
 # amaranth: UnusedElaboratable=no
 """A binary convolution as a stage: window, weight memory, MAC array, requantise, result queue."""
 
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import islice
 
 import numpy as np
 from amaranth import Array, Cat, Const, Module, Signal, Value
+from amaranth.lib.wiring import Out
 from numpy.typing import NDArray
 
 from ...model.layers import BinaryConv, Requantise
@@ -18,6 +19,7 @@ from ..array.wired import WiredArray
 from ..device.arithmetic import later
 from ..device.loaded import COLUMN, LoadedMemory
 from ..device.memory import alike, memory, mux_luts, place, row_depth
+from ..device.protect import PROTECT, Checker, code_for
 from ..device.resources import Resources, stored, total
 from ..device.target import Family
 from ..plan import Folding
@@ -51,6 +53,22 @@ def _part_name(k: int, n: int) -> str:
     return f"weights{k}_part{n}" if n else f"weights{k}"
 
 
+@dataclass(frozen=True)
+class WeightRom:
+    """A read-only weight memory of a stage.
+
+    name : of its instance in the stage's module
+    position : of the array's chains whose weights it holds; the first of them
+    rows : those of `weight_rows` that are its words
+    bits : of a word, with those that protect it behind the others
+    """
+
+    name: str
+    position: int
+    rows: range
+    bits: int
+
+
 class ConvStage(WindowedStage):
     """BinaryConv, fused with the Requantise that follows it.
 
@@ -66,6 +84,17 @@ class ConvStage(WindowedStage):
     folding : the sink has `pe` lanes for each window of a step
     family : of the device, which decides the form of the array and where memories lie
     loaded : the same for weights that are loaded, as initial values are then, too; None where they are read-only
+    protect : one of protect.PROTECT, of read-only weight memories
+
+    Members
+    -------
+    corrected, detected : Out(1), where memories are protected: a word that was used was corrected, or could not be
+
+    Attributes
+    ----------
+    banks : ranges of positions of the array's chains whose weights are words of one memory: each by itself, but all
+        together where words are corrected, since check bits are the fewer the wider words are
+    codes : how each bank's words are protected; None where they are not
     """
 
     def __init__(
@@ -76,6 +105,7 @@ class ConvStage(WindowedStage):
         folding: Folding,
         family: Family,
         loaded: Family | None = None,
+        protect: str = PROTECT[0],
     ):
         sums = layer.infer(source.tensor)
         self.layer = layer
@@ -94,12 +124,17 @@ class ConvStage(WindowedStage):
         else:
             self.arrays = [dot_array(self.simd, self.pe, top, self.scaler.width, family) for _ in range(windows)]
         groups, dot_cycles = sums.channels // self.pe, layer.fan_in // self.simd
+        depth = groups * dot_cycles
+        protect = PROTECT[0] if self.wired or loaded or depth == 1 else protect
+        widths = [self.pe * len(inputs) for inputs in self.arrays[0].positions] if not self.wired else []
+        size = len(widths) if protect == "ecc" else 1
+        self.banks = [range(start, start + size) for start in range(0, len(widths), size)]
+        self.codes = [code_for(sum(widths[k] for k in bank), depth, family, protect) for bank in self.banks]
+        self.late = max((code.latency for code in self.codes if code), default=0)
         link = None
         if loaded:
             self.initial = LoadedTable(groups, self.pe, self.scaler.width, family)
-            self.memories = [
-                self._memory(groups * dot_cycles, self.pe * len(inputs), loaded) for inputs in self.arrays[0].positions
-            ]
+            self.memories = [self._memory(depth, width, loaded) for width in widths]
             parts = [(part.width, part.depth) for memory in self.memories for part in memory]
             link = LoadLink([(self.initial.row_bits, groups), *parts])
         super().__init__(
@@ -108,10 +143,11 @@ class ConvStage(WindowedStage):
             sweep or geometry,
             groups=groups,
             dot_cycles=dot_cycles,
-            latency=self.arrays[0].latency + 1,
+            latency=self.late + self.arrays[0].latency + 1,
             family=family,
             more=1,
             link=link,
+            **({} if protect == PROTECT[0] else {"corrected": Out(1), "detected": Out(1)}),
         )
 
     def resources(self, family: Family) -> Resources:
@@ -135,15 +171,25 @@ class ConvStage(WindowedStage):
         found = table_resources(self.initial_rows(), self.scaler.width, family).named("initial values")
         depth = self.groups * self.dot_cycles
         # Columns of a few words may be constants by chance.
-        rows = self.weight_rows() if depth <= 64 else None
-        for k, inputs in enumerate(self.arrays[0].positions):
-            width = int((rows[k] != rows[k][0]).any(axis=0).sum()) if rows else self.pe * len(inputs)
+        rows = self.stored_rows() if depth <= 64 else None
+        for k, width in enumerate(self.stored):
+            if rows:
+                width = int((rows[k] != rows[k][0]).any(axis=0).sum())
             parts = [place(width, len(part), family, rom=True) for part in self.parts(range(depth), width, family)]
             found += sum((stored(part) for part in parts), Resources(0, alike(width, depth) + (depth - 1).bit_length()))
             if len(parts) > 1:
                 found += Resources(width * mux_luts(len(parts), family), width * len(parts))
             # The word is in a register behind the memory; one of look-up tables has a register of its own, too.
             found += Resources(0, sum(alike(width, part.depth) for part in parts if not part.blocks))
+        return found + self._check_resources(family).named("checks") if self.protected else found
+
+    def _check_resources(self, family: Family) -> Resources:
+        """What checks words, and what waits for them."""
+        found = total(code.resources(family) + Resources(2, 1) for code in self.codes if code)
+        if self.late:
+            positions = self.arrays[0].positions
+            found += Resources(0, self.late * (len(self.window.word) + 3))
+            found += Resources(0, self.pe * sum(k * len(inputs) for k, inputs in enumerate(positions)))
         return found
 
     def _loaded_resources(self, family: Family) -> Resources:
@@ -175,6 +221,40 @@ class ConvStage(WindowedStage):
         folded = (layer or self.layer).weights.reshape(self.groups, self.pe, -1, self.simd)
         return self.arrays[0].steering(folded.transpose(0, 2, 1, 3).reshape(-1, self.pe, self.simd))
 
+    def stored_rows(self) -> list[NDArray[np.bool_]]:
+        """The words of each bank, with their check bits."""
+        positions = self.weight_rows()
+        rows = [np.concatenate([positions[k] for k in bank], axis=1) for bank in self.banks]
+        return [code.encode(bits) if code else bits for code, bits in zip(self.codes, rows, strict=True)]
+
+    @property
+    def stored(self) -> list[int]:
+        """Bits of a word of each bank."""
+        positions = self.arrays[0].positions
+        widths = (self.pe * sum(len(positions[k]) for k in bank) for bank in self.banks)
+        return [code.stored if code else width for code, width in zip(self.codes, widths, strict=True)]
+
+    @property
+    def protected(self) -> bool:
+        """Whether it tells of flips in its weight memories."""
+        return any(self.codes)
+
+    @property
+    def corrects(self) -> bool:
+        """Whether it corrects such words as it can."""
+        return any(code.corrects for code in self.codes if code)
+
+    @property
+    def roms(self) -> Iterator[WeightRom]:
+        """The read-only memories of weights; a part of one word is a constant."""
+        depth = self.groups * self.dot_cycles
+        if self.wired or self.link or depth == 1:
+            return
+        for k, bits in enumerate(self.stored):
+            for n, rows in enumerate(self.parts(range(depth), bits, self.family)):
+                if len(rows) > 1:
+                    yield WeightRom(_part_name(k, n), self.banks[k].start, rows, bits)
+
     def initial_rows(self, layer: BinaryConv | None = None, scaler: Scaler | None = None) -> NDArray[np.int64]:
         """int64 [groups, pe]: what each accumulator starts from, of the layer or of one of its shape.
 
@@ -192,9 +272,13 @@ class ConvStage(WindowedStage):
     def elaborate(self, platform):
         m = Module()
         window = self.take(m)
+        # Weights that are corrected come late: the taps wait for them.
+        valid, first, last, word = (
+            later(m, getattr(window, name), self.late, f"{name}_late") for name in ("valid", "first", "last", "word")
+        )
         for k, array in enumerate(self.arrays):
             m.submodules[f"array{k}"] = array
-            m.d.comb += [array.valid.eq(window.valid), array.codes.eq(window.word.word_select(k, len(array.codes)))]
+            m.d.comb += [array.valid.eq(valid), array.codes.eq(word.word_select(k, len(array.codes)))]
         if not self.wired:
             if self.link:
                 initial = self.initial
@@ -202,11 +286,11 @@ class ConvStage(WindowedStage):
             else:
                 initial = ConstantTable(self.initial_rows(), self.scaler.width, self.family)
             m.submodules.initial_values = initial
-            weights = self.weights(m, window.index)
+            weights = self.weights(m, window.index, window.valid)
             for array in self.arrays:
                 m.d.comb += [
-                    array.first.eq(window.first),
-                    array.last.eq(window.last),
+                    array.first.eq(first),
+                    array.last.eq(last),
                     array.weights.eq(weights),
                     array.initial.eq(initial.row.as_value()),
                 ]
@@ -220,36 +304,58 @@ class ConvStage(WindowedStage):
         self.give(m, codes, done)
         return m
 
-    def weights(self, m: Module, index: Value) -> Value:
-        """What steers the arrays, three cycles after its place among the words, `index`; k more for position k."""
+    def weights(self, m: Module, index: Value, valid: Value) -> Value:
+        """What steers the arrays, three cycles after its place among the words, `index`; k more for position k.
+
+        Words that are corrected come later. `valid` comes two cycles after the `index` of a word that is used.
+        """
         constant = self.groups * self.dot_cycles == 1
         if self.link:
-            positions = self.memories
+            banks = self.memories
             for k, parts in enumerate(self.memories):
                 for n, part in enumerate(parts):
                     m.submodules[_part_name(k, n)] = part
             if constant:
                 return Cat(part.data for [part] in self.memories)
         else:
-            positions = self.weight_rows()
+            banks = self.stored_rows()
         if constant:
-            bits = np.concatenate(positions, axis=1)[0]
+            bits = np.concatenate(banks, axis=1)[0]
             return Const(sum(int(bit) << place for place, bit in enumerate(bits)), len(bits))
         read_data = []
         address = index
-        for k, bits in enumerate(positions):
+        for k, bits in enumerate(banks):
             # The array wants position k's weights k cycles later: its memory is asked later.
             later = Signal.like(address, name=f"address{k}")
             m.d.sync += later.eq(address)
             ports = [(part.address, part.data) for part in bits] if self.link else self._roms(m, k, bits)
             read_data.append(self._read(m, k, ports, address, later))
             address = later
-        weights = Signal(self.pe * self.simd, reset_less=True)
+        weights = Signal(sum(map(len, read_data)), reset_less=True)
         m.d.sync += weights.eq(Cat(read_data))
-        return weights
+        return self._checked(m, weights, valid) if self.protected else weights
+
+    def _checked(self, m: Module, words: Value, valid: Value) -> Value:
+        """The words of all banks without check bits, corrected; `valid` comes a cycle before those of the first."""
+        found, corrected, detected = [], [], []
+        for k, (bank, code) in enumerate(zip(self.banks, self.codes, strict=True)):
+            used = Signal(name=f"used{k}")
+            m.d.sync += used.eq(valid)
+            valid = used
+            m.submodules[f"checker{k}"] = checker = Checker(code)
+            m.d.comb += [checker.word.eq(words[: code.stored]), checker.used.eq(used)]
+            words, data = words[code.stored :], checker.data
+            for position in bank:
+                width = self.pe * len(self.arrays[0].positions[position])
+                found.append(later(m, data[:width], position - bank.start, f"weights{position}_late"))
+                data = data[width:]
+            corrected.append(checker.corrected)
+            detected.append(checker.detected)
+        m.d.sync += [self.corrected.eq(Cat(corrected).any()), self.detected.eq(Cat(detected).any())]
+        return Cat(found)
 
     def _roms(self, m: Module, k: int, bits: NDArray[np.bool_]) -> list[tuple[Value | None, Value]]:
-        """Address and word of each part of position k's weights in read-only memory; no address of a single word."""
+        """Address and word of each part of bank k's weights in read-only memory; no address of a single word."""
         ports = []
         for n, part in enumerate(self.parts(_numbers(bits), bits.shape[1], self.family)):
             if len(part) == 1:

@@ -2,6 +2,7 @@
 """What convolutions and pools share: windows in, dot products out through a queue of results."""
 
 from amaranth import Module, Value
+from amaranth.lib import wiring
 from numpy.typing import NDArray
 
 from ..device.resources import Resources
@@ -38,7 +39,7 @@ class WindowedStage(Stage):
     more : cycles of latency more where results wait in a queue
     family : of the device
     least : padding is the least value there is instead of real 0
-    link : as Stage's
+    link, members : as Stage's
 
     Attributes
     ----------
@@ -62,6 +63,7 @@ class WindowedStage(Stage):
         more: int = 0,
         least: bool = False,
         link: LoadLink | None = None,
+        **members: wiring.Member,
     ):
         self.family = family
         self.geometry, self.groups, self.dot_cycles = geometry, groups, dot_cycles
@@ -88,7 +90,7 @@ class WindowedStage(Stage):
             self.latency = self.window.ring.latency + self.window.latency + latency + (more if self.credits > 1 else 0)
             kept = source.held(self.window.ring.size)
         self.storage = kept + -(-sink.held(self.credits) * source.tensor.pixels // sink.tensor.pixels)
-        super().__init__(source, sink, link)
+        super().__init__(source, sink, link, **members)
 
     @property
     def uneven(self) -> bool:

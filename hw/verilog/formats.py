@@ -58,6 +58,7 @@ class Formats:
     best_bits : width of tuser, or of a class
     interface : how the ports are
     loadable : there is a third one, for loads
+    protect : the plan's
     """
 
     in_bytes: int
@@ -72,6 +73,7 @@ class Formats:
     best_bits: int
     interface: Interface
     loadable: bool
+    protect: str
 
 
 def formats(net: Net, plan: Plan, interface: Interface) -> Formats:
@@ -99,4 +101,5 @@ def formats(net: Net, plan: Plan, interface: Interface) -> Formats:
         best_bits=best_bits,
         interface=interface,
         loadable=plan.loadable,
+        protect=plan.protect,
     )

@@ -84,6 +84,16 @@ def _ports(f: Formats) -> Iterator[Port]:
         yield Port("weights_loaded", True, 1, "a load has passed, and frames may begin")
         yield Port("weights_refused", True, 1, "the last load was not right; until the next one's first word is taken")
 
+    if f.protect == "ecc":
+        yield Port(
+            "upsets_corrected", True, COUNTER_BITS, f"cycles with flipped bits of weights, corrected; stops at {top}"
+        )
+        yield Port(
+            "upsets_detected", True, COUNTER_BITS, f"cycles with flips that could not be corrected; stops at {top}"
+        )
+    if f.protect == "parity":
+        yield Port("upsets_detected", True, COUNTER_BITS, f"cycles with flipped bits of weights; stops at {top}")
+
     yield from _control_ports(f.interface.control)
 
 

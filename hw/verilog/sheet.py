@@ -6,6 +6,7 @@ from ...model.layers import Windowed, walk
 from ..accelerator import Accelerator
 from ..build import unit_name
 from ..control.registers import BITS, Register, registers
+from ..device.protect import PROTECT
 from ..device.target import clock_of
 from ..stream.queue import Queue
 from .formats import Formats, Interface, formats
@@ -37,10 +38,26 @@ of this shape: {words:,} words of 32 bits, little-endian, the first byte first. 
 """What is known of tools that leave out the contents of memories, and of where they look for files."""
 
 
+PROTECTED = {
+    "parity": "a parity bit: an odd number of flipped bits in a word that is used is detected, an even number is missed",
+    "ecc": """check bits for each part of at most {widest} bits, among which neighbours are dealt out. One flipped bit in a part is corrected on
+the word's way to the array, two are detected; three or more may be missed, or corrected wrongly""",
+}
+UPSETS = """\
+Each word of a weight memory has {what}.
+
+- {bits:,} bits are stored, {checks:,} of them check bits.
+- {counts}, in any layer. `{reset}` clears them; what is flipped stays so until the
+  device is configured anew, and every frame counts it.
+- Not protected are the accumulators' initial values and other constants, line buffers, queues and registers. Where synthesis makes
+  a memory of look-up tables instead of blocks, its bits lie in the configuration of the device, which has to be watched by other means."""
+"""What is protected, against what, and what is not."""
+
+
 def table_of(accelerator: Accelerator, interface: Interface) -> Sequence[Register]:
     """The registers of a machine; none where software has none."""
     net, plan = accelerator.net, accelerator.plan
-    return registers(net.digest(), plan.digest(), plan.loadable) if interface.registers else ()
+    return registers(net.digest(), plan.digest(), plan.loadable, plan.protected) if interface.registers else ()
 
 
 def interface_sheet(
@@ -101,6 +118,7 @@ def interface_sheet(
         "",
         *_contents(accelerator, name, weights_file).splitlines(),
         "",
+        *_upsets(accelerator, f),
         "## Stages",
         "",
         *_stages(accelerator),
@@ -113,6 +131,28 @@ def _contents(accelerator: Accelerator, name: str, weights_file: bool) -> str:
         header = len(loader.header)
         return LOADED.format(name=name, words=loader.length, header=header)
     return APART if weights_file else INSIDE
+
+
+def _upsets(accelerator: Accelerator, f: Formats) -> Iterator[str]:
+    """What flipped bits of weights do; nothing where they are not protected."""
+    if f.protect == PROTECT[0]:
+        return
+    stages = accelerator.pipeline.protected
+    sizes = [(stage.groups * stage.dot_cycles, code) for stage in stages for code in stage.codes]
+    widest = max((-(-code.width // code.parts) for _, code in sizes), default=0)
+    counts = "`upsets_detected` counts the cycles in which a word with such flips was used"
+    if f.protect == "ecc":
+        counts = "`upsets_corrected` counts the cycles in which a word was corrected, `upsets_detected` those in which one could not be"
+    yield "## Protected weights"
+    yield ""
+    yield from UPSETS.format(
+        what=PROTECTED[f.protect].format(widest=widest),
+        bits=sum(depth * code.stored for depth, code in sizes),
+        checks=sum(depth * (code.stored - code.width) for depth, code in sizes),
+        counts=counts,
+        reset=reset(f),
+    ).splitlines()
+    yield ""
 
 
 def _at(accelerator: Accelerator, clock: float | None) -> Iterator[str]:

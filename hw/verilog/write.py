@@ -20,7 +20,7 @@ from ..accelerator import Accelerator
 from ..control import texts
 from ..control.axi_lite import AxiLite
 from ..control.bank import RegisterBank
-from ..control.registers import Register
+from ..control.registers import UPSETS, Register
 from ..control.wishbone import Wishbone
 from ..plan import Plan
 from ..stages.frames import COUNTER_BITS
@@ -80,6 +80,10 @@ class AxiStreamTop(wiring.Component):
                 self.weights_loaded.eq(inner.loaded),
                 self.weights_refused.eq(inner.refused),
             ]
+        if f.protect == "ecc":
+            m.d.comb += self.upsets_corrected.eq(inner.corrected)
+        if inner.plan.protected:
+            m.d.comb += self.upsets_detected.eq(inner.detected)
         if f.interface.counted:
             last = _last(m, "beats_left", f.in_beats, inner.i.valid & inner.i.ready)
             m.d.comb += inner.i.payload.last.eq(last)
@@ -124,6 +128,9 @@ class AxiStreamTop(wiring.Component):
             bank.long_frames.eq(self.long_frames),
             bank.answered.eq(self.m_axis_tvalid & self.m_axis_tready & self.m_axis_tlast),
         ]
+        if self.accelerator.plan.protected:
+            counts = self.accelerator.corrected, self.accelerator.detected
+            m.d.comb += [getattr(bank, name).eq(count) for name, count in zip(UPSETS, counts, strict=True)]
         if self.formats.loadable:
             m.d.comb += [bank.loaded.eq(self.weights_loaded), bank.refused.eq(self.weights_refused)]
         return bank.soft_reset
