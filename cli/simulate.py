@@ -34,6 +34,9 @@ def simulate(
         Path | None,
         typer.Option(metavar="DIR", help="Simulate the files that bitfold verilog wrote there, with their plan."),
     ] = None,
+    netlist: Annotated[
+        bool, typer.Option("--netlist", help="Simulate what Yosys makes of the Verilog for the plan's device.")
+    ] = False,
     engine: Annotated[str, typer.Option(help=f"One of {', '.join(ENGINES)}.")] = ENGINES[0],
     pauses: Annotated[float, typer.Option(help="Probability of a pause in each cycle, on both sides.")] = 0.0,
     seed: Annotated[int, typer.Option(help="Seed of the pauses.")] = 0,
@@ -57,13 +60,16 @@ def simulate(
 ) -> None:
     """Simulate the network's hardware on images and compare every logit with the network."""
     check_options(engine, pauses, seed, waveform)
-    how = How(jobs, dask, resume, waveform, output is not None)
+    how = How(jobs, dask, resume, waveform, output is not None, netlist)
     how.check()
     for place in (output, junit_file, resume):
         if place is not None:
             check_place(place)
     if verilog is not None and (plan is not None or cycles is not None):
         raise BadInput("the plan of --verilog DIR lies there: leave out --plan and --cycles")
+    if netlist and (verilog is not None or engine == "amaranth"):
+        other = "--verilog" if verilog is not None else "--engine amaranth"
+        raise BadInput(f"--netlist is of the plan's own Verilog: leave out {other}")
     network = load_net(net)
     chosen = open_images(net, network, images, data_name, data, count)
     kept = places.cache(cache)

@@ -16,13 +16,16 @@ import numpy as np
 import typer
 from rich.console import Console
 
+from ..boards.netlist import of_machine
+from ..hw.device.target import TARGETS
 from ..hw.plan import Plan
 from ..hw.verilog import known
 from ..model import places
 from ..model.error import BadInput
 from ..model.net import Net
 from ..model.tensor import Ints
-from ..sim import cluster, parts, verilator, workers
+from ..sim import cluster, parts, taps, verilator, workers
+from ..sim.blocks import with_blocks
 from ..sim.resume import journal
 from ..sim.shipped import Shipped
 from ..sim.taps import Difference
@@ -54,6 +57,7 @@ class How:
     resume : file that keeps what is finished
     waveform : to write, of the whole run at once
     logits : whether they are wanted
+    netlist : what Yosys makes of the machine for the plan's device is simulated in its place
     """
 
     jobs: int | None = None
@@ -61,6 +65,7 @@ class How:
     resume: Path | None = None
     waveform: Path | None = None
     logits: bool = False
+    netlist: bool = False
 
     def check(self) -> None:
         """BadInput where parts of it exclude each other, or Dask is missing."""
@@ -133,7 +138,15 @@ class Ran:
 
 
 def job_of(
-    net: Net, plan: Plan, engine: str, pauses: float, images: Images, cache: Path, work: Path, ship: Shipped | None
+    net: Net,
+    plan: Plan,
+    engine: str,
+    pauses: float,
+    images: Images,
+    cache: Path,
+    work: Path,
+    ship: Shipped | None,
+    netlist: bool = False,
 ) -> tuple[parts.Job, str | None]:
     """What is to be simulated, and the digest of its Verilog; what is written for it comes into `work`."""
     if ship is not None:
@@ -141,8 +154,18 @@ def job_of(
         return job, parts.digest(ship.digest_of)
     if engine == "amaranth":
         return parts.Job(net, plan, engine, pauses, {}, images.count, cache=cache), None
-    files = {parts.VERILOG: known.verilog(net, plan, work, cache).read_bytes()}
-    return parts.Job(net, plan, engine, pauses, files, images.count, cache=cache), parts.digest(files)
+    path = known.verilog(net, plan, work, cache)
+    files = {parts.VERILOG: path.read_bytes()}
+    digest = parts.digest(files)
+    if netlist:
+        family = TARGETS[plan.target].family.name
+        if family == "generic":
+            raise BadInput(
+                "the plan is for no device, and a netlist is for one: give a plan of bitfold plan --target DEVICE"
+            )
+        text = with_blocks(of_machine(path, taps.TOP, family, cache), family)
+        files = {parts.VERILOG: text.encode()}
+    return parts.Job(net, plan, engine, pauses, files, images.count, cache=cache, opaque=netlist), digest
 
 
 def run(
@@ -164,7 +187,7 @@ def run(
     machine that does not keep its interface sheet is a fault of the result.
     """
     with places.scratch() as work, ExitStack() as stack, bar(console, "compiling", "images") as progress:
-        job, verilog = job_of(net, plan, engine, pauses, images, cache, work, ship)
+        job, verilog = job_of(net, plan, engine, pauses, images, cache, work, ship, how.netlist)
         machine = job.machine(work)
         cycles = machine.accelerator.cycles
         cut = parts.cut(images.count, cycles, seed, whole=how.waveform is not None)
@@ -172,6 +195,7 @@ def run(
             "network": net.digest(),
             "plan": plan.digest(),
             "verilog": verilog,
+            **({"netlist": parts.digest(job.files)} if how.netlist else {}),
             "images_digest": images.digest(net),
             "engine": engine,
             "pauses": pauses,

@@ -70,6 +70,7 @@ class Job:
     files : by name, bitfold.v and the contents of memories that it reads; none for the engine amaranth
     images : of the whole run
     cache : folder for compiled models; None is that of whoever runs it
+    opaque : the Verilog has no names inside: a netlist
     """
 
     net: Net
@@ -80,13 +81,14 @@ class Job:
     images: int
     interface: Interface = PLAIN
     cache: Path | None = None
+    opaque: bool = False
 
     def machine(self, work: Path) -> Machine:
         """The machine, its files in the folder `work`."""
         for name, content in self.files.items():
             (work / name).write_bytes(content)
         verilog = work / VERILOG if self.files else None
-        return Machine(self.net, self.plan, self.engine, None, verilog, work, self.cache, self.interface)
+        return Machine(self.net, self.plan, self.engine, None, verilog, work, self.cache, self.interface, self.opaque)
 
 
 VERILOG = "bitfold.v"
@@ -203,9 +205,9 @@ def here(
 def located(
     job: Job, machine: Machine, parts: Sequence[Part], batch: Batch, differences: Sequence[Difference]
 ) -> Iterator[Difference]:
-    """Of images that differ at the output, the first layer that does; each is run again, with a waveform."""
+    """Of images that differ at the output, the first layer that does, where that can be seen; each is run again."""
     for difference in differences:
-        if difference.layer == OUTPUT:
+        if difference.layer == OUTPUT and not job.opaque:
             part = next(part for part in parts if part.start <= difference.image < part.stop)
             images, path = batch(part.start, difference.image + 1), machine.work / "mismatch.vcd"
             found = locate(machine, images, difference.moved(-part.start), job.pauses, part.seed, path)

@@ -117,7 +117,10 @@ class Report:
 
 
 class Machine:
-    """One network's hardware in one engine, ready to run any number of times."""
+    """One network's hardware in one engine, ready to run any number of times.
+
+    `opaque` : its Verilog has no names inside, so that nothing but its ports can be looked at
+    """
 
     def __init__(
         self,
@@ -129,6 +132,7 @@ class Machine:
         work: Path,
         cache: PathLike | None = None,
         interface: Interface = PLAIN,
+        opaque: bool = False,
     ) -> None:
         check_engine(engine)
         if engine == "amaranth" and interface != PLAIN:
@@ -142,7 +146,7 @@ class Machine:
         if build is not None:
             build = Path(build)
             check_folder(build)
-        self.net, self.plan, self.engine = net, plan, engine
+        self.net, self.plan, self.engine, self.opaque = net, plan, engine, opaque
         self.build, self.cache = build, Path(cache) if cache is not None else build
         self.formats: Formats = formats(net, plan, interface)
         self.accelerator = Accelerator(net, plan)
@@ -261,6 +265,9 @@ class Machine:
 
     def raise_deadlock(self, frames: Sequence[NDArray[np.integer]], entered: int, pauses: float, seed: int) -> None:
         """Look at the last few of the `entered` frames alone or, where they pass alone, at all of them."""
+        if self.opaque:
+            stimulus = self.stimulus(frames[:entered], pauses, seed)
+            raise self.deadlock(self.run(stimulus), {}, stimulus.watchdog)
         for start in sorted({max(0, entered - 3), 0}, reverse=True):
             window = frames[start:entered]
             capture, streams = self.look(window, pauses, seed, self.work / "deadlock.vcd")
@@ -270,6 +277,10 @@ class Machine:
 
     def raise_protocol_deadlock(self, tried: Sequence[Trial]) -> None:
         """Repeat the trials with a waveform."""
+        if self.opaque:
+            captures = self.run_all([trial.stimulus for trial in tried])
+            last = tried[len(captures) - 1]
+            raise self.deadlock(captures[-1], {}, last.stimulus.watchdog, f"{last.name}: ")
         path, names = self.work / "deadlock.vcd", [tap.name for tap in self.accelerator.taps]
         captures = self.run_all([trial.stimulus for trial in tried], path, taps.signals(names))
         streams = taps.read(path, names)
@@ -277,9 +288,9 @@ class Machine:
         raise self.deadlock(captures[-1], streams, last.stimulus.watchdog, f"{last.name}: ")
 
     def deadlock(self, capture: Capture, streams: dict[str, Stream], quiet: int, when: str = "") -> Deadlock:
-        """A deadlock with the state of every stream."""
+        """A deadlock with the state of every stream that could be looked at."""
         states = {"input": capture.input}
-        for tap in self.accelerator.taps:
+        for tap in self.accelerator.taps if streams else ():
             stream = streams[tap.name]
             states[f"layer {tap.path}"] = (stream.valid, stream.ready, len(stream.words))
         return Deadlock(capture.cycles, quiet, states | {"output": capture.output}, when)

@@ -10,9 +10,10 @@ from pathlib import Path
 
 from ..model.places import scratch
 from ..model.processes import start
+from .blocks import BLOCKS
 from .verilator import Program, build
 
-CELLS = tuple(Path(__file__).with_name(name) for name in ("primitives.v", "dp16kd.v"))
+CELLS = Path(__file__).with_name("primitives.v"), BLOCKS["ecp5"]
 """The vendors' cells around a top, as simulation sees them: a PLL is a wire. And a memory of netlists."""
 
 SERIAL = Program(Path(__file__).with_name("serial.cpp"), "outside", CELLS)
