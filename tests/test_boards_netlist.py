@@ -16,6 +16,7 @@ from bitfold.boards.netlist import of_machine
 from bitfold.boards.synth import synthesise
 from bitfold.hw.device.target import FAMILIES, TARGETS
 from bitfold.hw.plan import Folding, Plan
+from bitfold.hw.planner import meet
 from bitfold.hw.verilog.write import write
 from bitfold.model.error import BadInput
 from bitfold.model.layers import (
@@ -109,7 +110,7 @@ def test_a_netlist_is_the_network_and_a_look_up_table_of_it_matters(tmp_path):
 @pytest.mark.parametrize("target", DEVICES)
 def test_every_kind_of_layer_is_the_network_as_a_netlist(target, tmp_path):
     shown = images(EVERYTHING, 6)
-    plan = Plan({"0": Folding(2, 6), "2.body.3": Folding(1, 2), "8": Folding(1, 3)}, 1, target=target)
+    plan = meet(EVERYTHING, 50_000, 100, target)
     text = netlist(EVERYTHING, plan, tmp_path)
     np.testing.assert_array_equal(answers(EVERYTHING, plan, text, tmp_path, shown), EVERYTHING(shown))
 
