@@ -13,13 +13,13 @@ from .streams import GHOST, WORD, Subject
 def follows(queue: Queue, subject: Subject) -> tuple[Bits, list[Bits]]:
     """The claim about the word that is followed, and where it lies meanwhile, to be proven beside it.
 
-    The registers that this takes are added to the circuit; an input chooses the word.
+    The registers that this takes are added to the circuit, none of which steers anything; an input chooses the word.
     """
     circuit, source, sink = subject.circuit, subject.ports["i"], subject.ports["o"]
     chosen = circuit.input(f"chosen{GHOST}", 1)
     bits = queue.depth.bit_length() + 2
-    inside, before = circuit.state(f"inside{GHOST}", bits), circuit.state(f"before{GHOST}", bits)
-    followed, word = circuit.state(f"followed{GHOST}", 1), circuit.state(f"followed{WORD}", source.payload.width)
+    inside, before = circuit.state(f"inside{WORD}", bits), circuit.state(f"before{WORD}", bits)
+    followed, word = circuit.state(f"follows{WORD}", 1), circuit.state(f"followed{WORD}", source.payload.width)
     comes, goes = source.passes, sink.passes
     circuit.drive(inside, inside + comes.extend(bits) - goes.extend(bits))
     starts = comes & chosen & ~followed
@@ -38,7 +38,7 @@ def follows(queue: Queue, subject: Subject) -> tuple[Bits, list[Bits]]:
 
 def _at(queue: Queue, circuit: Circuit, place: Bits) -> tuple[Bits, list[Bits]] | None:
     """The word at a place of the queue, and how many words lie where; None where they lie in pairs."""
-    inside = circuit[f"inside{GHOST}"].extend(SUM_BITS)
+    inside = circuit[f"inside{WORD}"].extend(SUM_BITS)
     if "fifo.storage" in circuit:
         held = _read(circuit, ["fifo.storage"], circuit["fifo.r_port__addr"].extend(SUM_BITS) + place, queue.depth)
         return held, [inside.equals(circuit["fifo.level"].extend(SUM_BITS))]

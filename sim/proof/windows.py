@@ -118,6 +118,8 @@ def _reading(subject: Subject, window: Window) -> tuple[Bits, Bits, list[Bits]]:
                 guesses += [~left.less(-1), left.less(loop.count - 1)]
                 gone = circuit.const(loop.count - 2, SUM_BITS) - left
                 following = following + circuit.add("mul", SUM_BITS, gone, circuit.const(each, SUM_BITS))
+            elif f"window.loop{level}" in circuit:
+                guesses.append(circuit[f"window.loop{level}"].equals(-1))
             each *= loop.count
         tap, over = circuit["window.tap"].extend(SUM_BITS), circuit["window.over"]
         guesses.append(over.mux(tap.equals(window.taps - 1) & following.equals(0), (tap + 1).equals(following)))
