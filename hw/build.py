@@ -177,6 +177,7 @@ class Pipeline:
 
     def add(self, end: End, name: str, stage: Stage) -> End:
         """Append a stage."""
+        assert name not in self.units, name
         self.units[name] = stage
         self.links.append((end.port, stage.i))
         # A pixel, or a word of several, at a time.
@@ -223,7 +224,7 @@ class Pipeline:
             words = end.flow.words
             if end.burst and words > 1 and stage.sink.words > end.spacing * words:
                 # A pixel's words come faster than they can go, and wait here instead of holding up the next frame's.
-                end = self.queue(end, f"{name}_pixel", words)
+                end = self.queue(end, f"{name}_burst", words)
             end = self.add(end, f"{name}_{kind}", stage)
         return end
 

@@ -117,6 +117,13 @@ def test_any_machine_without_a_window_takes_the_declared_cycles(data):
     check_steady(machine)
 
 
+def test_sums_over_a_map_that_are_narrowed_and_padded_do_not_stand_still():
+    net = Net(Tensor(1, 3, 12, -5, 5), Chain((GlobalSum(), PadChannels(1))))
+    machine = Accelerator(net, Plan({}, 1, 1, "generic", 2))
+    assert {"layer_1_burst", "layer_1_pixel"} <= machine.units.keys()
+    check_steady(machine)
+
+
 @pytest.mark.slow
 @given(st.data())
 @examples(400, shrink=False)

@@ -175,9 +175,10 @@ NO_STREAMS = {
     "WindowedStage", "PoolStage", "SlidingPoolStage", "ResultQueue", "ConstantTable", "DotArray", "MacArray",
     "PopcountArray", "PopcountChain", "PopcountTree", "WiredArray", "Window", "SlidingWindow", "Stage",
     "AxiStreamTop", "Ring", "PairRing", "SinglePort", "RegisterBank", "AxiLite", "Wishbone",
-    "LoadLink", "LoadedTable", "LoadedMemory",
+    "LoadLink", "LoadedTable", "LoadedMemory", "Checker", "UpsetCounters",
 }  # fmt: skip
-"""Parts of units; AxiStreamTop renames the Accelerator's ports; software's registers; what loads are written by."""
+"""Parts of units; AxiStreamTop renames the Accelerator's ports; software's registers; what loads are written by; what
+tells of flipped weights."""
 
 
 def components():

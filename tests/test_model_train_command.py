@@ -34,7 +34,7 @@ TEST = train_tiny.quarters().test()
 @pytest.fixture(autouse=True)
 def quick(monkeypatch):
     """The synthetic data set; curves take longer than the training they show."""
-    monkeypatch.setattr(command, "open_data", lambda name, folder: train_tiny.quarters())
+    monkeypatch.setattr(command, "open_data", lambda name, folder, size: train_tiny.quarters())
     monkeypatch.setattr(Log, "draw", lambda self: None)
     yield
     torch.use_deterministic_algorithms(False)
@@ -289,7 +289,7 @@ def test_a_network_beyond_all_memory_is_refused_before_it_is_made(train, monkeyp
 def test_class_names_of_any_script_come_out(train, monkeypatch):
     classes = ("猫\N{IDEOGRAPHIC SPACE}犬", "می\N{ZERO WIDTH NON-JOINER}خواهم", "e\N{COMBINING ACUTE ACCENT}", "x")
     data = replace(train_tiny.quarters(), classes=classes)
-    monkeypatch.setattr(command, "open_data", lambda name, folder: data)
+    monkeypatch.setattr(command, "open_data", lambda name, folder, size: data)
     train(bits=0, epochs=1)
     assert Net.load(train.folder / "net.bitfold").classes == classes
 

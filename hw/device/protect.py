@@ -160,6 +160,10 @@ class Checker(wiring.Component):
             }
         )
 
+    def resources(self, family: Family) -> Resources:
+        """What it takes of a device of the family."""
+        return self.code.resources(family)
+
     def elaborate(self, platform):
         m = Module()
         if self.code.corrects:

@@ -185,7 +185,7 @@ class ConvStage(WindowedStage):
 
     def _check_resources(self, family: Family) -> Resources:
         """What checks words, and what waits for them."""
-        found = total(code.resources(family) + Resources(2, 1) for code in self.codes if code)
+        found = total(Checker(code).resources(family) + Resources(2, 1) for code in self.codes if code)
         if self.late:
             positions = self.arrays[0].positions
             found += Resources(0, self.late * (len(self.window.word) + 3))
