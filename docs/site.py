@@ -17,6 +17,7 @@ from typing import Any
 import griffe
 import typer
 from mkdocs.config.defaults import MkDocsConfig
+from mkdocs.plugins import event_priority
 from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
 
@@ -38,6 +39,7 @@ FENCED = re.compile(r"(^```.*?^```$)", re.DOTALL | re.MULTILINE)
 LINK = re.compile(r"(?<=\]\()(?!\w+:|#)([^)\s#]+)(#[^)\s]*)?(?=\))")
 
 
+@event_priority(100)  # before mkdocstrings, which looks once whether the folder is there
 def on_config(config: MkDocsConfig) -> None:
     """Lay the package's sources where docstrings are read: the root itself, a package, holds much else."""
     packages = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["tool"]["setuptools"]["packages"]
