@@ -37,6 +37,17 @@ def flattened(folder: Path, family: str, cache: Path) -> str:
     return re.sub(r"^  input (\w+);", r"  inout \1;", text, flags=re.MULTILINE)
 
 
+def check_family(family: str) -> None:
+    """BadInput where a machine's netlist for a family cannot be simulated, or there is none."""
+    if family == "generic":
+        raise BadInput(
+            "the plan is for no device, and a netlist is for one: give a plan of bitfold plan --target DEVICE"
+        )
+    if family not in MACHINES:
+        known = ", ".join(MACHINES)
+        raise BadInput(f"a netlist for {family} cannot be simulated: its cells have no models; {known} can")
+
+
 def of_machine(verilog: Path, top: str, family: str, cache: Path) -> str:
     """The netlist that Yosys makes of a machine for a family, as one module of the same name, but for its memories.
 
@@ -46,9 +57,7 @@ def of_machine(verilog: Path, top: str, family: str, cache: Path) -> str:
 
     BadInput for a family whose cells have no models, and where Yosys is not installed; RuntimeError where it fails.
     """
-    if family not in MACHINES:
-        known = ", ".join(MACHINES)
-        raise BadInput(f"a netlist for {family} cannot be simulated: its cells have no models; {known} can")
+    check_family(family)
     synthesise(verilog, top, family, netlist=True, cache=cache)
     json = f"{top}.{family}.json"
     reads = f"read_json {json}; write_verilog -noattr netlist.v; design -reset; read_verilog netlist.v"

@@ -241,6 +241,7 @@ def _open(
         with open_port(name, baud) as port:
             yield port, _Known(own, own_plan), PATIENCE
         return
+    from ..sim.blocks import with_blocks
     from ..sim.virtual import Pins, virtual_board
 
     folder = Path(name.removeprefix(VIRTUAL))
@@ -255,7 +256,8 @@ def _open(
     known = _Known(own or Net.load(folder / file), plan)
     kept = places.cache(cache)
     if netlist:
-        verilog = flattened(folder, TARGETS[record.target].family.name, kept)
+        family = TARGETS[record.target].family.name
+        verilog = with_blocks(flattened(folder, family, kept), family)
     else:
         verilog = "".join((folder / each).read_text(encoding="utf-8") for each in verilogs)
     reset = record.ports["reset"]

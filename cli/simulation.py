@@ -16,7 +16,7 @@ import numpy as np
 import typer
 from rich.console import Console
 
-from ..boards.netlist import of_machine
+from ..boards.netlist import check_family, of_machine
 from ..hw.plan import Plan
 from ..hw.verilog import known
 from ..model import places
@@ -153,15 +153,13 @@ def job_of(
         return job, parts.digest(ship.digest_of)
     if engine == "amaranth":
         return parts.Job(net, plan, engine, pauses, {}, images.count, cache=cache), None
+    family = plan.family.name
+    if netlist:
+        check_family(family)
     path = known.verilog(net, plan, work, cache)
     files = {parts.VERILOG: path.read_bytes()}
     digest = parts.digest(files)
     if netlist:
-        family = plan.family.name
-        if family == "generic":
-            raise BadInput(
-                "the plan is for no device, and a netlist is for one: give a plan of bitfold plan --target DEVICE"
-            )
         text = with_blocks(of_machine(path, taps.TOP, family, cache), family)
         files = {parts.VERILOG: text.encode()}
     return parts.Job(net, plan, engine, pauses, files, images.count, cache=cache, opaque=netlist), digest

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Self
@@ -84,10 +85,14 @@ class Net:
 
         BadInput when shape, dtype or interval are not the input's.
         """
+        return self.in_blocks(self.body, images)
+
+    def in_blocks(self, body: Callable[[Ints], Ints], images: ArrayLike) -> Ints:
+        """What a body gives for images, as many of them at a time as suit the network's own; BadInput as above."""
         images = self.input.check(images)
         starts = range(0, max(1, len(images)), self._block)
         blocks = [images[start : start + self._block].astype(self.input.dtype) for start in starts]
-        return np.concatenate([self.body(block) for block in blocks])
+        return np.concatenate([body(block) for block in blocks])
 
     def classify(self, images: ArrayLike) -> NDArray[np.int64]:
         """The class of each image, int64 [N]; ties go to the lowest index."""

@@ -68,24 +68,6 @@ bool preset(Root*, uint16_t, long) {
     return false;
 }
 
-// Counters of upsets, which machines with protected weights have.
-template <class Top>
-auto corrected(const Top& top, int) -> decltype(top.upsets_corrected, uint32_t()) {
-    return top.upsets_corrected;
-}
-template <class Top>
-uint32_t corrected(const Top&, long) {
-    return 0;
-}
-template <class Top>
-auto detected(const Top& top, int) -> decltype(top.upsets_detected, uint32_t()) {
-    return top.upsets_detected;
-}
-template <class Top>
-uint32_t detected(const Top&, long) {
-    return 0;
-}
-
 // What stands on the outputs; a beat's parts are 0 while none is offered.
 struct Outputs {
     bool valid = false;

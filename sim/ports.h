@@ -2,7 +2,7 @@
 
 #include <cstdint>
 
-// Ports that not every interface has: a reset of either sense, tlast in, loads, tuser out.
+// Ports that not every machine has: a reset of either sense, tlast in, loads, tuser out, counters of upsets.
 template <class Top>
 auto reset(Top& top, bool on, int) -> decltype(top.aresetn, void()) {
     top.aresetn = !on;
@@ -35,5 +35,21 @@ auto user(const Top& top, int) -> decltype(top.m_axis_tuser, uint32_t()) {
 }
 template <class Top>
 uint32_t user(const Top&, long) {
+    return 0;
+}
+template <class Top>
+auto corrected(const Top& top, int) -> decltype(top.upsets_corrected, uint32_t()) {
+    return top.upsets_corrected;
+}
+template <class Top>
+uint32_t corrected(const Top&, long) {
+    return 0;
+}
+template <class Top>
+auto detected(const Top& top, int) -> decltype(top.upsets_detected, uint32_t()) {
+    return top.upsets_detected;
+}
+template <class Top>
+uint32_t detected(const Top&, long) {
     return 0;
 }

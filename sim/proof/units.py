@@ -55,7 +55,7 @@ def prove_unit(unit: wiring.Component, circuit: Circuit) -> list[Row]:
     claims = claims_of(unit, subject)
     known: list[Bits] = []
     at_ends, by_hand = ends(unit, subject)
-    claims += [Claim(kind, bit) for kind, bit in at_ends]
+    claims += at_ends
     by_hand += queues(subject)
     if isinstance(unit, WindowedStage):
         watch = results(unit, subject)

@@ -60,7 +60,7 @@ def results(stage: WindowedStage, subject: Subject) -> Results:
         placed = comes.implies(circuit["queue.w_rdy"])
     else:
         waiting = out.valid.extend(SUM_BITS)
-        comes = _enable(out.payload)
+        comes, _ = out.payload.loads()
         placed = comes.implies(~out.valid)
         guesses.append(out.waits.implies(out.valid))
     arrives = comes.equals(before)
@@ -124,12 +124,3 @@ def _reading(subject: Subject, window: Window) -> tuple[Bits, Bits, list[Bits]]:
         tap, over = circuit["window.tap"].extend(SUM_BITS), circuit["window.over"]
         guesses.append(over.mux(tap.equals(window.taps - 1) & following.equals(0), (tap + 1).equals(following)))
     return circuit["window.step"] & circuit["window.last"], circuit.const(0, SUM_BITS), guesses
-
-
-def _enable(held: Bits) -> Bits:
-    """What lets a register take another value than its own."""
-    circuit = held.circuit
-    node = circuit.nodes[circuit.next[held.node]]
-    assert node.op == "ite", "a register that holds"
-    taken = Bits(circuit, node.args[0])
-    return taken if node.args[2] == held.node else ~taken
