@@ -152,7 +152,7 @@ def trials(machine: Machine, images: int, seed: int) -> list[Trial]:
 
 
 class _Frames:
-    """Frames for a machine; `good` are whole ones, of every sort."""
+    """Frames for a machine; `good` are whole ones, of every sort; `ends` are samples at which a clip may err."""
 
     def __init__(self, machine: Machine, seed: int) -> None:
         f, t = machine.formats, machine.net.input
@@ -160,7 +160,8 @@ class _Frames:
         bits = 8 * f.in_bytes
         self.low, self.high = (-(1 << bits - 1), (1 << bits - 1) - 1) if f.in_signed else (0, (1 << bits) - 1)
         near = (t.lo - 1, t.lo, t.hi, t.hi + 1)
-        self.ends = [self.low, *(end for end in near if self.low <= end <= self.high), self.high]
+        alone = (1 << bit for bit in range(bits))
+        self.ends = [self.low, *(end for end in (*near, *alone) if self.low <= end <= self.high), self.high]
         self.good = self._good()
 
     def random(self, beats: int) -> NDArray[np.int64]:
