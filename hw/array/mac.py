@@ -60,6 +60,12 @@ class MacArray(DotArray):
         return -surplus - added_to_others * words
 
     def resources(self, family: Family, *, constant: bool = False) -> Resources:
+        shared, each, most = self.chain_resources(family, constant=constant)
+        each += tree_resources(most, family) + self.accumulator_resources(family, constant=constant)
+        return shared + each * self.pe
+
+    def chain_resources(self, family: Family, *, constant: bool = False) -> tuple[Resources, Resources, list[int]]:
+        """What is shared by all outputs; one output's chains; the largest value of each of these."""
         pairs, odd = divmod(self.simd, 2)
         wide = self.bits + 1
         luts = pairs * 2 * adder(self.bits, family)
@@ -87,9 +93,7 @@ class MacArray(DotArray):
                     each_luts += bits
                     most[chain] = 2**bits - 1
                 each_ffs += most[chain].bit_length()
-        each = tree_resources(most, family) + self.accumulator_resources(family, constant=constant)
-        each += Resources(each_luts, each_ffs)
-        return self.frame_resources() + Resources(luts, ffs) + each * self.pe
+        return self.frame_resources() + Resources(luts, ffs), Resources(each_luts, each_ffs), most
 
     def elaborate(self, platform):
         m = Module()

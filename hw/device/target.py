@@ -100,6 +100,7 @@ class Target:
 
     lut_rams : how many look-up tables can be memories; None where that is no limit
     clock : that its machines reach, with some care
+    dsps : its multipliers of 16x16 bits or more, which no machine uses
     """
 
     name: str
@@ -110,6 +111,7 @@ class Target:
     single_port: Ram | None = None
     lut_rams: int | None = None
     clock: Clock = ASSUMED
+    dsps: int = 0
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "blocks", MappingProxyType(dict(self.blocks)))
@@ -201,32 +203,33 @@ UP5K = Clock(28.0, "measured")
 # All sizes are of one speed grade, and those that were not tried are taken for the others.
 ECP5 = 85.0
 # digits-tiny on the Tang Nano 9K, with the host link: 63.0 MHz. The GW2A is of a faster grade, and was not tried.
-GOWIN = 60.0
+GW1N = Clock(60.0, "measured")
+GW2A = Clock(60.0, "assumed")
 
 TARGETS = {
     target.name: target
     for target in (
         Target("ice40-hx8k", FAMILIES["ice40"], 7680, 7680, {"EBR": 32}, clock=Clock(60.0, "assumed")),
-        Target("ice40-up5k", FAMILIES["ice40"], 5280, 5280, {"EBR": 30, "SPRAM": 4}, SPRAM, clock=UP5K),
-        Target("ecp5-12", FAMILIES["ecp5"], 12144, 12144, {"DP16KD": 32}, clock=Clock(ECP5, "assumed")),
-        Target("ecp5-25", FAMILIES["ecp5"], 24288, 24288, {"DP16KD": 56}, clock=Clock(ECP5, "measured")),
-        Target("ecp5-45", FAMILIES["ecp5"], 43848, 43848, {"DP16KD": 108}, clock=Clock(ECP5, "assumed")),
-        Target("ecp5-85", FAMILIES["ecp5"], 83640, 83640, {"DP16KD": 208}, clock=Clock(ECP5, "measured")),
-        Target("xc7a35t", FAMILIES["xc7"], 20800, 41600, {"RAMB18": 100}),
-        Target("xc7a100t", FAMILIES["xc7"], 63400, 126800, {"RAMB18": 270}),
-        Target("xc7a200t", FAMILIES["xc7"], 134600, 269200, {"RAMB18": 730}),
-        Target("xc7k325t", FAMILIES["xc7"], 203800, 407600, {"RAMB18": 890}),
-        Target("xc7z020", FAMILIES["xc7"], 53200, 106400, {"RAMB18": 280}),
-        Target("xc7z045", FAMILIES["xc7"], 218600, 437200, {"RAMB18": 1090}),
+        Target("ice40-up5k", FAMILIES["ice40"], 5280, 5280, {"EBR": 30, "SPRAM": 4}, SPRAM, clock=UP5K, dsps=8),
+        Target("ecp5-12", FAMILIES["ecp5"], 12144, 12144, {"DP16KD": 32}, clock=Clock(ECP5, "assumed"), dsps=28),
+        Target("ecp5-25", FAMILIES["ecp5"], 24288, 24288, {"DP16KD": 56}, clock=Clock(ECP5, "measured"), dsps=28),
+        Target("ecp5-45", FAMILIES["ecp5"], 43848, 43848, {"DP16KD": 108}, clock=Clock(ECP5, "assumed"), dsps=72),
+        Target("ecp5-85", FAMILIES["ecp5"], 83640, 83640, {"DP16KD": 208}, clock=Clock(ECP5, "measured"), dsps=156),
+        Target("xc7a35t", FAMILIES["xc7"], 20800, 41600, {"RAMB18": 100}, dsps=90),
+        Target("xc7a100t", FAMILIES["xc7"], 63400, 126800, {"RAMB18": 270}, dsps=240),
+        Target("xc7a200t", FAMILIES["xc7"], 134600, 269200, {"RAMB18": 730}, dsps=740),
+        Target("xc7k325t", FAMILIES["xc7"], 203800, 407600, {"RAMB18": 890}, dsps=840),
+        Target("xc7z020", FAMILIES["xc7"], 53200, 106400, {"RAMB18": 280}, dsps=220),
+        Target("xc7z045", FAMILIES["xc7"], 218600, 437200, {"RAMB18": 1090}, dsps=900),
         # What can be memories: AMD's maximum of distributed RAM, 64 bits a look-up table.
-        Target("xczu3eg", FAMILIES["xcup"], 70560, 141120, {"RAMB18": 432}, lut_rams=28800),
-        Target("xck26", FAMILIES["xcup"], 117120, 234240, {"RAMB18": 288}, lut_rams=57600),
-        Target("xczu7ev", FAMILIES["xcup"], 230400, 460800, {"RAMB18": 624}, lut_rams=101760),
-        Target("xcku5p", FAMILIES["xcup"], 216960, 433920, {"RAMB18": 960}, lut_rams=99840),
-        Target("lifcl-40", FAMILIES["nexus"], 32256, 32256, {"DP16K": 84}, clock=Clock(ECP5, "assumed")),
+        Target("xczu3eg", FAMILIES["xcup"], 70560, 141120, {"RAMB18": 432}, lut_rams=28800, dsps=360),
+        Target("xck26", FAMILIES["xcup"], 117120, 234240, {"RAMB18": 288}, lut_rams=57600, dsps=1248),
+        Target("xczu7ev", FAMILIES["xcup"], 230400, 460800, {"RAMB18": 624}, lut_rams=101760, dsps=1728),
+        Target("xcku5p", FAMILIES["xcup"], 216960, 433920, {"RAMB18": 960}, lut_rams=99840, dsps=1824),
+        Target("lifcl-40", FAMILIES["nexus"], 32256, 32256, {"DP16K": 84}, clock=Clock(ECP5, "assumed"), dsps=56),
         # Shadow SRAM of 17,280 and 41,472 bits (DS117, DS226), 16 bits a look-up table.
-        Target("gw1nr-9", FAMILIES["gowin"], 8640, 6480, {"BSRAM": 26}, lut_rams=1080, clock=Clock(GOWIN, "measured")),
-        Target("gw2a-18", FAMILIES["gowin"], 20736, 15552, {"BSRAM": 46}, lut_rams=2592, clock=Clock(GOWIN, "assumed")),
+        Target("gw1nr-9", FAMILIES["gowin"], 8640, 6480, {"BSRAM": 26}, lut_rams=1080, clock=GW1N, dsps=20),
+        Target("gw2a-18", FAMILIES["gowin"], 20736, 15552, {"BSRAM": 46}, lut_rams=2592, clock=GW2A, dsps=48),
     )
 }
 

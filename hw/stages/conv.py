@@ -151,12 +151,15 @@ class ConvStage(WindowedStage):
         )
 
     def resources(self, family: Family) -> Resources:
-        outer = self.outer_resources(family)
+        outer, arrays = self.outer_resources(family), self.array_resources(family).named("arrays")
+        return outer + arrays if self.wired else outer + arrays + self.weight_resources(family).named("weights")
+
+    def array_resources(self, family: Family) -> Resources:
+        """What the arrays take, and the weights where they are wired."""
         if self.wired:
-            return outer + (self.arrays[0].resources(family) * len(self.arrays)).named("arrays")
+            return self.arrays[0].resources(family) * len(self.arrays)
         constant = self.groups * self.dot_cycles == 1 and not self.link
-        array = self.arrays[0].resources(family, constant=constant)
-        return outer + (array * len(self.arrays)).named("arrays") + self.weight_resources(family).named("weights")
+        return self.arrays[0].resources(family, constant=constant) * len(self.arrays)
 
     def outer_resources(self, family: Family) -> Resources:
         """What all but the arrays and the weights takes."""
@@ -168,20 +171,31 @@ class ConvStage(WindowedStage):
         """What the weights take, and the accumulators' initial values."""
         if self.link:
             return self._loaded_resources(family)
-        found = table_resources(self.initial_rows(), self.scaler.width, family).named("initial values")
+        found = self.initial_resources(family).named("initial values") + self.rom_resources(family)
+        return found + self._check_resources(family).named("checks") if self.protected else found
+
+    def initial_resources(self, family: Family) -> Resources:
+        """What the accumulators' initial values take where they are read-only."""
+        return table_resources(self.initial_rows(), self.scaler.width, family)
+
+    def rom_resources(self, family: Family, bits: int | None = None) -> Resources:
+        """What the read-only memories of the weights take; or of random weights that have so many bits each."""
+        found = Resources()
         depth = self.groups * self.dot_cycles
         # Columns of a few words may be constants by chance.
-        rows = self.stored_rows() if depth <= 64 else None
+        rows = self.stored_rows() if depth <= 64 and bits is None else None
         for k, width in enumerate(self.stored):
             if rows:
                 width = int((rows[k] != rows[k][0]).any(axis=0).sum())
+            elif bits:
+                width = round(bits * width * (1 - 2.0 ** (1 - depth)))
             parts = [place(width, len(part), family, rom=True) for part in self.parts(range(depth), width, family)]
             found += sum((stored(part) for part in parts), Resources(0, alike(width, depth) + (depth - 1).bit_length()))
             if len(parts) > 1:
                 found += Resources(width * mux_luts(len(parts), family), width * len(parts))
             # The word is in a register behind the memory; one of look-up tables has a register of its own, too.
             found += Resources(0, sum(alike(width, part.depth) for part in parts if not part.blocks))
-        return found + self._check_resources(family).named("checks") if self.protected else found
+        return found
 
     def _check_resources(self, family: Family) -> Resources:
         """What checks words, and what waits for them."""
