@@ -17,6 +17,7 @@ from ..model.judge import agreement, judge
 from ..model.net import Net
 from ..model.train.data import DATA, DataSet, open_data
 from ..model.zoo.tables import percent
+from .arguments import check_card
 from .progress import bar
 from .tell import show as show_table
 from .tell import text
@@ -81,11 +82,7 @@ def measure(files: Mapping[str, Path], folder: Path | None, data_name: str | Non
     size = next(iter(nets.values())).input.shape
     data = open_data(data_name or _data_name(files, cards), folder, size)
     for name, card in cards.items():
-        if card.digest != nets[name].digest():
-            raise BadInput(
-                f"{card_path(files[name])} is another network's card: "
-                f"make {name} again by the card's command, or remove the card"
-            )
+        check_card(card, name, files[name], nets[name])
     for name, net in [*nets.items(), *twins.items()]:
         check_fits(name, net, data, cards[name].data if name in cards else None)
     test = data.test()

@@ -19,7 +19,7 @@ from ..hw.plan import WEIGHTS, Plan
 from ..hw.planner import Bound, Planner, balance, fastest_on_device, fit, fit_device, meet
 from ..hw.verilog import known
 from ..model import zoo
-from ..model.card import SUFFIX
+from ..model.card import SUFFIX, Card, card_path
 from ..model.error import BadInput, short, suggest
 from ..model.net import Net
 from ..model.read import ARRAY, kind_of
@@ -95,6 +95,24 @@ def net_path(name: str) -> Path:
 def load_net(name: str) -> Net:
     """The network of that name or file."""
     return Net.load(net_path(name))
+
+
+def card_of(name: str, path: Path, net: Net) -> Card | None:
+    """The card beside the network that people call `name`, which is in the file `path`; None without one."""
+    file = card_path(path)
+    if not file.exists():
+        return None
+    card = Card.load(file)
+    check_card(card, name, path, net)
+    return card
+
+
+def check_card(card: Card, name: str, path: Path, net: Net) -> None:
+    """BadInput where the card beside the file `path` is another network's."""
+    if card.digest != net.digest():
+        raise BadInput(
+            f"{card_path(path)} is another network's card: make {name} again by the card's command, or remove the card"
+        )
 
 
 def choose_plan(
@@ -204,6 +222,12 @@ def device_of(text: str | None, target: str) -> Target | None:
         blocks=blocks,
         lut_rams=None if like.lut_rams is None else like.lut_rams * luts // like.luts,
     )
+
+
+def check_one_plan(planned: bool, plan: Path | None, cycles: int | None) -> None:
+    """BadInput where a plan is `planned` for a rate or a device, and another one is named too."""
+    if planned and (plan is not None or cycles is not None):
+        raise BadInput("--fps and --target choose a plan, and --plan and --cycles another; give one of them")
 
 
 def check_range(option: str, value: float, least: float, most: float) -> None:

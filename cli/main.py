@@ -22,6 +22,7 @@ from .classify import classify
 from .demo import demo
 from .export import export
 from .import_net import import_net
+from .info import info
 from .plan import plan
 from .program import program
 from .prove import prove
@@ -48,6 +49,7 @@ app = typer.Typer(
 
 COMMANDS: dict[str, Callable[..., None]] = {
     "demo": demo,
+    "info": info,
     "plan": plan,
     "verilog": verilog,
     "weights": weights,

@@ -14,7 +14,17 @@ from ..hw.accelerator import Accelerator
 from ..model import places
 from ..model.error import printable
 from ..model.write import check_place, write_beside
-from .arguments import CacheOption, CyclesOption, JsonOption, NetArgument, PlanOption, choose_plan, load_net
+from .arguments import (
+    CacheOption,
+    CyclesOption,
+    JsonOption,
+    NetArgument,
+    PlanOption,
+    card_of,
+    choose_plan,
+    load_net,
+    net_path,
+)
 from .progress import bar, steps
 from .tell import err, tell
 
@@ -39,13 +49,14 @@ def report(
     cache: CacheOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Write one HTML page about the machine: the pipeline drawn, cost and work of each stage, occupancy over time."""
+    """Write one HTML page about the machine: pipeline, what one bit costs, cost and work of each stage, occupancy."""
     from ..boards.implement import implement
     from ..report import figures as figures_of  # here, because no other command needs its libraries
     from ..report.page import render
 
     check_place(output)
     network = load_net(net)
+    card = card_of(net, net_path(net), network)
     kept = places.cache(cache)
     accelerator = Accelerator(network, choose_plan(network, plan, cycles, kept))
     figures_of.check(accelerator, frames, synth)
@@ -57,7 +68,7 @@ def report(
     if synth:
         with steps(console) as begin:
             implementation = implement(accelerator, cache=kept, say=begin)
-    figures = figures_of.gather(printable(Path(net).stem), accelerator, implementation, simulation)
+    figures = figures_of.gather(printable(Path(net).stem), accelerator, implementation, simulation, card)
     write_beside(output, render(figures, accelerator).encode())
     if as_json:
         print(json.dumps(dataclasses.asdict(figures)))

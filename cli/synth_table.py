@@ -12,7 +12,8 @@ from rich.table import Table
 from .tell import show as show_table
 
 if TYPE_CHECKING:
-    from ..report.figures import Cost, Figures
+    from ..report.figures import Figures
+    from ..report.one_bit import Cost
 
 
 def rows(figures: Figures) -> Iterator[tuple[str, str, int | None, Cost]]:

@@ -33,6 +33,7 @@ from .arguments import (
     PlanOption,
     TargetOption,
     Wanted,
+    check_one_plan,
     choose_plan,
     device_of,
     load_images,
@@ -93,8 +94,7 @@ def verilog(
     wanted = Wanted(fps, clock_of(target, clock), target, weights=weights, device=device_of(device, target))
     wanted.check()
     planned = fps is not None or target != "generic"
-    if planned and (plan is not None or cycles is not None):
-        raise BadInput("--fps and --target choose a plan, and --plan and --cycles another; give one of them")
+    check_one_plan(planned, plan, cycles)
     network = load_net(net)
     vectors = _vectors(network, images) if bench else None
     kept = places.cache(cache)

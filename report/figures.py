@@ -31,32 +31,20 @@ from ..hw.stream.flow import Flow
 from ..hw.stream.fork import Fork
 from ..hw.stream.queue import Queue
 from ..hw.verilog.names import unit_module
+from ..model.card import Card
 from ..model.error import BadInput
 from ..model.layers import BinaryConv, Chain, Layer, Pool, Requantise, Residual, Windowed, walk
 from ..model.tensor import Tensor
 from ..sim.occupancy import observe
 from ..sim.simulate import check_engine
 from ..sim.stimulus import Progress
+from .one_bit import Cost, OneBit, one_bit
 
 CLOCKS = (25, 50, 100, 200)
 """MHz for which a report says how many frames a second pass."""
 
 LONGEST = 10_000_000
 """Cycles of a simulation whose waveform is read back within minutes."""
-
-
-@dataclass(frozen=True)
-class Cost:
-    """Look-up tables, flip-flops and memory blocks by kind."""
-
-    luts: int
-    ffs: int
-    blocks: Mapping[str, int]
-
-    def __add__(self, other: Cost) -> Cost:
-        kinds = {**self.blocks, **other.blocks}
-        blocks = {kind: self.blocks.get(kind, 0) + other.blocks.get(kind, 0) for kind in kinds}
-        return Cost(self.luts + other.luts, self.ffs + other.ffs, blocks)
 
 
 @dataclass(frozen=True)
@@ -280,6 +268,7 @@ class Figures:
     kinds, purposes : the machine by kind of unit, and by what its logic and its memories are for
     moving : what only moves words: forks, adds, queues, converters
     around : what checks frames and finds the class, before and behind the pipeline
+    one_bit : the answer to what one bit costs, at the clock that place and route gave, where there was one
     """
 
     network: str
@@ -317,11 +306,12 @@ class Figures:
     around: Group
     units: tuple[Unit, ...]
     simulation: Simulation | None
+    one_bit: OneBit
 
 
 def declared(resources: Resources) -> tuple[Cost, Memory]:
     """What a unit or the whole machine says it takes."""
-    return Cost(resources.luts, resources.ffs, dict(resources.blocks)), filled(resources.memories)
+    return Cost.of(resources), filled(resources.memories)
 
 
 def filled(memories: Iterable[Placement]) -> Memory:
@@ -389,8 +379,12 @@ def gather(
     accelerator: Accelerator,
     implementation: Implementation | None = None,
     simulation: Simulation | None = None,
+    card: Card | None = None,
 ) -> Figures:
-    """The figures of a machine, with what ``implement`` and ``simulate`` found; people call its network `name`."""
+    """The figures of a machine, with what ``implement`` and ``simulate`` found; people call its network `name`.
+
+    card : the network's, where it has one
+    """
     netlist = implementation.netlist if implementation else None
     net, plan, cycles = accelerator.net, accelerator.plan, accelerator.cycles
     pipeline, units = accelerator.pipeline.units, tuple(_units(accelerator, netlist))
@@ -402,6 +396,9 @@ def gather(
     labels = _labels(accelerator, units)
     moving = [unit.name for unit in units if not unit.layer]
     around = [part for part in accelerator.parts if part not in pipeline]
+    timing = None
+    if implementation and implementation.placed:
+        timing = _timing(accelerator, labels, implementation.placed)
     return Figures(
         network=name,
         digest=net.digest(),
@@ -432,14 +429,18 @@ def gather(
         weight_memory=filled(each for each in accelerator.resources.memories if each.holds == "weights"),
         kinds=tuple(_kinds(accelerator, netlist)),
         purposes=_purposes(accelerator, accelerator.parts),
-        timing=_timing(accelerator, labels, implementation.placed)
-        if implementation and implementation.placed
-        else None,
+        timing=timing,
         refused=implementation.refused if implementation else None,
         moving=_group(accelerator, netlist, moving, [unit_module(TOP, part) for part in moving]),
         around=_group(accelerator, netlist, around, [TOP]),
         units=units,
         simulation=simulation,
+        one_bit=one_bit(
+            accelerator,
+            Clock(round(timing.mhz, 1), "placed and routed") if timing else clock_of(plan.target),
+            card,
+            simulated=simulation.left[0] if simulation and simulation.left else None,
+        ),
     )
 
 

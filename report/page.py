@@ -12,7 +12,8 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from ..hw.accelerator import Accelerator
 from ..hw.plan import Folding
 from .drawing import Chart, chart, draw
-from .figures import Cost, Figures, Simulation, Store, Timing, Unit
+from .figures import Figures, Simulation, Store, Timing, Unit
+from .one_bit import Cost, columns, notes, rate, rows, summary
 
 
 def render(figures: Figures, accelerator: Accelerator) -> str:
@@ -52,6 +53,9 @@ def render(figures: Figures, accelerator: Accelerator) -> str:
         used=lambda kind: any(unit.kind.startswith(kind) for unit in figures.units if not unit.layer),
         largest=max((unit.measured or unit.estimated).luts for unit in figures.units),
         deviation=deviation,
+        bit_columns=columns(figures.one_bit),
+        bit_rows=rows(figures.one_bit),
+        bit_notes=[summary(figures.one_bit), *notes(figures.one_bit)],
         version=version("bitfold"),
     )
 
@@ -59,11 +63,6 @@ def render(figures: Figures, accelerator: Accelerator) -> str:
 def share(value: float, digits: int = 1) -> str:
     """A share as percents."""
     return f"{100 * value:.{digits}f} %"
-
-
-def rate(value: float) -> str:
-    """Frames a second, with three digits or more."""
-    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 
 
 def fold(folding: Folding) -> str:

@@ -71,7 +71,9 @@ def test_every_command_has_a_help(name):
 def test_a_network_is_no_command(small):
     assert refused("digits", "--help").startswith("digits is no command: begin with what to do, as in bitfold report")
     assert refused(small / "small.bitfold").startswith(f"{small / 'small.bitfold'} is no command: ")
-    assert refused("simulat").startswith("there is no command simulat; did you mean simulate? there are demo, plan, ")
+    assert refused("simulat").startswith(
+        "there is no command simulat; did you mean simulate? there are demo, info, plan, "
+    )
 
 
 def test_a_network_that_is_not_there_lists_those_that_are(monkeypatch, tmp_path):
@@ -389,6 +391,7 @@ def command_lines(draw, folder):
             "--pauses": (None, NUMBERS), "--seed": (None, NUMBERS), "--waveform": (None, places), "-o": (None, places),
         },
         "report": {"": (net, files), "--frames": ("0", st.sampled_from(["-1", "nan"])), "-o": (None, places), **folded},
+        "info": {"": (net, files), "--clock": (None, NUMBERS), "--fps": (None, NUMBERS), **folded},
         "check": {"": (net, files), "--data": (folder, files), "--set": (None, names)},
         "train": {
             "": (given, st.sampled_from([name, "digts"])), "-o": (folder / "n.bitfold", places),

@@ -31,7 +31,8 @@ from bitfold.model.net import Net
 from bitfold.model.networks import wide_resnet
 from bitfold.report import figures as figures_module
 from bitfold.report.drawing import Branch, Layout, chart, draw, structure
-from bitfold.report.figures import Busy, Cost, Simulation, States, check, gather, outputs
+from bitfold.report.figures import Busy, Simulation, States, check, gather, outputs
+from bitfold.report.one_bit import Cost
 from bitfold.report.page import ahead, fold, limit, place, render, setters, slowest_path, steady
 
 AROUND = (1, 1, 1, 1)
