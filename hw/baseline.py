@@ -54,8 +54,7 @@ def baseline(machine: Accelerator) -> Baseline | None:
         parts[name] = unit.outer_resources(family) + unit.initial_resources(family)
         arrays += unit.array_resources(family)
         weights += unit.rom_resources(family)
-        array = multiplied(unit.simd, unit.pe, unit.taken.hi - unit.taken.lo, unit.scaler.width + BITS, family)
-        others += array * len(unit.arrays)
+        others += multiplied(unit.simd, unit.pe, unit.taken.hi - unit.taken.lo, unit.scaler.width + BITS, family)
         words += unit.rom_resources(family, BITS)
-        lanes += unit.simd * unit.pe * len(unit.arrays)
+        lanes += unit.simd * unit.pe  # one array: several have their weights all in one word
     return Baseline(lanes, arrays, weights, others, words, total(parts.values())) if lanes else None

@@ -23,12 +23,15 @@ import re
 import shutil
 import subprocess
 import sys
+import tomllib
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
+
+from bitfold.model import zoo
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
@@ -171,6 +174,25 @@ def test_a_picture_stands_alone(picture):
     styles = text.partition("</style>")[0]
     assert [name for name in {word for names in used for word in names.split()} if f".{name}" not in styles] == []
     assert re.findall(r"(?:href|src|url\()", text) == []
+
+
+def test_the_comparison_is_of_the_networks_that_ship():
+    """Each of its data sets' networks with its card's error, and each peer with a source; data sets are apart."""
+    text = (DOCS / "pictures" / "compared.svg").read_text("utf-8")
+    kept = tomllib.loads((ROOT / "benchmarks" / "compared.toml").read_text("utf-8"))
+    first, second = text.split(">MNIST:")
+    panels = {"cifar10": first.partition(">CIFAR-10:")[2], "mnist": second}
+    for name in zoo.names():
+        card = zoo.card(name)
+        for data, panel in panels.items():
+            assert (f">{name}, {100 * card.test_error:.2f} %<" in panel) == (card.data == data), name
+    for peer in kept["peer"]:
+        assert peer["source"]
+        for data, panel in panels.items():
+            assert (f">{peer['name']}, {100 * peer['error']:.4g} %" in panel) == (peer["data"] == data), peer["name"]
+    assert text.count('<circle class="own"') == len(kept["own"]) > 3
+    page = (DOCS / "one-bit.md").read_text("utf-8")
+    assert [each["luts"] for each in kept["peer"] if "luts" in each and f"{each['luts']:,}" not in page] == []
 
 
 def test_what_is_printed_is_compared():

@@ -5,8 +5,8 @@ No machine has such an array. It is priced in the form that takes fewest look-up
 benchmarks/multipliers.py builds them, proves them in simulation and measures them.
 
 Codes of several bits have *planes*: the array for one bit, once for each bit of the weights, on the same pairs of
-codes; the results of the planes are joined. Products that synthesis makes of look-up tables take 1.4 to 4 times as
-many. Codes of one bit *mask* the weights, which a tree adds. Every adder has a register behind it.
+codes; the results of the planes are joined. Products that synthesis makes of look-up tables take 1.1 to 4.6 times
+as many. Codes of one bit *mask* the weights, which a tree adds. Every adder has a register behind it.
 """
 
 from ..device.resources import Resources, adder
