@@ -1,3 +1,4 @@
+# amaranth: UnusedElaboratable=no
 """`bitfold info`: what a network is, and with a plan what its one bit costs."""
 
 import json
