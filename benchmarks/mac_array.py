@@ -109,6 +109,40 @@ class Enclosed(Component):
         return m
 
 
+def dot_products(array, pe: int, width: int, starts, codes, weights, initial) -> list[list[int]]:
+    """What an array gives for words without a pause: for each of the `starts` its `pe` results of `width` bits.
+
+    weights : for each input of the array, bits [words, ...], one row a word
+    initial : integers [starts, pe]
+    """
+    words, found = len(codes), []
+
+    def number(values, bits: int) -> int:
+        return sum((int(value) & (1 << bits) - 1) << bits * k for k, value in enumerate(values))
+
+    async def bench(ctx):
+        started = 0
+        for cycle in range(words + array.latency + 1):
+            if ctx.get(array.done):
+                found.append([ctx.get(value) for value in numbers(array.results, len(array.results) // width)[:pe]])
+            if ctx.get(array.starting):
+                ctx.set(array.initial, number(initial[started], width))
+                started += 1
+            ctx.set(array.valid, cycle < words)
+            ctx.set(array.first, cycle in starts)
+            ctx.set(array.last, cycle + 1 in starts or cycle + 1 == words)
+            ctx.set(array.codes, number(codes[min(cycle, words - 1)], array.bits))
+            late = [rows[min(max(cycle - 1 - k, 0), words - 1)] for k, rows in enumerate(weights)]
+            ctx.set(array.weights, number(np.concatenate(late), 1))
+            await ctx.tick()
+
+    simulator = Simulator(array)
+    simulator.add_clock(1e-6)
+    simulator.add_testbench(bench)
+    simulator.run()
+    return found
+
+
 def prove(array: DotArray) -> None:
     """Random dot products of 1 to 9 words without a pause; AssertionError unless all are exact."""
     rng = np.random.default_rng(0)
@@ -119,33 +153,8 @@ def prove(array: DotArray) -> None:
     weights = rng.random((words, pe, simd)) < 0.5
     initial = np.add.reduceat(array.correction(ones(weights[..., None, :]), 1), starts)
     expected = np.add.reduceat((np.where(weights, 1, -1) * codes[:, None]).sum(axis=-1), starts)
-    steering = array.steering(weights)
-    results = []
-
-    def number(values, bits: int) -> int:
-        return sum(int(value) << bits * k for k, value in enumerate(values))
-
-    async def bench(ctx):
-        started = 0
-        for cycle in range(words + array.latency + 1):
-            if ctx.get(array.done):
-                results.append([ctx.get(value) for value in numbers(array.results, pe)])
-            if ctx.get(array.starting):
-                ctx.set(array.initial, number(initial[started] % 2**width, width))
-                started += 1
-            ctx.set(array.valid, cycle < words)
-            ctx.set(array.first, cycle in starts)
-            ctx.set(array.last, cycle + 1 in starts or cycle + 1 == words)
-            ctx.set(array.codes, number(codes[min(cycle, words - 1)], array.bits))
-            given = [rows[min(max(cycle - 1 - k, 0), words - 1)] for k, rows in enumerate(steering)]
-            ctx.set(array.weights, number(np.concatenate(given), 1))
-            await ctx.tick()
-
-    simulator = Simulator(array)
-    simulator.add_clock(1e-6)
-    simulator.add_testbench(bench)
-    simulator.run()
-    np.testing.assert_array_equal(results, expected)
+    found = dot_products(array, pe, width, starts, codes, array.steering(weights), initial)
+    np.testing.assert_array_equal(found, expected)
 
 
 def synthesised(component: Component, family: str, name: str, folder: Path, netlist: bool = False) -> Netlist:

@@ -23,8 +23,7 @@ from pathlib import Path
 import numpy as np
 from amaranth import Cat, Const, Module, Mux, Signal
 from amaranth.lib.wiring import Component, In, Out
-from amaranth.sim import Simulator
-from mac_array import TARGETS, synthesised
+from mac_array import TARGETS, dot_products, synthesised
 
 from bitfold.hw.array.dot import numbers, ones
 from bitfold.hw.array.form import dot_array
@@ -165,33 +164,7 @@ def prove(array: Planes | Products) -> None:
         rows = weights.reshape(words, -1, 1) >> np.arange(BITS) & 1
         given = [rows.reshape(words, -1).astype(bool)]
     expected = np.add.reduceat((weights * codes[:, None]).sum(axis=-1), starts)
-    results = []
-
-    def number(values, bits: int) -> int:
-        return sum((int(value) & (1 << bits) - 1) << bits * k for k, value in enumerate(values))
-
-    async def bench(ctx):
-        started = 0
-        for cycle in range(words + array.latency + 1):
-            if ctx.get(array.done):
-                count = len(array.results) // WIDTH
-                results.append([ctx.get(value) for value in numbers(array.results, count)[:PE]])
-            if ctx.get(array.starting):
-                ctx.set(array.initial, number(initial[started], WIDTH))
-                started += 1
-            ctx.set(array.valid, cycle < words)
-            ctx.set(array.first, cycle in starts)
-            ctx.set(array.last, cycle + 1 in starts or cycle + 1 == words)
-            ctx.set(array.codes, number(codes[min(cycle, words - 1)], array.bits))
-            late = [rows[min(max(cycle - 1 - k, 0), words - 1)] for k, rows in enumerate(given)]
-            ctx.set(array.weights, number(np.concatenate(late), 1))
-            await ctx.tick()
-
-    simulator = Simulator(array)
-    simulator.add_clock(1e-6)
-    simulator.add_testbench(bench)
-    simulator.run()
-    np.testing.assert_array_equal(results, expected)
+    np.testing.assert_array_equal(dot_products(array, PE, WIDTH, starts, codes, given, initial), expected)
 
 
 def figures(family: str, bits: int, folder: Path) -> dict[str, object]:
