@@ -18,10 +18,11 @@ that of rows.
 import argparse
 import json
 import tempfile
+from functools import partial
 from pathlib import Path
 
 import numpy as np
-from amaranth import Cat, Const, Module, Mux, Signal
+from amaranth import Cat, Const, Module, Mux, Signal, Value
 from amaranth.lib.wiring import Component, In, Out
 from mac_array import TARGETS, dot_products, synthesised
 
@@ -34,6 +35,24 @@ from bitfold.hw.device.target import FAMILIES
 SIMD, PE, WIDTH = 16, 4, 24
 CODES = 1, 2, 4, 8
 """Bits of a code."""
+
+
+def held(m, value, name):
+    """A value, a cycle later."""
+    register = Signal(Value.cast(value).shape(), name=name, reset_less=True)
+    m.d.sync += register.eq(value)
+    return register
+
+
+def followed(m, array):
+    """An array's valid and first when the totals of their word are there; gives starting and done."""
+    flags = Cat(array.valid, array.valid & array.first, array.valid & array.last)
+    for stage in range(array.latency - 1):
+        flags = held(m, flags, f"flags{stage}")
+    valid, first, last = flags
+    m.d.comb += array.starting.eq(first)
+    m.d.sync += array.done.eq(last)
+    return valid, first
 
 
 class Planes(MacArray):
@@ -55,17 +74,8 @@ class Planes(MacArray):
         return bits.reshape(len(weights), -1, weights.shape[-1]).astype(bool)
 
     def accumulate(self, m, totals, carries=()):
-        def register(value, name):
-            held = Signal(len(value), name=name, reset_less=True)
-            m.d.sync += held.eq(value)
-            return held
-
-        flags = Cat(self.valid, self.valid & self.first, self.valid & self.last)
-        for stage in range(self.latency - 1):
-            flags = register(flags, f"flags{stage}")
-        valid, first, last = flags
-        m.d.comb += self.starting.eq(first)
-        m.d.sync += self.done.eq(last)
+        register = partial(held, m)
+        valid, first = followed(m, self)
         for p in range(self.outputs):
             level, shift = totals[BITS * p : BITS * (p + 1)], 1
             while len(level) > 1:
@@ -100,10 +110,7 @@ class Products(Component):
     def elaborate(self, platform):
         m = Module()
 
-        def register(value, name):
-            held = Signal(value.shape(), name=name, reset_less=True)
-            m.d.sync += held.eq(value)
-            return held
+        register = partial(held, m)
 
         def summed(level, name):
             count = 0
@@ -113,12 +120,7 @@ class Products(Component):
                 count += 1
             return level[0]
 
-        flags = Cat(self.valid, self.valid & self.first, self.valid & self.last)
-        for stage in range(self.latency - 1):
-            flags = register(flags, f"flags{stage}")
-        valid, first, last = flags
-        m.d.comb += self.starting.eq(first)
-        m.d.sync += self.done.eq(last)
+        valid, first = followed(m, self)
         codes = [register(self.codes.word_select(i, self.bits), f"code{i}") for i in range(self.simd)]
         for p in range(self.outputs):
             products = []

@@ -168,12 +168,11 @@ class Mutants:
         lines = [line for line in lines if not re.search("-port Q.*-wire (short|long)_frames", line)]
         text = (folder / "bitfold.v").read_text(encoding="utf-8").splitlines()
         self.mutants = [Mutant(line, unit, self._line(line, text)) for line in lines if (unit := self._unit(line))]
-        width = len(self.mutants).bit_length()
+        width = max(2, len(self.mutants).bit_length())  # a bit would be written without its range
         numbered = (mutant.chosen(number, width) for number, mutant in enumerate(self.mutants, 1))
         yosys(folder, "read_rtlil plain.il", *numbered, "write_rtlil mutants.il", "write_verilog -noattr mutants.v")
         path = folder / "mutants.v"
         path.write_text(self._choosing(path.read_text(encoding="utf-8"), width), encoding="utf-8")
-        self.width = width
 
     def _unit(self, command: str) -> str:
         """The unit of a command; nothing where it alters what joins them."""
@@ -194,8 +193,6 @@ class Mutants:
     def _choosing(text: str, width: int) -> str:
         """The Verilog, whose top reads from a file which mutant it is."""
         start = re.search(rf"^module bitfold\(.*?^  input \[{width - 1}:0\] {CHOICE};$", text, re.M | re.S)
-        if start is None:
-            start = re.search(rf"^module bitfold\(.*?^  input {CHOICE};$", text, re.M | re.S)
         assert start, "the top has the choice as an input"
         head = re.sub(rf", {CHOICE}\b|\b{CHOICE}, ", "", start[0].splitlines()[0])
         rest = "\n".join(start[0].splitlines()[1:-1])
@@ -209,8 +206,9 @@ class Mutants:
         """Numbers of the mutants that pass."""
         images = RNG.integers(self.net.input.lo, self.net.input.hi, (IMAGES, *self.net.input.shape), endpoint=True)
         machine = Machine(
-            self.net, self.plan, "verilator", None, self.folder / "mutants.v", self.folder, self.folder / "cache"
-        )
+            self.net, self.plan, "verilator", None, self.folder / "mutants.v", self.folder, self.folder / "cache",
+            opaque=True,  # nothing is looked for in a waveform
+        )  # fmt: skip
         tried = trials(machine, IMAGES, seed)
         for number in range(len(self.mutants) + 1):
             (self.folder / CHOICE).write_text(f"{number:x}\n", encoding="utf-8")
@@ -222,7 +220,6 @@ class Mutants:
 
     @staticmethod
     def _passes(machine: Machine, images: np.ndarray, tried: list[Trial], seed: int) -> bool:
-        machine.opaque = True  # nothing is looked for in a waveform
         try:
             for pauses in PAUSES:
                 found = compare(machine, images, pauses, seed, tried if pauses == PAUSES[0] else ())
@@ -370,9 +367,7 @@ class Twins:
 
     def _ports(self, other: list[int]) -> list[Bits]:
         """What must be 1 where the ports do not tell the two apart; a payload says nothing while it is not valid."""
-        found, said = [], {}
-        for port in self.subject.outs:
-            said[f"{port.name}__payload"] = port.valid
+        found, said = [], {f"{port.name}__payload": port.valid for port in self.subject.outs}
         for name, place in self.choosing.outputs.items():
             same = self._same(self.places[place], other[place])
             valid = next((bit for start, bit in said.items() if name.startswith(start)), None)

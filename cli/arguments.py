@@ -165,8 +165,13 @@ class Wanted:
     device: Target | None = None
     protect: str = PROTECT[0]
 
-    def check(self) -> None:
-        """BadInput where a number lies nowhere."""
+    @property
+    def planned(self) -> bool:
+        """Whether a rate or a device is asked for at all."""
+        return self.fps is not None or self.target != "generic"
+
+    def check(self, plan: Path | None = None, cycles: int | None = None) -> None:
+        """BadInput where a number lies nowhere, and where a plan is named by its file or its cycles too."""
         if self.fps is not None:
             check_range("--fps", self.fps, 1e-6, 1e12)
         check_range("--clock", self.clock.mhz, 1e-3, 1e6)
@@ -175,6 +180,8 @@ class Wanted:
             raise BadInput(f"--protect is one of {', '.join(PROTECT)}, not {short(self.protect)}")
         if self.protect != PROTECT[0] and self.weights != WEIGHTS[0]:
             raise BadInput("--protect is for read-only weights: leave out --protect or --loadable")
+        if self.planned and (plan is not None or cycles is not None):
+            raise BadInput("--fps and --target choose a plan, and --plan and --cycles another; give one of them")
 
     def plan(self, net: Net) -> Plan:
         """The smallest plan that gives the rate, or the fastest that fits the device."""
@@ -222,12 +229,6 @@ def device_of(text: str | None, target: str) -> Target | None:
         blocks=blocks,
         lut_rams=None if like.lut_rams is None else like.lut_rams * luts // like.luts,
     )
-
-
-def check_one_plan(planned: bool, plan: Path | None, cycles: int | None) -> None:
-    """BadInput where a plan is `planned` for a rate or a device, and another one is named too."""
-    if planned and (plan is not None or cycles is not None):
-        raise BadInput("--fps and --target choose a plan, and --plan and --cycles another; give one of them")
 
 
 def check_range(option: str, value: float, least: float, most: float) -> None:

@@ -30,7 +30,6 @@ from .arguments import (
     TargetOption,
     Wanted,
     card_of,
-    check_one_plan,
     choose_plan,
     device_of,
     load_net,
@@ -52,10 +51,8 @@ def info(
 ) -> None:
     """Say what a network is and how well it does; with a plan what one bit costs, beside weights of 8 bits."""
     wanted = Wanted(fps, clock_of(target, clock), target, device=device_of(device, target))
-    wanted.check()
-    planned = fps is not None or target != "generic"
-    check_one_plan(planned, plan, cycles)
-    machine = planned or plan is not None or cycles is not None
+    wanted.check(plan, cycles)
+    machine = wanted.planned or plan is not None or cycles is not None
     if clock is not None and not machine:
         raise BadInput("--clock is a machine's: name one with --target, --fps, --cycles or --plan")
     network = load_net(net)
@@ -64,7 +61,8 @@ def info(
     answer = None
     if machine:
         with err().status("planning"):
-            chosen = wanted.plan(network) if planned else choose_plan(network, plan, cycles, places.cache(cache))
+            kept = places.cache(cache)
+            chosen = wanted.plan(network) if wanted.planned else choose_plan(network, plan, cycles, kept)
             answer = one_bit(Accelerator(network, chosen), clock_of(chosen.target, clock), card, device=wanted.device)
     known = judged(card)
     if as_json:

@@ -33,7 +33,6 @@ from .arguments import (
     PlanOption,
     TargetOption,
     Wanted,
-    check_one_plan,
     choose_plan,
     device_of,
     load_images,
@@ -92,14 +91,12 @@ def verilog(
         raise BadInput("--images are of the check that ships: add --bench")
     weights = weights_of(loadable, plan)
     wanted = Wanted(fps, clock_of(target, clock), target, weights=weights, device=device_of(device, target))
-    wanted.check()
-    planned = fps is not None or target != "generic"
-    check_one_plan(planned, plan, cycles)
+    wanted.check(plan, cycles)
     network = load_net(net)
     vectors = _vectors(network, images) if bench else None
     kept = places.cache(cache)
     with err().status("planning"):
-        folding = wanted.plan(network) if planned else choose_plan(network, plan, cycles, kept, weights=weights)
+        folding = wanted.plan(network) if wanted.planned else choose_plan(network, plan, cycles, kept, weights=weights)
     with err().status("writing Verilog"):
         machine = Accelerator(network, folding)
         path = write_machine(
