@@ -44,6 +44,8 @@ class Folding:
     pixels : adjacent pixels of input taken a cycle; more than one only with all outputs and inputs in parallel
     wired : weights as constants, with shared sums, instead of a memory; only with all outputs and inputs in parallel
     out : lanes on which results go on, a divisor of those they come on; 0 for all of them
+    turns : adjacent windows that take turns at each word of a convolution's weights, which comes in as many parts, so
+        that memories are narrower and deeper; more than one only where no window slides
     """
 
     pe: int
@@ -51,6 +53,7 @@ class Folding:
     pixels: int = 1
     wired: bool = False
     out: int = 0
+    turns: int = 1
 
     def lanes(self, stride: int = 1) -> int:
         """Products (or additions) a cycle of a layer with that stride."""
@@ -59,8 +62,10 @@ class Folding:
     def __str__(self) -> str:
         """An inline table of TOML; what is not said is as by default."""
         pixels = f", pixels = {self.pixels}" if self.pixels != 1 else ""
+        wired = ", wired = true" if self.wired else ""
+        turns = f", turns = {self.turns}" if self.turns != 1 else ""
         out = f", out = {self.out}" if self.out else ""
-        return f"{{ pe = {self.pe}, simd = {self.simd}{pixels}{', wired = true' if self.wired else ''}{out} }}"
+        return f"{{ pe = {self.pe}, simd = {self.simd}{pixels}{wired}{out}{turns} }}"
 
     def slides(self, channels: int) -> bool:
         """Whether the layer's window slides over the map, all its taps at once; `channels` as a tap has, a pool's 1."""
@@ -69,7 +74,7 @@ class Folding:
     @classmethod
     def read(cls, entry: object, where: str) -> Folding:
         """From a parsed inline table; BadInput begins with `where`."""
-        kinds = dict.fromkeys(("pe", "simd", "pixels", "out"), _is_count)
+        kinds = dict.fromkeys(("pe", "simd", "pixels", "out", "turns"), _is_count)
         kinds["wired"] = lambda value: type(value) is bool
         if (
             not isinstance(entry, dict)
@@ -78,7 +83,7 @@ class Folding:
         ):
             raise BadInput(
                 f"{where} must be {{ pe = number, simd = number }}, and may have pixels = number, wired = true, "
-                "out = number"
+                "out = number, turns = number"
             )
         return cls(**entry)
 
@@ -161,6 +166,11 @@ class Plan:
                 raise BadInput(f'the plan has no line for layer "{path}" ({type(layer).__name__})')
             if wrong := problem(folding, layer, t):
                 raise BadInput(f'the plan\'s layer "{path}": {wrong}')
+            if folding.turns > 1 and self.protected:
+                raise BadInput(
+                    f'the plan\'s layer "{path}": weights that come in parts cannot be protected; leave out '
+                    f'turns = {folding.turns} or protect = "{self.protect}"'
+                )
             if folding.wired and self.loadable:
                 raise BadInput(
                     f'the plan\'s layer "{path}": weights that are wired cannot be loaded; leave out wired = true or '
@@ -321,6 +331,8 @@ def problem(folding: Folding, layer: Windowed, t: Tensor) -> str | None:
         return f"out = {folding.out} must divide its pe = {pe}, or be left out"
     if pixels < 1:
         return f"pixels = {pixels} must be at least 1"
+    if folding.turns != 1 and (wrong := _turns_problem(folding, layer, t)):
+        return f"turns = {folding.turns} {wrong}"
     if isinstance(layer, Pool):
         if folding.wired:
             return "a pool has no weights to be wired"
@@ -332,6 +344,20 @@ def problem(folding: Folding, layer: Windowed, t: Tensor) -> str | None:
     if folding.slides(channels):
         wrong = Sweep(Geometry(t.height, t.width, kernel, layer.stride, layer.padding), pixels).problem()
         return f"{wrong}; simd <= {channels} and pixels = 1 suit every map" if wrong else None
+    return None
+
+
+def _turns_problem(folding: Folding, layer: Windowed, t: Tensor) -> str | None:
+    """Why windows cannot take turns so, or None."""
+    if not isinstance(layer, BinaryConv):
+        return "is for convolutions: a pool has no weights"
+    out = layer.infer(t)
+    if folding.turns < 1 or out.width % folding.turns:
+        return f"must divide the output's width {out.width}"
+    if folding.slides(t.channels) or folding.wired:
+        return f"needs simd <= {t.channels}, pixels = 1 and no wired = true"
+    if folding.simd * folding.pe == layer.weights.size:
+        return "needs more than one word of weights"
     return None
 
 

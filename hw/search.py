@@ -36,6 +36,7 @@ from .array.wired import LUTS_PER_ADDER_BIT, wired_adder_bits
 from .build import End, Pipeline, even_depth, folded_stage, steps
 from .device.resources import Resources, total
 from .plan import Folding, Plan, divisors, problem
+from .stages.conv import ConvStage
 from .stages.residual import SaturatingAdd
 from .stages.windowed import WindowedStage
 from .stream.flow import Flow
@@ -47,6 +48,9 @@ WIRED = 10_000
 
 SELDOM = 2**62
 """Cycles a frame with which every word comes seldom."""
+
+MORE_TURNS = 8
+"""More windows that take turns are not looked at."""
 
 MORE_LANES = 64
 """Foldings of more times the lanes that a number of cycles needs are not looked at."""
@@ -123,7 +127,8 @@ def foldings(layer: Windowed, t: Tensor, wired: bool = True) -> Iterator[Folding
         area = layer.kernel[0] * layer.kernel[1]
         whole = area * t.channels
         inputs = [*divisors(t.channels), *(t.channels * taps for taps in divisors(area)[1:])]
-        every = [Folding(pe, simd) for simd in inputs for pe in divisors(channels)]
+        turns = [count for count in divisors(layer.infer(t).width) if count <= MORE_TURNS]
+        every = [Folding(pe, simd, turns=count) for count in turns for simd in inputs for pe in divisors(channels)]
     every += [Folding(channels, whole, pixels) for pixels in divisors(t.width)[1:]]
     if wired and isinstance(layer, BinaryConv) and layer.weights.size <= WIRED:
         every += [Folding(channels, whole, pixels, wired=True) for pixels in divisors(t.width)]
@@ -204,9 +209,21 @@ class Costs:
         found = [
             self._option(step, folding)
             for folding in foldings(step.layer, step.source, wired=not self.plan.loadable)
-            if folding.lanes(step.layer.stride) <= lanes
+            if folding.lanes(step.layer.stride) <= lanes and self._pays(step, folding)
         ]
         return sorted(found, key=lambda option: (option.cycles, option.cost.cells))
+
+    def _pays(self, step: Step, folding: Folding) -> bool:
+        """Whether windows that take turns save a memory block, if any do; and more of them more."""
+        if folding.turns == 1:
+            return True
+        if self.plan.protected:
+            return False
+        stage = self._stage(step, replace(folding, turns=1))
+        assert isinstance(stage, ConvStage)
+        fewer = divisors(folding.turns)[:-1]
+        least = min(stage.weight_blocks(turns, self.family) for turns in fewer)
+        return stage.weight_blocks(folding.turns, self.family) < least
 
     def _option(self, step: Step, folding: Folding) -> Option:
         if (step, folding) in self._options:

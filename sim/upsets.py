@@ -148,9 +148,12 @@ def _changed(stage: ConvStage, flips: Iterable[Flip]) -> _Values:
     """What a stage gives for values, with flips: as its accumulators and its clip do it, bit for bit."""
     steering = np.zeros((stage.groups * stage.dot_cycles, stage.pe, stage.simd), np.uint8)
     for flip in flips:
-        inputs = stage.arrays[0].positions[flip.memory.rom.position]
-        p, k = divmod(flip.bit, len(inputs))
-        steering[flip.memory.rom.rows[flip.word], p, inputs[k]] ^= 1
+        rom = flip.memory.rom
+        inputs = stage.arrays[0].positions[rom.position]
+        row, part = divmod(rom.rows[flip.word], stage.turns)
+        p, k = divmod(part * rom.bits + flip.bit, len(inputs))
+        if p < stage.pe:  # else what fills up the last part of a word
+            steering[row, p, inputs[k]] ^= 1
     others = (steering @ _weights_of_bits(stage) % 2).astype(np.bool_)  # weights of the other sign
     others = others.reshape(stage.groups, stage.dot_cycles, stage.pe, stage.simd).transpose(0, 2, 1, 3)
     layer = replace(stage.layer, weights=stage.layer.weights ^ others.reshape(stage.layer.weights.shape))

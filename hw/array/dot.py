@@ -8,6 +8,7 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 from numpy.typing import NDArray
 
+from ..device.arithmetic import later
 from ..device.resources import Resources, adder
 from ..device.target import Family
 
@@ -53,13 +54,14 @@ class DotArray(wiring.Component):
     positions : for each position of the array's chains its range of inputs; it takes the bits pe * start to pe * stop
         of `weights`
     latency : cycles from `last` to `done`, 3 or more
+    turns : dot products that take turns, a word each; all of them have their first words one after the other
 
     Members
     -------
     valid, first, last : In(1), a word is given; it is the first, the last of a dot product
     codes : In(simd codes)
     weights : In(pe * simd), the bits of `steering`, one position of the chains after the other
-    initial : In(pe * width), the accumulators' initial `numbers`, taken with the first word where `starting` says so
+    initial : In(pe * width), the accumulators' initial `numbers`, taken with a first word where `starting` says so
     starting : Out(1), `initial` is taken
     done : Out(1), `results` are given for this cycle
     results : Out(pe * width), the `numbers` that the accumulators hold
@@ -70,8 +72,10 @@ class DotArray(wiring.Component):
     that has `last`.
     """
 
-    def __init__(self, simd: int, pe: int, bits: int, width: int, positions: Sequence[range], latency: int):
-        self.simd, self.pe, self.bits, self.width = simd, pe, bits, width
+    def __init__(
+        self, simd: int, pe: int, bits: int, width: int, positions: Sequence[range], latency: int, turns: int = 1
+    ):
+        self.simd, self.pe, self.bits, self.width, self.turns = simd, pe, bits, width, turns
         self.positions, self.latency = tuple(positions), latency
         super().__init__(
             {
@@ -130,7 +134,7 @@ class DotArray(wiring.Component):
             adds = 2 * -(-(self.width + carried) // 2) + family.start  # two bits a carry cell
         elif family.fabric == "gowin":
             adds += carried
-        return Resources(adds + (0 if family.inputs == 6 or constant else self.width), self.width)
+        return Resources(adds + (0 if family.inputs == 6 or constant else self.width), self.width * self.turns)
 
     def waiting_codes(self, m: Module) -> list[Value]:
         """For each position the codes from its own on, as many cycles late as its place in the chains."""
@@ -164,7 +168,9 @@ class DotArray(wiring.Component):
         with m.If(valid):
             accumulators = zip(totals, numbers(self.initial, self.pe), numbers(self.results, self.pe), strict=True)
             for p, (total, initial, result) in enumerate(accumulators):
-                chosen = Mux(firsts[p % len(firsts)], initial, result)
+                # Sums of dot products that take turns go round behind the one that was added to last.
+                so_far = later(m, result, self.turns - 1, f"sum{p}_").as_signed()
+                chosen = Mux(firsts[p % len(firsts)], initial, so_far)
                 if carries:
                     # The bit below adds a carry to itself, which gives a carry: a LUT less than 1 and the carry.
                     m.d.sync += result.eq((Cat(carries[p], chosen) + Cat(carries[p], total))[1:])

@@ -31,16 +31,18 @@ class MacArray(DotArray):
     simd, pe, width : as DotArray's
     top : the largest code
     chain : most pairs added one after the other; 1 makes a tree of all pairs
+    turns : as DotArray's
     """
 
-    def __init__(self, simd: int, pe: int, top: int, width: int, chain: int):
+    def __init__(self, simd: int, pe: int, top: int, width: int, chain: int, turns: int = 1):
         pairs = -(-simd // 2)
         self.chains = -(-pairs // chain)
         edges = [*range(0, simd, 2 * self.chains), simd]
         positions = [range(start, stop) for start, stop in pairwise(edges)]
         self.levels = (self.chains - 1).bit_length()
         # A constant input still has codes of one bit: Verilog has no signal of none.
-        super().__init__(simd, pe, max(1, top.bit_length()), width, positions, 1 + len(positions) + self.levels + 1)
+        latency = 1 + len(positions) + self.levels + 1
+        super().__init__(simd, pe, max(1, top.bit_length()), width, positions, latency, turns)
 
     def steering(self, weights: NDArray[np.bool_]) -> list[NDArray[np.bool_]]:
         """Of each pair whether its term is inverted, and whether it is the difference."""

@@ -39,9 +39,10 @@ class PopcountChain(PopcountArray):
     ----------
     simd, pe, width : as DotArray's
     chain : most additions of a chain
+    turns : as DotArray's
     """
 
-    def __init__(self, simd: int, pe: int, width: int, chain: int):
+    def __init__(self, simd: int, pe: int, width: int, chain: int, turns: int = 1):
         # So many chains that the full adders of each find a place.
         self.chains = max(1, -(-(simd - 1) // (2 * (FIRST + NEXT * (chain - 1)) + 1)))
         self.carried = (simd - self.chains) % 2
@@ -60,7 +61,7 @@ class PopcountChain(PopcountArray):
         edges = [*(row[0].start for row in self.places), simd]
         positions = [range(start, stop) for start, stop in pairwise(edges)]
         self.levels = (self.chains - 1).bit_length()
-        super().__init__(simd, pe, 1, width, positions, len(positions) + 2 + self.levels + 1)
+        super().__init__(simd, pe, 1, width, positions, len(positions) + 2 + self.levels + 1, turns)
 
     def steering(self, weights: NDArray[np.bool_]) -> list[NDArray[np.bool_]]:
         """Whether the weight is -1; of every second one behind a chain's first, the parity of the chain so far."""

@@ -117,12 +117,12 @@ class PopcountTree(PopcountArray):
     simd, pe, width : as DotArray's
     """
 
-    def __init__(self, simd: int, pe: int, width: int):
+    def __init__(self, simd: int, pe: int, width: int, turns: int = 1):
         self.carried = (simd + 1) % 2
         self.groups = groups(simd - self.carried)
         self.doubles = (simd - self.carried - len(self.groups)) // 2
         self.counter = counter(len(self.groups), self.doubles)
-        super().__init__(simd, pe, 1, width, [range(simd)], 2 + self.counter.cycles + 1)
+        super().__init__(simd, pe, 1, width, [range(simd)], 2 + self.counter.cycles + 1, turns)
 
     def steering(self, weights: NDArray[np.bool_]) -> list[NDArray[np.bool_]]:
         """Where a part has its first weight, its parity; but for a group's first part, whether that differs from the

@@ -16,7 +16,7 @@ from ..array.constants import ConstantTable, LoadedTable, pack_rows, table_resou
 from ..array.dot import numbers, ones
 from ..array.form import dot_array
 from ..array.wired import WiredArray
-from ..device.arithmetic import later
+from ..device.arithmetic import later, wrap_add
 from ..device.loaded import COLUMN, LoadedMemory
 from ..device.memory import alike, memory, mux_luts, place, row_depth
 from ..device.protect import PROTECT, Checker, code_for
@@ -92,6 +92,7 @@ class ConvStage(WindowedStage):
 
     Attributes
     ----------
+    depth : words of each memory of weights, or parts of them where windows take turns
     banks : ranges of positions of the array's chains whose weights are words of one memory: each by itself, but all
         together where words are corrected, since check bits are the fewer the wider words are
     codes : how each bank's words are protected; None where they are not
@@ -109,11 +110,12 @@ class ConvStage(WindowedStage):
     ):
         sums = layer.infer(source.tensor)
         self.layer = layer
-        self.simd, self.pe = folding.simd, folding.pe
+        self.simd, self.pe, self.turns = folding.simd, folding.pe, folding.turns
         self.scaler = Scaler(sums, requantise or Requantise(0, sums.lo, sums.hi), loaded is not None)
         self.taken = (source.with_zero() if any(layer.padding) else source).tensor
         top = self.taken.hi - self.taken.lo
-        geometry = Geometry(source.tensor.height, source.tensor.width, layer.kernel, layer.stride, layer.padding)
+        t, turns = source.tensor, folding.turns
+        geometry = Geometry(t.height, t.width, layer.kernel, layer.stride, layer.padding, turns)
         sweep = Sweep(geometry, folding.pixels) if folding.slides(source.tensor.channels) else None
         windows = sweep.windows if sweep else 1
         self.wired = folding.wired
@@ -122,9 +124,9 @@ class ConvStage(WindowedStage):
             matrix = layer.weights.reshape(len(layer.weights), -1)
             self.arrays = [WiredArray(matrix, top, constants, self.scaler.width, family) for _ in range(windows)]
         else:
-            self.arrays = [dot_array(self.simd, self.pe, top, self.scaler.width, family) for _ in range(windows)]
+            self.arrays = [dot_array(self.simd, self.pe, top, self.scaler.width, family, turns) for _ in range(windows)]
         groups, dot_cycles = sums.channels // self.pe, layer.fan_in // self.simd
-        depth = groups * dot_cycles
+        self.depth = depth = groups * dot_cycles * turns
         protect = PROTECT[0] if self.wired or loaded or depth == 1 else protect
         widths = [self.pe * len(inputs) for inputs in self.arrays[0].positions] if not self.wired else []
         size = len(widths) if protect == "ecc" else 1
@@ -134,7 +136,7 @@ class ConvStage(WindowedStage):
         link = None
         if loaded:
             self.initial = LoadedTable(groups, self.pe, self.scaler.width, family)
-            self.memories = [self._memory(depth, width, loaded) for width in widths]
+            self.memories = [self._memory(depth, -(-width // turns), loaded) for width in widths]
             parts = [(part.width, part.depth) for memory in self.memories for part in memory]
             link = LoadLink([(self.initial.row_bits, groups), *parts])
         super().__init__(
@@ -158,7 +160,7 @@ class ConvStage(WindowedStage):
         """What the arrays take, and the weights where they are wired."""
         if self.wired:
             return self.arrays[0].resources(family) * len(self.arrays)
-        constant = self.groups * self.dot_cycles == 1 and not self.link
+        constant = self.depth == 1 and not self.link
         return self.arrays[0].resources(family, constant=constant) * len(self.arrays)
 
     def outer_resources(self, family: Family) -> Resources:
@@ -181,7 +183,7 @@ class ConvStage(WindowedStage):
     def rom_resources(self, family: Family, bits: int | None = None) -> Resources:
         """What the read-only memories of the weights take; or of random weights that have so many bits each."""
         found = Resources()
-        depth = self.groups * self.dot_cycles
+        depth = self.depth
         # Columns of a few words may be constants by chance.
         rows = self.stored_rows() if depth <= 64 and bits is None else None
         for k, width in enumerate(self.stored):
@@ -195,7 +197,21 @@ class ConvStage(WindowedStage):
                 found += Resources(width * mux_luts(len(parts), family), width * len(parts))
             # The word is in a register behind the memory; one of look-up tables has a register of its own, too.
             found += Resources(0, sum(alike(width, part.depth) for part in parts if not part.blocks))
-        return found
+        return found + self._parts_resources(bits or 1)
+
+    def _parts_resources(self, bits: float = 1) -> Resources:
+        """What joins words that come in parts, beyond a register for one part of each; of weights of so many bits."""
+        if self.turns == 1:
+            return Resources()
+        turn = (self.turns - 1).bit_length()
+        wide = self.pe * self.simd + (self.turns - 2) * sum(self.stored)
+        return Resources(turn + 2, round(bits * wide) + turn + 2 * len(self.stored))
+
+    def weight_blocks(self, turns: int, family: Family) -> int:
+        """Memory blocks of the weights if so many windows took turns."""
+        depth = self.groups * self.dot_cycles * turns
+        widths = (-(-self.pe * len(inputs) // turns) for inputs in self.arrays[0].positions)
+        return sum(place(width, depth, family, rom=not self.link).blocks for width in widths)
 
     def _check_resources(self, family: Family) -> Resources:
         """What checks words, and what waits for them."""
@@ -208,8 +224,9 @@ class ConvStage(WindowedStage):
 
     def _loaded_resources(self, family: Family) -> Resources:
         """The same where they are loaded."""
-        depth = self.groups * self.dot_cycles
+        depth = self.depth
         found = self.initial.resources(family).named("initial values") + self.link.resources(family)
+        found += self._parts_resources()
         for parts in self.memories:
             width = parts[0].width
             found += total(part.resources(family) for part in parts)
@@ -222,7 +239,7 @@ class ConvStage(WindowedStage):
     def contents(self, layer: BinaryConv, requantise: Requantise | None = None) -> list[list[int]]:
         scaler = replace(self.scaler, layer=requantise or self.scaler.layer)
         found = [pack_rows(self.initial_rows(layer, scaler), scaler.width)]
-        for bits, parts in zip(self.weight_rows(layer), self.memories, strict=True):
+        for bits, parts in zip(self._in_parts(self.weight_rows(layer)), self.memories, strict=True):
             words = iter(_numbers(bits))
             found += [list(islice(words, part.depth)) for part in parts]
         return found
@@ -237,7 +254,7 @@ class ConvStage(WindowedStage):
 
     def stored_rows(self) -> list[NDArray[np.bool_]]:
         """The words of each bank, with their check bits."""
-        positions = self.weight_rows()
+        positions = self._in_parts(self.weight_rows())
         rows = [np.concatenate([positions[k] for k in bank], axis=1) for bank in self.banks]
         return [code.encode(bits) if code else bits for code, bits in zip(self.codes, rows, strict=True)]
 
@@ -245,7 +262,7 @@ class ConvStage(WindowedStage):
     def stored(self) -> list[int]:
         """Bits of a word of each bank."""
         positions = self.arrays[0].positions
-        widths = (self.pe * sum(len(positions[k]) for k in bank) for bank in self.banks)
+        widths = (-(-self.pe * sum(len(positions[k]) for k in bank) // self.turns) for bank in self.banks)
         return [code.stored if code else width for code, width in zip(self.codes, widths, strict=True)]
 
     @property
@@ -261,11 +278,10 @@ class ConvStage(WindowedStage):
     @property
     def roms(self) -> Iterator[WeightRom]:
         """The read-only memories of weights; a part of one word is a constant."""
-        depth = self.groups * self.dot_cycles
-        if self.wired or self.link or depth == 1:
+        if self.wired or self.link or self.depth == 1:
             return
         for k, bits in enumerate(self.stored):
-            for n, rows in enumerate(self.parts(range(depth), bits, self.family)):
+            for n, rows in enumerate(self.parts(range(self.depth), bits, self.family)):
                 if len(rows) > 1:
                     yield WeightRom(_part_name(k, n), self.banks[k].start, rows, bits)
 
@@ -308,7 +324,7 @@ class ConvStage(WindowedStage):
                     array.weights.eq(weights),
                     array.initial.eq(initial.row.as_value()),
                 ]
-            m.d.comb += initial.next.eq(self.arrays[0].starting)
+            m.d.comb += initial.next.eq(self._last_turn(m, self.arrays[0].starting))
 
         sums = (value for array in self.arrays for value in numbers(array.results, self.pe))
         codes, done = Cat(self.scaler.code(value) for value in sums), self.arrays[0].done
@@ -323,7 +339,7 @@ class ConvStage(WindowedStage):
 
         Words that are corrected come later. `valid` comes two cycles after the `index` of a word that is used.
         """
-        constant = self.groups * self.dot_cycles == 1
+        constant = self.depth == 1
         if self.link:
             banks = self.memories
             for k, parts in enumerate(self.memories):
@@ -345,9 +361,42 @@ class ConvStage(WindowedStage):
             ports = [(part.address, part.data) for part in bits] if self.link else self._roms(m, k, bits)
             read_data.append(self._read(m, k, ports, address, later))
             address = later
+        if self.turns > 1:
+            return self._joined(m, read_data)
         weights = Signal(sum(map(len, read_data)), reset_less=True)
         m.d.sync += weights.eq(Cat(read_data))
         return self._checked(m, weights, valid) if self.protected else weights
+
+    def _last_turn(self, m: Module, each: Value) -> Value:
+        """Of what comes for each of windows that take turns, the last one."""
+        if self.turns == 1:
+            return each
+        turn = Signal(range(self.turns), name="starting_turn")
+        with m.If(each):
+            m.d.sync += turn.eq(wrap_add(turn, 1, self.turns))
+        return each & (turn == self.turns - 1)
+
+    def _in_parts(self, rows: list[NDArray[np.bool_]]) -> list[NDArray[np.bool_]]:
+        """Words cut into as many parts as windows take turns, filled up with zeros."""
+        return [
+            np.pad(bits, ((0, 0), (0, -bits.shape[1] % self.turns))).reshape(len(bits) * self.turns, -1)
+            for bits in rows
+        ]
+
+    def _joined(self, m: Module, parts: Sequence[Value]) -> Value:
+        """The words of all positions from their parts: the last one comes with the turn of the first window."""
+        words = []
+        fetched, turn = self.window.fetched, self.window.valid & self.window.foremost
+        for k, (part, inputs) in enumerate(zip(parts, self.arrays[0].positions, strict=True)):
+            before = Signal((self.turns - 1) * len(part), name=f"weights{k}_before", reset_less=True)
+            word = Signal(self.pe * len(inputs), name=f"weights{k}_word", reset_less=True)
+            with m.If(fetched):
+                m.d.sync += before.eq(Cat(before, part)[len(part) :])
+            with m.If(turn):
+                m.d.sync += word.eq(Cat(before, part))
+            words.append(word)
+            fetched, turn = later(m, fetched, 1, f"fetched{k}_"), later(m, turn, 1, f"turn{k}_")
+        return Cat(words)
 
     def _checked(self, m: Module, words: Value, valid: Value) -> Value:
         """The words of all banks without check bits, corrected; `valid` comes a cycle before those of the first."""

@@ -25,6 +25,8 @@ class Geometry:
 
     Positions count pixels in raster order through frame after frame. The *base* of a window is the
     position of its top left corner, which may lie in the padding: it is a virtual position then.
+
+    turns : adjacent windows that are read word by word in turns; they have one base, that of the first
     """
 
     height: int
@@ -32,6 +34,7 @@ class Geometry:
     kernel: tuple[int, int]
     stride: int
     padding: tuple[int, int, int, int]
+    turns: int = 1
 
     @property
     def out_height(self) -> int:
@@ -59,16 +62,17 @@ class Geometry:
 
     @cached_property
     def bases(self) -> NDArray[np.int64]:
-        """Base of each window of a frame that starts at position 0."""
+        """Base of each window of a frame that starts at position 0, or of those that take turns."""
         y = np.arange(self.out_height) * self.stride - self.padding[0]
-        x = np.arange(self.out_width) * self.stride - self.padding[2]
+        x = np.arange(0, self.out_width, self.turns) * self.stride - self.padding[2]
         return (y[:, None] * self.width + x).reshape(-1)
 
     @cached_property
     def needs(self) -> NDArray[np.int64]:
-        """For each window of a frame, the pixels that must have come before its last tap can be read."""
+        """For each window of a frame, or those that take turns, the pixels that must have come before its last tap."""
         y = np.arange(self.out_height) * self.stride - self.padding[0] + self.kernel[0] - 1
-        x = np.arange(self.out_width) * self.stride - self.padding[2] + self.kernel[1] - 1
+        last = np.arange(self.turns - 1, self.out_width, self.turns)
+        x = last * self.stride - self.padding[2] + self.kernel[1] - 1
         y, x = np.minimum(y, self.height - 1), np.minimum(x, self.width - 1)
         return np.maximum.accumulate((y[:, None] * self.width + x).reshape(-1) + 1)
 
@@ -93,8 +97,8 @@ class Geometry:
     @property
     def steps(self) -> tuple[int, int, int]:
         """How far the base moves to the next window: in the row, to the next row, to the next frame."""
-        right = self.stride
-        down = self.stride * self.width - (self.out_width - 1) * self.stride
+        right = self.stride * self.turns
+        down = self.stride * self.width - (self.out_width - self.turns) * self.stride
         on = self.pixels - int(self.bases[-1] - self.bases[0])
         return right, down, on
 
@@ -122,7 +126,8 @@ class Window(wiring.Component):
     flow : the words it stores and reads
     geometry : where the windows lie
     groups : 0 for a pool, which reads one word of all taps before the next word (kx, ky, word); a
-        convolution reads all words of all taps (word, kx, ky) `groups` times over
+        convolution reads all words of all taps (word, kx, ky) `groups` times over, and of windows that take turns
+        each word of all of them before the next one
     places : from `latency` to how many dot products may have ended here and not yet have `returned`
     family : of the device
     least : padding is the least value there is, code 0, instead of real 0
@@ -130,9 +135,12 @@ class Window(wiring.Component):
     Members
     -------
     i : In(flow.signature)
-    returned : In(1), a result has left the stage
+    returned : In(1), a result has left the stage; or all of windows that take turns
     valid, first, last : Out(1), a tap is given; it is the first, the last of a dot product
-    index : Out, the tap's place in the order of a whole window; two cycles ahead of `word`
+    index : Out, the tap's place in the order of a whole window; two cycles ahead of `word`. Where windows take turns it
+        is `turns` - 1 taps ahead besides, and goes through these after a reset, before the first tap
+    fetched : Out(1), where windows take turns: two cycles behind an `index` that is used up
+    foremost : Out(1), where windows take turns: the first one's, with `valid`
     word : Out(read_flow.bits), the tap's codes, `latency` cycles after the decision to read it, as valid, first, last
     on_map : Out(1), the tap is a pixel of the map, with `word`
 
@@ -157,21 +165,24 @@ class Window(wiring.Component):
         self.read_flow = flow if least or not any(geometry.padding) else flow.with_zero()
         self.padding = Const(0, flow.bits) if least else self.read_flow.zero()
         self.geometry = geometry
-        together = flow.words if groups else 1
+        together = flow.words if groups and geometry.turns == 1 else 1
         # Words in pairs come a few cycles late.
         pixels = geometry.depth + 2 * paired(family, together)
         self.ring = ring(self.read_flow.bits, pixels * flow.words, family, together)
         self.latency = 2 + self.ring.held
         self.credits = places(self.latency)
-        (kh, kw), f = geometry.kernel, flow.words
+        (kh, kw), f, turns, stride = geometry.kernel, flow.words, geometry.turns, geometry.stride
         word, kx, ky = Loop(f, 1, 0, 0), Loop(kw, f, 1, 0), Loop(kh, geometry.width * f, 0, 1)
-        column = Loop(geometry.out_width, geometry.stride * f, geometry.stride, 0)
-        row = Loop(geometry.out_height, geometry.stride * geometry.width * f, 0, geometry.stride)
-        # The innermost first: those of a dot product, one that repeats it, those over the windows.
+        turn = [Loop(turns, stride * f, stride, 0)] if turns > 1 else []
+        column = Loop(geometry.out_width // turns, turns * stride * f, turns * stride, 0)
+        row = Loop(geometry.out_height, stride * geometry.width * f, 0, stride)
+        # The innermost first: that of turns, those of a dot product, one that repeats it, those over the windows.
         dot, repeat = ((word, kx, ky), Loop(groups, 0, 0, 0)) if groups else ((kx, ky), word)
-        self.loops = (*dot, repeat, column, row)
-        self.dot_loops, self.tap_loops = len(dot), len(dot) + 1
+        self.loops = (*turn, *dot, repeat, column, row)
+        self.turn_loops, self.dot_loops, self.tap_loops = len(turn), len(turn) + len(dot), len(turn) + len(dot) + 1
         self.taps = math.prod(loop.count for loop in self.loops[: self.tap_loops])
+        # Dot products that are `returned` at once.
+        self.returns = turns * groups if turns > 1 else 1
         super().__init__(
             {
                 "i": In(flow.signature),
@@ -182,6 +193,7 @@ class Window(wiring.Component):
                 "last": Out(1),
                 "word": Out(self.read_flow.bits),
                 "on_map": Out(1),
+                **({"fetched": Out(1), "foremost": Out(1)} if turn else {}),
             }
         )
 
@@ -228,6 +240,8 @@ class Window(wiring.Component):
         found += Resources(adder(index, family) if index else 0, index)
         held = self.read_flow.bits + 13 + (self.credits - 1).bit_length()
         held += (self.latency - 2) * (index + 4)
+        if g.turns > 1:
+            found += Resources(index // 2 + 4, 3 + g.turns + 2 * (self.latency - 1))
         # Padding is put in by the reset of xc7's registers.
         return found + Resources(12 + (self.read_flow.bits if any(g.padding) and not wide else 0), held)
 
@@ -277,8 +291,11 @@ class Window(wiring.Component):
                 m.d.sync += moved
 
         # This tap, with all that decides whether it is read in registers of its own.
+        turns = g.turns
+        turn = Signal(init=1)
+        turned = Signal(init=turns == 1)
         first = Signal(init=1)
-        last = Signal(init=goes_on >= self.dot_loops)
+        last = Signal(init=all(loop.count == 1 for loop in self.loops[self.turn_loops : self.dot_loops]))
         over = Signal(init=goes_on >= self.tap_loops)
         waits = Signal(init=g.rows.start == g.columns.start == 0)
         address = Signal(range(size), init=start % size)
@@ -286,10 +303,13 @@ class Window(wiring.Component):
         wrapped = held([distance % size - size for distance in distances], "wrapped")
         behind = held([-distance for distance in distances], "behind")
         given_up = held([-distance for distance in freed], "given_up")
+        if turns > 1:
+            with m.If(step):
+                m.d.sync += [turn.eq(turned), turned.eq(ends[0])]
         with m.If(step):
             m.d.sync += [
-                first.eq(last),
-                last.eq(Cat(ends[: self.dot_loops]).all()),
+                first.eq(Mux(turned, last, first)) if turns > 1 else first.eq(last),
+                last.eq(Cat(ends[self.turn_loops : self.dot_loops]).all()),
                 over.eq(Cat(ends[: self.tap_loops]).all()),
                 waits.eq(inside),
                 address.eq(
@@ -307,19 +327,27 @@ class Window(wiring.Component):
         ahead = Signal(range(low - reach - 1, high), init=-start - 1)
         full = Signal(range(low - size, high - size + 1), init=-start - size)
         pending = Signal(range(-self.credits, 1), init=-self.credits)
+        primes = Signal(turns - 1, init=-1)
+        priming = primes[0] if turns > 1 else Const(0)
         m.d.comb += [
-            step.eq((~waits | ~ahead[-1]) & (~last | pending[-1])),
+            step.eq((~waits | ~ahead[-1]) & (~last | pending[-1]) & ~priming),
             take.eq(self.i.valid & self.i.ready),
             self.i.ready.eq(full[-1]),
         ]
         m.d.sync += [
             ahead.eq(add(ahead, Mux(step, behind, 0), words.came)),
             full.eq(add(full, Mux(step, given_up, 0), take)),
-            pending.eq(pending + (step & last) - self.returned),
+            pending.eq(pending + (step & last) - Mux(self.returned, self.returns, 0)),
         ]
         index = Signal.like(self.index, name="tap")
-        with m.If(step):
-            m.d.sync += index.eq(Mux(over, 0, index + 1))
+        if turns > 1:
+            m.d.sync += primes.eq(primes >> 1)
+            wraps = Signal()
+            with m.If(step | priming):
+                m.d.sync += [index.eq(Mux(wraps, 0, index + 1)), wraps.eq(index == self.taps - 2)]
+        else:
+            with m.If(step):
+                m.d.sync += index.eq(Mux(over, 0, index + 1))
 
         m.d.comb += [
             words.data.eq(self.flow.recode(self.i.payload, self.read_flow)),
@@ -333,6 +361,11 @@ class Window(wiring.Component):
         ahead_of_word = self.latency - 1
         on_map = later(m, waits, ahead_of_word, "on_map")
         m.d.comb += self.index.eq(later(m, index, self.latency - 2, "tap"))
+        if turns > 1:
+            m.d.sync += [
+                self.fetched.eq(later(m, step | priming, ahead_of_word, "fetched")),
+                self.foremost.eq(later(m, turn, ahead_of_word, "turn")),
+            ]
         m.d.sync += [
             self.valid.eq(later(m, step, ahead_of_word, "valid")),
             self.first.eq(later(m, first, ahead_of_word, "first")),

@@ -60,6 +60,11 @@ ORDER = Kind(
     "any word that goes in comes out, unchanged, after those before it and before those behind it",
     "when it comes out",
 )
+TURNED = Kind(
+    "in turn",
+    "of windows that take turns each result leaves unchanged, those of the first window before those of the next",
+    "when it leaves",
+)
 ADDS = Kind(
     "saturating sum",
     "of any two words the result is the clipped sum, in every lane",

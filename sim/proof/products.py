@@ -41,7 +41,7 @@ def prove_products(stage: ConvStage, circuit: Circuit) -> Row:
     Arrays that count bits keep no sums of unknowns: these are run on random taps instead.
     """
     started = time.process_time()
-    fan_in, top = stage.layer.fan_in, stage.taken.hi - stage.taken.lo
+    fan_in, top = stage.layer.fan_in * stage.turns, stage.taken.hi - stage.taken.lo
     tops = np.full(fan_in, top)
     taps: list[Number] = [Form(row, 0, tops) for row in np.eye(fan_in, dtype=np.int64)]
     wrong = _wrong(stage, circuit, taps)
@@ -60,7 +60,8 @@ def prove_codes(stage: ConvStage, circuit: Circuit) -> Row:
     started = time.process_time()
     scaler, width = stage.scaler, stage.scaler.width
     sums = np.arange(scaler.source.lo, scaler.source.hi + 1)
-    held = circuit["queue.w_data"].node if stage.credits > 1 else circuit["o__payload"].node
+    place = "turned.result" if stage.turned else "queue.w_data" if stage.credits > 1 else "o__payload"
+    held = circuit[place].node
     run = Evaluator(circuit, (circuit.next[held],))
     codes, wrong = stage.sink.tensor.bits, ""
     given_sums = np.broadcast_to(sums[:, None], (len(sums), scaler.source.channels))
@@ -93,46 +94,58 @@ def _registers(circuit: Circuit, place: int, values: NDArray[np.object_]) -> dic
 
 
 def _wrong(stage: ConvStage, circuit: Circuit, taps: Sequence[Number]) -> str | None:
-    """Which output is wrong for these taps of a window, and how; "" where none is, None where it cannot be told."""
+    """Which output is wrong for these taps, and how; "" where none is, None where it cannot be told.
+
+    taps : those of a window, or of all windows that take turns, one after the other
+    """
     layer, arrays, width = stage.layer, stage.arrays, stage.scaler.width
     weights = np.where(layer.weights.reshape(len(layer.weights), -1), 1, -1)
-    dot, simd, total = stage.dot_cycles, stage.simd, stage.groups * stage.dot_cycles
+    dot, simd, turns, total = stage.dot_cycles, stage.simd, stage.turns, stage.depth
+    windows = [taps[start : start + layer.fan_in] for start in range(0, len(taps), layer.fan_in)]
+    ahead = turns - 1  # the places in the order of words that come before the first tap
     codes = [circuit[f"array{k}.codes"].node for k in range(len(arrays))]
     bits = len(arrays[0].codes) // simd
     done, results = circuit["array0.done"].node, [circuit[f"array{k}.results"].node for k in range(len(arrays))]
     run = Run(circuit, (done, *results))
-    group = 0
-    for cycle in range(-1, total + 2 + arrays[0].latency + 1):
-        at = cycle - 2  # the index of a word comes two cycles ahead of it
-        here = 0 <= at < total
+    ended = 0
+    for cycle in range(-1, total + ahead + 2 + arrays[0].latency + 1):
+        step = cycle - 2 - ahead  # the index of a word comes two cycles ahead of it
+        here = 0 <= step < total
+        at, turn = divmod(step, turns)
         given: dict[int, Word] = {circuit.inputs["rst"]: number(int(cycle < 0), 1)}
         if "index" in circuit:
             index = circuit["index"]
-            given[index.node] = number(min(max(cycle, 0), total - 1), index.width)
-        for name, bit in (("valid", True), ("first", at % dot == 0), ("last", at % dot == dot - 1)):
-            if f"array0.{name}" in circuit:
-                given[circuit[f"array0.{name}"].node] = number(int(here and bit), 1)
-        word = joined((bits, taps[at % dot * simd + k] if here else 0) for k in range(simd))
+            given[index.node] = number(max(cycle, 0) % total, index.width)
+        for name, bit in (
+            ("array0.valid", here),
+            ("array0.first", here and at % dot == 0),
+            ("array0.last", here and at % dot == dot - 1),
+            ("window.foremost", here and turn == 0),
+            ("window.fetched", -ahead <= step < total),
+        ):
+            if name in circuit:
+                given[circuit[name].node] = number(int(bit), 1)
+        word = joined((bits, windows[turn][at % dot * simd + k] if here else 0) for k in range(simd))
         for node in codes:
             given |= driven(circuit, node, word)
         found = run.step(given)
         if found[done] != number(1, 1):
             continue
+        group, turn = divmod(ended, turns)
         for result, lane in product(results, range(stage.pe)):
             channel = group * stage.pe + lane
             value = whole(part_of(found[result], (lane + 1) * width - 1, lane * width))
             if value is None:
                 return None
-            said = _said(
-                weights[channel], taps, int(stage.scaler.addend[channel]) + stage.taken.lo * int(weights[channel].sum())
-            )
+            constant = int(stage.scaler.addend[channel]) + stage.taken.lo * int(weights[channel].sum())
+            said = _said(weights[channel], windows[turn], constant)
             low, high = said.interval if isinstance(said, Form) else (said, said)
             if not _same(value, said, width):
                 return f"output {channel}: another sum than the layer's"
             if low < -(1 << width - 1) or high >= 1 << width - 1:
                 return f"output {channel}: a sum does not fit {width} bits"
-        group += 1
-    return "" if group == stage.groups else None
+        ended += 1
+    return "" if ended == stage.groups * turns else None
 
 
 def _said(weights: NDArray[np.int64], taps: Sequence[Number], constant: int) -> Number:

@@ -12,7 +12,7 @@ from ...hw.stages.conv import ConvStage
 from ...hw.stages.windowed import WindowedStage
 from ...hw.stream.queue import Queue
 from .circuit import Bits, Circuit
-from .claims import FREE, ORDER, RESULTS, Claim, claims_of, hangs_on_ready
+from .claims import FREE, ORDER, RESULTS, TURNED, Claim, claims_of, hangs_on_ready
 from .ends import ends
 from .evaluate import MemoryInsideError
 from .induction import Outcome, Prover
@@ -65,6 +65,7 @@ def prove_unit(unit: wiring.Component, circuit: Circuit) -> list[Row]:
             known.append(watch.arrives)
         by_hand += watch.guesses
         claims += [Claim(RESULTS, watch.placed), Claim(RESULTS, watch.counted)]
+        claims += [Claim(TURNED, watch.in_turn)] if watch.in_turn else []
     if isinstance(unit, Queue) and not isinstance(unit.ring, PairRing):
         followed, where = follows(unit, subject)
         claims.append(Claim(ORDER, followed))

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ...hw.stages.windowed import WindowedStage
+from ...hw.stages.windowed import TURNED_LATENCY, WindowedStage
+from ...hw.stream.turned import TurnedResults
 from ...hw.window.slide import SlidingWindow
 from ...hw.window.window import Window
-from .circuit import Bits
+from .circuit import Bits, Circuit, Node
 from .invariants import SUM_BITS
-from .streams import GHOST, Subject
+from .streams import GHOST, WORD, Port, Subject
 
 
 @dataclass(frozen=True)
@@ -21,6 +22,7 @@ class Results:
     arrives : each comes to its place exactly so many cycles after its dot product has ended: `delay`
     guesses : what is to be proven beside other guesses, once `arrives` is
     placed : a result that comes has a place
+    in_turn : of windows that take turns each result leaves in its place, unchanged; None of others
     counted : results under way and waiting are at most as many as places
     """
 
@@ -29,6 +31,7 @@ class Results:
     guesses: list[Bits]
     placed: Bits
     counted: Bits
+    in_turn: Bits | None = None
 
 
 def results(stage: WindowedStage, subject: Subject) -> Results:
@@ -41,6 +44,8 @@ def results(stage: WindowedStage, subject: Subject) -> Results:
     )
     # Cycles from the end of a dot product to the cycle in which its result comes to its place.
     delay = stage.latency - (stage.dot_cycles + 1 if sliding else window.ring.latency + 1)
+    if stage.turned:
+        delay -= TURNED_LATENCY
     line = []
     before = ends
     for k in range(1, delay + 1):
@@ -48,13 +53,18 @@ def results(stage: WindowedStage, subject: Subject) -> Results:
         circuit.drive(held, before)
         before = held
         line.append(held)
-    credits = stage.credits
+    credits, in_turn = stage.credits, None
     taken = (
         circuit.const(credits, SUM_BITS) - circuit["window.free"].extend(SUM_BITS)
         if sliding
         else (circuit["window.pending"].extend(SUM_BITS, signed=True) + credits)
     )
-    if credits > 1:
+    if stage.turned:
+        waiting, in_turn, places = _turned(circuit, stage, stage.turned, out)
+        comes = circuit["turned.done"]
+        placed = comes.implies(waiting < credits)
+        guesses += [*places, placed]
+    elif credits > 1:
         waiting = circuit["queue.level"].extend(SUM_BITS)
         comes = circuit["queue.w_en"]
         placed = comes.implies(circuit["queue.w_rdy"])
@@ -70,7 +80,92 @@ def results(stage: WindowedStage, subject: Subject) -> Results:
     guesses.append(taken.equals(under_way + to_come))
     guesses += [~taken.less(0), taken.less(credits + 1)]
     counted = taken.less(credits + 1) & ~taken.less(0) & taken.equals(under_way + to_come)
-    return Results(arrives, delay, guesses, placed, counted)
+    return Results(arrives, delay, guesses, placed, counted, in_turn)
+
+
+def _turned(circuit: Circuit, stage: WindowedStage, turned: TurnedResults, out: Port) -> tuple[Bits, Bits, list[Bits]]:
+    """Of results of windows that take turns: how many wait until all of them have left, the claim about one, guesses.
+
+    Any one result is followed from its coming to its leaving; an input chooses it. It comes as one of a group, of a
+    window each, and leaves as one of a window, of a group each.
+    """
+    turns, groups, batches = len(stage.needs) // len(stage.geometry.needs), stage.groups, turned.batches
+    size = turns * groups
+    zero = circuit.const(0, SUM_BITS)
+
+    def number(name: str) -> Bits:
+        return circuit[f"turned.{name}"].extend(SUM_BITS) if f"turned.{name}" in circuit else zero
+
+    def times(value: Bits, factor: int) -> Bits:
+        return circuit.add("mul", SUM_BITS, value, circuit.const(factor, SUM_BITS))
+
+    def counted(name: str, goes_on: Bits, count: int) -> tuple[Bits, Bits]:
+        """A counter of so many values, and whether it goes on to the first."""
+        at = circuit.state(f"{name}{GHOST}", count.bit_length())
+        ends = goes_on & at.equals(count - 1)
+        circuit.drive(at, ends.mux(0, goes_on.mux(at + 1, at)))
+        return at.extend(SUM_BITS), ends
+
+    comes, asked = circuit["turned.done"], circuit["turned.ask"]
+    # Where the next result belongs that comes, and the next one that is read.
+    turn_in, next_group = counted("turn_in", comes, turns)
+    group_in, next_in = counted("group_in", next_group, groups)
+    batch_in, _ = counted("batch_in", next_in, batches)
+    group_out, next_turn = counted("group_out", asked, groups)
+    turn_out, next_out = counted("turn_out", next_turn, turns)
+    batch_out, _ = counted("batch_out", next_out, batches)
+    waiting = circuit["turned.waiting"].extend(SUM_BITS, signed=True)
+    whole = waiting + 1 + number("whole")
+    within, memory = number("within"), turned.depth
+    guesses = [
+        number("write__addr").equals(times(batch_in, size) + within),
+        number("read__addr").equals(times(batch_out, size) + times(group_out, turns) + turn_out),
+        within.equals(times(group_in, turns) + turn_in),
+        number("group").equals(group_out),
+        number("turn").equals(turn_out),
+        circuit["turned.freed"].equals(next_out),
+        *(at < most for at, most in ((turn_in, turns), (group_in, groups), (batch_in, batches))),
+        *(at < most for at, most in ((turn_out, turns), (group_out, groups), (batch_out, batches))),
+        whole < batches + 1,
+        waiting.less(0).implies(group_out.equals(0) & turn_out.equals(0)),
+        batch_in.equals(batch_out + whole) | (batch_in + batches).equals(batch_out + whole),
+    ]
+
+    # The one that is followed: its place, the batches before its own, and whether it has been read.
+    chosen = circuit.input(f"chosen{GHOST}", 1)
+    followed, read = circuit.state(f"follows{WORD}", 1), circuit.state(f"read{WORD}", 1)
+    turn, group, batch, before = (
+        circuit.state(f"{name}{WORD}", SUM_BITS) for name in ("turn", "group", "batch", "before")
+    )
+    word = circuit.state(f"followed{WORD}", turned.bits)
+    starts = comes & chosen & ~followed
+    freed = circuit["turned.freed"].extend(SUM_BITS)
+    for state, value in ((turn, turn_in), (group, group_in), (batch, batch_in)):
+        circuit.drive(state, starts.mux(value, state))
+    circuit.drive(word, starts.mux(circuit["turned.result"], word))
+    circuit.drive(before, starts.mux(whole, before) - freed)
+    mine = followed & ~read & asked & before.equals(0) & turn.equals(turn_out) & group.equals(group_out)
+    leaves = followed & read & out.passes
+    circuit.drive(followed, starts | (followed & ~leaves))
+    circuit.drive(read, mine | (read & ~leaves))
+    claim = (followed & read).implies(out.valid & out.payload.equals(word))
+    storage = circuit.states["turned.memory"]
+    node = circuit.nodes[storage]
+    place = times(batch, size) + times(group, turns) + turn
+    held = Bits(circuit, circuit.insert(Node("read", node.width, (storage, place.bits(0, node.address).node))))
+    waits = followed & ~read
+    unread = (turn_out < turn) | (turn_out.equals(turn) & ~(group < group_out))
+    come = (group < group_in) | (group.equals(group_in) & (turn < turn_in))
+    guesses += [
+        waits.implies(held.equals(word)),
+        followed.implies((turn < turns) & (group < groups) & (batch < batches) & (place < memory)),
+        waits.implies(batch.equals(batch_out + before) | (batch + batches).equals(batch_out + before)),
+        waits.implies((before < whole) | (before.equals(whole) & come)),
+        (waits & before.equals(0)).implies(unread),
+        read.implies(followed),
+        claim,
+    ]
+    return times(whole, size) + within, claim, guesses
 
 
 def _sliding(subject: Subject, window: SlidingWindow) -> tuple[Bits, Bits, list[Bits]]:
@@ -109,7 +204,8 @@ def _reading(subject: Subject, window: Window) -> tuple[Bits, Bits, list[Bits]]:
         address, onward = circuit["window.address"].extend(SUM_BITS), circuit["window.onward"].extend(SUM_BITS)
         wrapped = circuit["window.wrapped"].extend(SUM_BITS, signed=True)
         guesses = [address < size, onward < size, onward.equals(wrapped + size)]
-    if "window.tap" in circuit and "window.over" in circuit:
+    turns, tells = window.geometry.turns, "window.wraps" if window.geometry.turns > 1 else "window.over"
+    if "window.tap" in circuit and tells in circuit:
         # The loops, which count down past 0, tell the place of the next tap; that of the last is followed by the first.
         following, each = circuit.const(0, SUM_BITS), 1
         for level, loop in enumerate(window.loops[: window.tap_loops]):
@@ -121,6 +217,15 @@ def _reading(subject: Subject, window: Window) -> tuple[Bits, Bits, list[Bits]]:
             elif f"window.loop{level}" in circuit:
                 guesses.append(circuit[f"window.loop{level}"].equals(-1))
             each *= loop.count
-        tap, over = circuit["window.tap"].extend(SUM_BITS), circuit["window.over"]
-        guesses.append(over.mux(tap.equals(window.taps - 1) & following.equals(0), (tap + 1).equals(following)))
+        tap, told = circuit["window.tap"].extend(SUM_BITS), circuit[tells]
+        if turns > 1:
+            # Parts of words are fetched ahead: first those before the first tap.
+            primes, ahead = circuit["window.primes"], following + (turns - 2)
+            right = primes.equals(0) & (tap.equals(ahead) | (tap + window.taps).equals(ahead))
+            for left in range(1, turns):
+                begins = tap.equals(turns - 1 - left) & following.equals(1)
+                right = right | (primes.equals((1 << left) - 1) & begins)
+            guesses += [right, told.equals(tap.equals(window.taps - 1)), tap < window.taps]
+        else:
+            guesses.append(told.mux(tap.equals(window.taps - 1) & following.equals(0), (tap + 1).equals(following)))
     return circuit["window.step"] & circuit["window.last"], circuit.const(0, SUM_BITS), guesses
