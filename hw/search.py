@@ -107,6 +107,12 @@ class Step:
         return self.source.pixels / self.sink.pixels
 
     @property
+    def stride(self) -> int:
+        """Of a layer that is folded."""
+        assert isinstance(self.layer, Windowed)
+        return self.layer.stride
+
+    @property
     def products(self) -> int:
         """Products, additions or comparisons of a layer that is folded."""
         match self.layer:
@@ -152,6 +158,7 @@ class Costs:
         self._known: dict[object, Step] = cheaper._known if cheaper else {}
         self._stages: dict[tuple[Step, Folding], WindowedStage] = cheaper._stages if cheaper else {}
         self._cheaper = cheaper
+        self._looked_at: dict[Step, list[Folding]] = {}
         self._options: dict[tuple[Step, Folding], Option] = {}
         self._parts: dict[object, Part] = {}
         self._pairs: dict[tuple[Step, int], tuple[Part, Part]] = {}
@@ -205,25 +212,26 @@ class Costs:
 
     def options(self, step: Step, lanes: float = np.inf) -> list[Option]:
         """The foldings of a step of at most so many lanes, the fastest first."""
-        assert isinstance(step.layer, Windowed)
-        found = [
-            self._option(step, folding)
-            for folding in foldings(step.layer, step.source, wired=not self.plan.loadable)
-            if folding.lanes(step.layer.stride) <= lanes and self._pays(step, folding)
-        ]
+        found = [self._option(step, folding) for folding in self._foldings(step) if folding.lanes(step.stride) <= lanes]
         return sorted(found, key=lambda option: (option.cycles, option.cost.cells))
 
-    def _pays(self, step: Step, folding: Folding) -> bool:
-        """Whether windows that take turns save a memory block, if any do; and more of them more."""
-        if folding.turns == 1:
-            return True
+    def _foldings(self, step: Step) -> list[Folding]:
+        """Those of a step that are looked at: of windows that take turns such as save memory blocks."""
+        assert isinstance(step.layer, Windowed)
+        if step not in self._looked_at:
+            every = foldings(step.layer, step.source, wired=not self.plan.loadable)
+            self._looked_at[step] = [folding for folding in every if folding.turns == 1 or self._saves(step, folding)]
+        return self._looked_at[step]
+
+    def _saves(self, step: Step, folding: Folding) -> bool:
+        """Whether windows that take turns save a block, and one more than fewer of them do."""
         if self.plan.protected:
             return False
         stage = self._stage(step, replace(folding, turns=1))
         assert isinstance(stage, ConvStage)
-        fewer = divisors(folding.turns)[:-1]
-        least = min(stage.weight_blocks(turns, self.family) for turns in fewer)
-        return stage.weight_blocks(folding.turns, self.family) < least
+        fewer = (stage.weight_blocks(turns, self.family) for turns in divisors(folding.turns)[:-1])
+        blocks = stage.weight_blocks(1, self.family) and stage.weight_blocks(folding.turns, self.family)
+        return all(blocks < others for others in fewer)
 
     def _option(self, step: Step, folding: Folding) -> Option:
         if (step, folding) in self._options:

@@ -1,6 +1,7 @@
 # amaranth: UnusedElaboratable=no
 """A binary convolution as a stage: window, weight memory, MAC array, requantise, result queue."""
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -210,8 +211,8 @@ class ConvStage(WindowedStage):
     def weight_blocks(self, turns: int, family: Family) -> int:
         """Memory blocks of the weights if so many windows took turns."""
         depth = self.groups * self.dot_cycles * turns
-        widths = (-(-self.pe * len(inputs) // turns) for inputs in self.arrays[0].positions)
-        return sum(place(width, depth, family, rom=not self.link).blocks for width in widths)
+        widths = Counter(-(-self.pe * len(inputs) // turns) for inputs in self.arrays[0].positions)
+        return sum(place(width, depth, family, rom=not self.link).blocks * count for width, count in widths.items())
 
     def _check_resources(self, family: Family) -> Resources:
         """What checks words, and what waits for them."""
