@@ -114,6 +114,7 @@ MACHINES = {
     "convolution of bits": Small(
         (CONV, Requantise(0, 0, 1, np.arange(4))), plan=Plan({"0": Folding(2, 12)}), source=BITS
     ),
+    "convolution, in turns": Small(RELU, plan=Plan({"0": Folding(2, 2, turns=2)})),
     "convolution, loadable": Small(RELU, plan=Plan({"0": Folding(2, 4)}, weights="loadable")),
     "convolution, ECC": Small(RELU, plan=Plan({"0": Folding(2, 4)}, protect="ecc")),
     "requantise": Small((Requantise(1, -4, 3, np.arange(4)),), 64),
