@@ -119,7 +119,7 @@ EVERYTHING = Net(
     ),
 )
 FOLDINGS = {"0": (2, 2), "3.body.0": (4, 1), "3.body.1": (2, 1), "3.body.2": (2, 1), "3.skip.0": (4, 1), "7": (3, 3)}
-EVERYWHERE = Plan({path: Folding(*fold) for path, fold in FOLDINGS.items()}, 2)
+EVERYWHERE = Plan({path: Folding(*fold, turns=1 + (path == "3.body.2")) for path, fold in FOLDINGS.items()}, 2)
 SLIDES = {
     "0": (4, 36, 4),
     "3.body.0": (4, 9, 4),
@@ -175,7 +175,7 @@ NO_STREAMS = {
     "WindowedStage", "PoolStage", "SlidingPoolStage", "ResultQueue", "ConstantTable", "DotArray", "MacArray",
     "PopcountArray", "PopcountChain", "PopcountTree", "WiredArray", "Window", "SlidingWindow", "Stage",
     "AxiStreamTop", "Ring", "PairRing", "SinglePort", "RegisterBank", "AxiLite", "Wishbone",
-    "LoadLink", "LoadedTable", "LoadedMemory", "Checker", "UpsetCounters",
+    "TurnedResults", "LoadLink", "LoadedTable", "LoadedMemory", "Checker", "UpsetCounters",
 }  # fmt: skip
 """Parts of units; AxiStreamTop renames the Accelerator's ports; software's registers; what loads are written by; what
 tells of flipped weights."""
