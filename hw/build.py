@@ -35,6 +35,7 @@ from .stages.max_pool import MaxPoolStage, SlidingMaxPoolStage
 from .stages.pool import SlidingSumPoolStage, SumPoolStage
 from .stages.requantise import RequantiseStage
 from .stages.residual import SaturatingAdd
+from .stages.running_pool import RunningPoolStage
 from .stages.scale import ScaleStage
 from .stages.table import TableStage
 from .stages.windowed import WindowedStage
@@ -125,7 +126,7 @@ def folded_stage(
     family: Family,
     loaded: Family | None = None,
     protect: str = PROTECT[0],
-) -> WindowedStage:
+) -> WindowedStage | RunningPoolStage:
     """The stage of a layer that a plan folds, `t` its input; its source has the words that it takes."""
     if isinstance(layer, BinaryConv):
         lanes = folding.pixels * t.channels if folding.slides(t.channels) else folding.simd
@@ -133,6 +134,8 @@ def folded_stage(
     if folding.slides(1):
         slides = SlidingMaxPoolStage if isinstance(layer, MaxPool) else SlidingSumPoolStage
         return slides(Flow(t, folding.pixels * t.channels), layer, family)
+    if RunningPoolStage.takes(t, layer, folding.pe):
+        return RunningPoolStage(Flow(t, folding.pe), layer, family)
     reads = MaxPoolStage if isinstance(layer, MaxPool) else SumPoolStage
     return reads(Flow(t, folding.pe), layer, family)
 
