@@ -20,6 +20,7 @@ from bitfold.hw.stages.frames import Classifier, FrameGate, FrameGuard
 from bitfold.hw.stages.global_sum import GlobalSumStage
 from bitfold.hw.stages.requantise import RequantiseStage
 from bitfold.hw.stages.residual import SaturatingAdd
+from bitfold.hw.stages.running_pool import RunningPoolStage
 from bitfold.hw.stream import converters, results
 from bitfold.hw.stream.converters import Narrow, Widen
 from bitfold.hw.stream.flow import Flow
@@ -28,7 +29,7 @@ from bitfold.hw.stream.queue import Queue
 from bitfold.hw.stream.register import output_register
 from bitfold.hw.stream.results import keep
 from bitfold.hw.stream.stage import Stage
-from bitfold.model.layers import BinaryConv, Chain, GlobalSum, Requantise, Residual, shifted_relu
+from bitfold.model.layers import BinaryConv, Chain, GlobalSum, MaxPool, Requantise, Residual, SumPool, shifted_relu
 from bitfold.model.net import Net
 from bitfold.model.tensor import Tensor
 
@@ -79,6 +80,10 @@ SMALL = {
     "requantise": lambda: RequantiseStage(FLOW, Requantise(1, 0, 3), GENERIC),
     "add": lambda: SaturatingAdd(FLOW, FLOW, Residual(Chain(), Chain(), -2, 9)),
     "sum over a map": lambda: GlobalSumStage(Flow(MAP, 2), GlobalSum(), GENERIC),
+    "sums of windows side by side": lambda: RunningPoolStage(Flow(MAP, 1), SumPool(2, 2), GENERIC),
+    "largest of 3x3, of words of two lanes": lambda: RunningPoolStage(
+        Flow(Tensor(3, 6, 6, 0, 7), 2), MaxPool(3, 3), GENERIC
+    ),
     "class, one value a word": lambda: Classifier(Flow(LOGITS, 1), GENERIC),
     "class, three of six values a word": lambda: Classifier(Flow(LOGITS, 3), GENERIC),
 }

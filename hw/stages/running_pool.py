@@ -76,8 +76,10 @@ class RunningPoolStage(Stage):
         m = Module()
         size, words, columns = self.layer.kernel, self.source.words, self.geometry.out_width
         # Where the next word lies: in its pixel; which window of the row, which column and row of it.
-        word, column = Signal(range(words)), Signal(range(columns))
-        across, down = Signal(range(size)), Signal(range(size))
+        word = Signal(range(words))
+        column = Signal(range(columns))
+        across = Signal(range(size))
+        down = Signal(range(size))
         ends_word, ends_across = word == words - 1, across == size - 1
         slot = Cat(word, column) if columns > 1 else word
         m.submodules.memory = partials = memory(self.sink.bits, self.depth, self.family)
@@ -86,10 +88,16 @@ class RunningPoolStage(Stage):
         sums = Signal(self.sink.bits)
         result = Signal(self.sink.bits, reset_less=True)
         full, move = output_register(m, self.o, result)
-        asked, here = Signal(), Signal()  # a word's partial result is read; it is in the register
-        first, last, done = Signal(), Signal(), Signal()
-        came, code = Signal(self.source.bits, reset_less=True), Signal(self.source.bits, reset_less=True)
-        before, at = (Signal(len(slot), name=name, reset_less=True) for name in ("before", "at"))
+        # A word's partial result is read; a cycle later it is in the register.
+        asked = Signal()
+        came = Signal(self.source.bits, reset_less=True)
+        before = Signal.like(slot, name="before")
+        first = Signal()
+        last = Signal()
+        here = Signal()
+        code = Signal(self.source.bits, reset_less=True)
+        at = Signal.like(slot, name="at")
+        done = Signal()
         so_far = Signal(self.sink.bits, reset_less=True)
         # Only a window's last word asks for a place at the way out.
         step = Signal()
