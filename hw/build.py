@@ -228,7 +228,7 @@ class Pipeline:
 
     def convert(self, end: End, name: str, lanes: int) -> End:
         """Append what turns the flow into one of `lanes` lanes."""
-        for stage in converters(end.flow, lanes):
+        for stage in converters(end.flow, lanes, self.plan.family):
             kind = type(stage).__name__.lower()
             words = end.flow.words
             if end.burst and words > 1 and stage.sink.words > end.spacing * words:

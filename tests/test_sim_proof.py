@@ -75,7 +75,9 @@ def small_conv(**folding):
 SMALL = {
     "fork": lambda: Fork(FLOW),
     "widen": lambda: Widen(Flow(MAP, 1), 4),
-    "narrow": lambda: Narrow(FLOW, 1),
+    "narrow, parts shifted": lambda: Narrow(FLOW, 1, FAMILIES["ice40"]),
+    "narrow, parts chosen": lambda: Narrow(FLOW, 1, FAMILIES["xc7"]),
+    "narrow, three parts": lambda: Narrow(Flow(Tensor(4, 4, 3, 0, 7), 3), 1, FAMILIES["xc7"]),
     "a queue in look-up tables": lambda: Queue(FLOW, 3, GENERIC),
     "requantise": lambda: RequantiseStage(FLOW, Requantise(1, 0, 3), GENERIC),
     "add": lambda: SaturatingAdd(FLOW, FLOW, Residual(Chain(), Chain(), -2, 9)),
@@ -156,7 +158,7 @@ def test_a_word_that_changes_while_it_waits_is_refuted(monkeypatch):
         return full, always
 
     monkeypatch.setattr(converters, "output_register", hasty)
-    assert HOLDS in refuted(Narrow(FLOW, 1))
+    assert HOLDS in refuted(Narrow(FLOW, 1, FAMILIES["ice40"]))
 
 
 def test_a_place_too_few_is_refuted(monkeypatch):
