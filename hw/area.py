@@ -15,6 +15,7 @@ from .stages.global_sum import GlobalSumStage, PixelSumStage
 from .stages.pool import PoolStage, SlidingPoolStage
 from .stages.requantise import RequantiseStage
 from .stages.residual import SaturatingAdd
+from .stages.running_pool import RunningPoolStage
 from .stages.scale import ScaleStage
 from .stages.table import TableStage
 from .stream.converters import Narrow, Widen
@@ -25,6 +26,7 @@ UNITS: Mapping[type[wiring.Component], str] = {
     ConvStage: "convolutions",
     PoolStage: "pools",
     SlidingPoolStage: "pools",
+    RunningPoolStage: "pools",
     GlobalSumStage: "sums",
     PixelSumStage: "sums",
     RequantiseStage: "requantise",

@@ -35,6 +35,7 @@ from .stages.max_pool import MaxPoolStage, SlidingMaxPoolStage
 from .stages.pool import SlidingSumPoolStage, SumPoolStage
 from .stages.requantise import RequantiseStage
 from .stages.residual import SaturatingAdd
+from .stages.running_pool import RunningPoolStage
 from .stages.scale import ScaleStage
 from .stages.table import TableStage
 from .stages.windowed import WindowedStage
@@ -70,6 +71,7 @@ class End:
     spacing : cycles from a word to the next, at the least
     burst : the words of a pixel come so close together though the frame has time for more
     cycles : that a frame takes to come, at the least
+    closer : how many times closer than evenly words may come within these cycles
     """
 
     flow: Flow
@@ -81,11 +83,12 @@ class End:
     spacing: int = 1
     burst: bool = False
     cycles: int = 0
+    closer: int = 1
 
     @property
     def even_cycles(self) -> int:
-        """The cycles of a frame whose words come evenly; 0 where they do not."""
-        return 0 if self.burst else self.cycles
+        """The cycles of a frame whose words come evenly, and no closer than they do; 0 where that is not known."""
+        return 0 if self.burst else self.cycles // self.closer
 
     def after(self, pixels: NDArray[np.int64]) -> NDArray[np.int64]:
         """How many pixels must have entered at the fork before so many are here, of this frame and those after it."""
@@ -125,7 +128,7 @@ def folded_stage(
     family: Family,
     loaded: Family | None = None,
     protect: str = PROTECT[0],
-) -> WindowedStage:
+) -> WindowedStage | RunningPoolStage:
     """The stage of a layer that a plan folds, `t` its input; its source has the words that it takes."""
     if isinstance(layer, BinaryConv):
         lanes = folding.pixels * t.channels if folding.slides(t.channels) else folding.simd
@@ -133,6 +136,8 @@ def folded_stage(
     if folding.slides(1):
         slides = SlidingMaxPoolStage if isinstance(layer, MaxPool) else SlidingSumPoolStage
         return slides(Flow(t, folding.pixels * t.channels), layer, family)
+    if RunningPoolStage.takes(t, layer, folding.pe):
+        return RunningPoolStage(Flow(t, folding.pe), layer, family)
     reads = MaxPoolStage if isinstance(layer, MaxPool) else SumPoolStage
     return reads(Flow(t, folding.pe), layer, family)
 
@@ -186,6 +191,9 @@ class Pipeline:
         late = (Fraction(stage.latency, slowest) + 1) * pixels
         growth = Fraction(stage.source.tensor.pixels, stage.sink.tensor.pixels)
         own = np.minimum(stage.needs, stage.source.tensor.pixels)
+        windowed = isinstance(stage, WindowedStage)
+        # What gives a few words for many that come, and holds none of them up, gives them as close as they come.
+        closer = stage.source.frame_words // stage.sink.frame_words if isinstance(stage, RunningPoolStage) else 1
         return End(
             stage.sink,
             stage.o,
@@ -194,8 +202,9 @@ class Pipeline:
             end.lead + end.rate * (stage.lead + growth * late),
             end.rate * growth,
             stage.spacing(end.spacing),
-            isinstance(stage, GlobalSumStage) or (end.burst and not isinstance(stage, WindowedStage)),
+            isinstance(stage, GlobalSumStage) or (end.burst and not windowed),
             max(end.cycles, stage.cycles),
+            1 if windowed else end.closer * closer,
         )
 
     @property
@@ -219,7 +228,7 @@ class Pipeline:
 
     def convert(self, end: End, name: str, lanes: int) -> End:
         """Append what turns the flow into one of `lanes` lanes."""
-        for stage in converters(end.flow, lanes):
+        for stage in converters(end.flow, lanes, self.plan.family):
             kind = type(stage).__name__.lower()
             words = end.flow.words
             if end.burst and words > 1 and stage.sink.words > end.spacing * words:
@@ -251,8 +260,8 @@ class Pipeline:
                     end = self.add(end, f"{name}_pixels{pixels}", PixelSumStage(end.flow, count))
                 end = self.add(end, name, GlobalSumStage(end.flow, layer, self.plan.family))
             case PadChannels():
+                end = self.convert(end, name, padded_lanes(end.flow, layer))
                 if end.flow.lanes % source.channels:
-                    end = self.convert(end, name, gcd(end.flow.lanes, source.channels, layer.channels))
                     # While zeros go out, what comes in waits here instead of holding up its stage.
                     end = self.queue(end, f"{name}_pixel", end.flow.words)
                 end = self.add(end, name, PadChannelsStage(end.flow, layer))
@@ -311,11 +320,23 @@ class Pipeline:
         before = len(self.units)
         body = self.grow(self.start(end.flow, fork.o0, end.even_cycles), layer.body, dot + "body")
         between = len(self.units)
-        skip = self.grow(self.start(end.flow, fork.o1, end.even_cycles), layer.skip, dot + "skip")
+        head, padding = unpadded(layer.skip)
+        skip = self.grow(self.start(end.flow, fork.o1, end.even_cycles), head, dot + "skip")
         units = list(self.units.values())
-        skip = self.convert(skip, f"{name}_skip", body.flow.lanes)
+        path = f"{dot}skip.{len(layer.skip.layers) - 1}" if padding else ""
+        if padding:
+            skip = self.convert(skip, unit_name(path), padded_lanes(skip.flow, padding))
+        else:
+            skip = self.convert(skip, f"{name}_skip", body.flow.lanes)
         if depth := self.depth(f"{name}_queue", body, skip):
             skip = self.queue(skip, f"{name}_queue", depth, _together(skip.flow, units[before:between]))
+            # What waits there leaves as the body's words come.
+            skip = replace(skip, closer=1)
+        if padding:
+            # No zero waits in the queue.
+            skip = self.add(skip, unit_name(path), PadChannelsStage(skip.flow, padding))
+            self.tap(skip, path)
+            skip = self.convert(skip, f"{name}_skip", body.flow.lanes)
         if skip.lead > body.lead or (skip.needs > body.early).any():
             # The skip is the slower branch (or is at times): then the body's words have to wait as well.
             together = _together(body.flow, units[between:])
@@ -338,6 +359,20 @@ class Pipeline:
         )
 
 
+def unpadded(skip: Layer) -> tuple[Layer, PadChannels | None]:
+    """A branch of a residual without the channels that it appends at its end, and these."""
+    match skip:
+        case Chain(layers=(*head, PadChannels() as padding)):
+            return Chain(tuple(head)), padding
+    return skip, None
+
+
+def padded_lanes(flow: Flow, layer: PadChannels) -> int:
+    """The lanes at which channels are appended to a flow: its own, or those of words that none of them shares."""
+    whole = flow.lanes % flow.tensor.channels == 0
+    return flow.lanes if whole else gcd(flow.lanes, flow.tensor.channels, layer.channels)
+
+
 def _together(flow: Flow, other: Sequence[wiring.Component]) -> int:
     """Words that all come to a branch's queue before the first has to leave, with the units of the other branch.
 
@@ -354,7 +389,7 @@ def least_skip_depth(body: End, skip: End) -> int:
     """
     arrived = skip.before(body.needs)
     waiting = int((arrived - np.arange(len(arrived))).max())
-    return max(0, _words(waiting, body.flow) - 1)
+    return max(0, _words(waiting, skip.flow) - 1)
 
 
 def skip_depth(body: End, skip: End) -> int:
@@ -362,7 +397,7 @@ def skip_depth(body: End, skip: End) -> int:
 
     A queue of one word could not take one in the cycle in which it gives one.
     """
-    return max(least_skip_depth(body, skip), int(even_depth(ceil(body.lead / body.rate), body.flow)))
+    return max(least_skip_depth(body, skip), int(even_depth(ceil(body.lead / body.rate), skip.flow)))
 
 
 def even_depth(lag: ArrayLike, flow: Flow) -> NDArray[np.int64]:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -33,11 +34,13 @@ from ..model.layers import (
 )
 from ..model.tensor import Tensor
 from .array.wired import LUTS_PER_ADDER_BIT, wired_adder_bits
-from .build import End, Pipeline, even_depth, folded_stage, steps
+from .build import End, Pipeline, even_depth, folded_stage, padded_lanes, steps, unpadded
 from .device.resources import Resources, total
 from .plan import Folding, Plan, divisors, problem
+from .stages.channels import PadChannelsStage
 from .stages.conv import ConvStage
 from .stages.residual import SaturatingAdd
+from .stages.running_pool import RunningPoolStage
 from .stages.windowed import WindowedStage
 from .stream.flow import Flow
 from .stream.fork import Fork
@@ -93,6 +96,7 @@ class Step:
     source, sink : the tensors in and out
     follows : the Requantise that becomes part of a convolution's stage
     inner : of a chain its steps, of a residual its body and its skip
+    head : as a residual's skip, without the channels that it appends at its end
     """
 
     layer: Layer
@@ -100,6 +104,11 @@ class Step:
     sink: Tensor
     follows: Requantise | None = None
     inner: tuple[Step, ...] = ()
+
+    @cached_property
+    def head(self) -> Step:
+        layer, padding = unpadded(self.layer)
+        return self if padding is None else Step(layer, self.source, self.inner[-1].source, inner=self.inner[:-1])
 
     @property
     def rate(self) -> float:
@@ -156,7 +165,7 @@ class Costs:
         self.fork = Part(self._cost(Fork(Flow(Tensor(1, 1, 1, 0, 1), 1)).resources(self.family)))
         self.folded: list[tuple[str, Step]] = cheaper.folded if cheaper else []
         self._known: dict[object, Step] = cheaper._known if cheaper else {}
-        self._stages: dict[tuple[Step, Folding], WindowedStage] = cheaper._stages if cheaper else {}
+        self._stages: dict[tuple[Step, Folding], WindowedStage | RunningPoolStage] = cheaper._stages if cheaper else {}
         self._cheaper = cheaper
         self._looked_at: dict[Step, list[Folding]] = {}
         self._options: dict[tuple[Step, Folding], Option] = {}
@@ -259,7 +268,7 @@ class Costs:
         option = Option(cost, around.cycles, around.lanes, around.lead, folding=folding, source=stage.source.lanes)
         return self._options.setdefault((step, folding), option)
 
-    def _stage(self, step: Step, folding: Folding) -> WindowedStage:
+    def _stage(self, step: Step, folding: Folding) -> WindowedStage | RunningPoolStage:
         """The stage of a folding, its weights in memories; what it takes may be asked for blocks of any worth."""
         assert isinstance(step.layer, Windowed)
         key = step, replace(folding, wired=False)
@@ -290,11 +299,19 @@ class Costs:
             self._parts[key] = self._part(Flow(t, lanes), lambda pipeline, end: pipeline.convert(end, "", wanted))
         return self._parts[key]
 
-    def queued(self, t: Tensor, lanes: int, depth: int) -> Part:
-        """A queue."""
-        key = replace(t, frac=0), lanes, depth, "queue"
+    def padded(self, step: Step, lanes: int) -> Part:
+        """The zero channels alone, which words of so many lanes get."""
+        key = step, lanes
         if key not in self._parts:
-            self._parts[key] = self._part(Flow(t, lanes), lambda pipeline, end: pipeline.queue(end, "queue", depth))
+            stage = PadChannelsStage(Flow(step.source, lanes), step.layer)
+            self._parts[key] = self._part(stage.source, lambda pipeline, end: pipeline.add(end, "padded", stage))
+        return self._parts[key]
+
+    def queued(self, flow: Flow, depth: int) -> Part:
+        """A queue."""
+        key = replace(flow.tensor, frac=0), flow.lanes, depth, "queue"
+        if key not in self._parts:
+            self._parts[key] = self._part(flow, lambda pipeline, end: pipeline.queue(end, "queue", depth))
         return self._parts[key]
 
     def joined(self, step: Step, lanes: int) -> tuple[Part, Part]:
@@ -489,39 +506,63 @@ class Search:
     def _residual(self, step: Step, lanes: Sequence[int]) -> Ways:
         """Body and skip from the same lanes, the skip brought to the body's, with the queues and the sum."""
         (inner, outer), costs = step.inner, self.costs
-        body, skip = self.ways(inner, lanes), self.ways(outer, lanes)
+        body, skip = self.ways(inner, lanes), self.ways(outer.head, lanes)
         best, joins = _Best(len(lanes), len(self.cycles)), {}
         for count, price, ahead in zip(body.lanes, body.price, body.lead, strict=True):
-            to_body = self.straight([costs.converted(outer.sink, at, count) for at in skip.lanes])
-            side = self.behind(skip, to_body, outer.rate)
-            if not side.lanes:
-                continue
             # As the machine does it: a queue in the skip, and one in the body where the skip is the slower one.
-            possible = np.isfinite(price + side.price[0])
-            waits, dear, more = self._queues(outer.sink, count, ahead / inner.rate, possible)
-            behind = side.lead[0] + outer.rate * more
-            also, dearer, more = self._queues(inner.sink, count, behind / outer.rate, possible & (behind > ahead))
+            possible, waits = np.isfinite(price), {}
+            side, asides = _Best(len(lanes), len(self.cycles)), [self._aside(outer, at, count) for at in skip.lanes]
+            for at, (before, flow, after) in enumerate(asides):
+                if flow not in waits:
+                    waits[flow] = self._queues(flow, ahead / inner.rate, possible)
+                _, dear, more = waits[flow]
+                fixed = sum(self._price([part])[0] for part in before + after)
+                behind = skip.lead[at] + outer.rate * (more + sum(part.lead for part in before + after))
+                side.offer(count, skip.price[at] + fixed + dear, behind, at)
+            if not side.rows:
+                continue
+            beside, behind, chosen = side.rows[count]
+            possible &= np.isfinite(beside)
+            also, dearer, more = self._queues(Flow(inner.sink, count), behind / outer.rate, possible & (behind > ahead))
             fixed = self._price([costs.fork])[0] + self._price(costs.joined(step, count)).min(axis=0)
             lead = np.maximum(ahead + inner.rate * more, behind)
-            best.offer(count, price + side.price[0] + dear + dearer + fixed, lead)
-            joins[count] = side, ((outer.sink, waits), (inner.sink, also))
+            best.offer(count, price + beside + dearer + fixed, lead)
+            joins[count] = chosen, asides, waits, also
 
         def trace(out: int, at: int, case: int, origin: int) -> list[Part]:
-            side, queues = joins[out]
-            parts = body.trace(out, at, case) + side.trace(out, at, case)
-            parts += [costs.queued(t, out, int(depths[at, case])) for t, depths in queues if depths[at, case]]
+            chosen, asides, waits, also = joins[out]
+            from_skip = int(chosen[at, case])
+            before, flow, after = asides[from_skip]
+            parts = body.trace(out, at, case) + skip.trace(skip.lanes[from_skip], at, case) + before + after
+            queues = (flow, waits[flow][0]), (Flow(inner.sink, out), also)
+            parts += [costs.queued(flow, int(depths[at, case])) for flow, depths in queues if depths[at, case]]
             adds = costs.joined(step, out)
             return [*parts, costs.fork, adds[self._price(adds)[:, case].argmin()]]
 
         return best.ways(trace)
 
-    def _queues(self, t: Tensor, lanes: int, lag: NDArray, where: NDArray) -> tuple[NDArray, NDArray, NDArray]:
+    def _aside(self, skip: Step, lanes: int, wanted: int) -> tuple[list[Part], Flow, list[Part]]:
+        """From so many lanes of a skip to those wanted: what comes before its queue, what is in this, what follows."""
+        head, convert = skip.head, self.costs.converted
+        if head is skip:
+            return [convert(skip.sink, lanes, wanted)], Flow(skip.sink, wanted), []
+        padding = skip.inner[-1]
+        assert isinstance(padding.layer, PadChannels)
+        at = padded_lanes(Flow(padding.source, lanes), padding.layer)
+        padded = self.costs.padded(padding, at)
+        return (
+            [convert(padding.source, lanes, at)],
+            Flow(padding.source, at),
+            [padded, convert(padding.sink, padded.lanes, wanted)],
+        )
+
+    def _queues(self, flow: Flow, lag: NDArray, where: NDArray) -> tuple[NDArray, NDArray, NDArray]:
         """Depths, prices and leads of the queues beside a branch that lags so many pixels, `where` one is wanted."""
         pixels = np.ceil(np.where(where, lag, 0) - 1e-6).astype(np.int64)
-        depths = np.where(where, even_depth(pixels, Flow(t, lanes)), 0)
+        depths = np.where(where, even_depth(pixels, flow), 0)
         price, lead = np.zeros(depths.shape), np.zeros(depths.shape)
         for depth in np.unique(depths[where]):
-            part = self.costs.queued(t, lanes, int(depth))
+            part = self.costs.queued(flow, int(depth))
             price = np.where(depths == depth, self._price([part])[0], price)
             lead[depths == depth] = part.lead
         return depths, price, lead

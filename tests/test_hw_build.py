@@ -118,7 +118,7 @@ EVERYTHING = Net(
         )
     ),
 )
-FOLDINGS = {"0": (2, 2), "3.body.0": (4, 1), "3.body.1": (2, 1), "3.body.2": (2, 1), "3.skip.0": (4, 1), "7": (3, 3)}
+FOLDINGS = {"0": (2, 2), "3.body.0": (4, 1), "3.body.1": (2, 1), "3.body.2": (2, 1), "3.skip.0": (1, 1), "7": (3, 3)}
 EVERYWHERE = Plan({path: Folding(*fold, turns=1 + (path == "3.body.2")) for path, fold in FOLDINGS.items()}, 2)
 SLIDES = {
     "0": (4, 36, 4),
@@ -154,6 +154,7 @@ def test_no_ready_reaches_an_offer():
         "SlidingSumPoolStage",
         "MaxPoolStage",
         "SlidingMaxPoolStage",
+        "RunningPoolStage",
         "PixelSumStage",
         "PadChannelsStage",
         "RequantiseStage",

@@ -28,6 +28,7 @@ from bitfold.hw.stages.factor import ChosenFactor
 from bitfold.hw.stages.global_sum import GlobalSumStage
 from bitfold.hw.stages.max_pool import MaxPoolStage
 from bitfold.hw.stages.pool import SumPoolStage
+from bitfold.hw.stages.running_pool import RunningPoolStage
 from bitfold.hw.stream.flow import Flow
 from bitfold.hw.stream.stage import Stage
 from bitfold.model.layers import GlobalSum, Layer, MaxPool, SumPool
@@ -75,6 +76,47 @@ def test_figures_are_as_declared(drawn):
 @examples(100)
 def test_figures_are_as_declared_at_length(drawn):
     check_figures(*drawn)
+
+
+@st.composite
+def running_pools(draw: DrawFn) -> tuple[RunningPoolStage, Layer]:
+    """A pool whose windows lie side by side, and its layer."""
+    size, rows, columns, words = (draw(st.integers(*bounds)) for bounds in ((2, 3), (1, 3), (1, 4), (3, 9)))
+    lanes = draw(st.integers(1, 3))
+    bits, lo = draw(st.integers(1, 9)), draw(st.sampled_from([0, -7, 5, -600]))
+    t = Tensor(rows * size, columns * size, words * lanes, lo, lo + 2**bits - 1)
+    layer = draw(st.sampled_from([SumPool(size, size), SumPool(size, size, valid=True), MaxPool(size, size)]))
+    assert RunningPoolStage.takes(t, layer, lanes)
+    return RunningPoolStage(Flow(t, lanes), layer, draw(st.sampled_from(list(FAMILIES.values())))), layer
+
+
+@given(running_pools(), pauses, pauses, st.integers(0, 99))
+@examples(45)
+def test_a_running_pool_is_the_layer(drawn, idle, stall, seed):
+    stage, layer = drawn
+    frames = random_frames(stage.source, 3, seed)
+    frames[1] = stage.source.tensor.hi
+    np.testing.assert_array_equal(through(stage, frames, idle=idle, stall=stall, seed=seed), layer(frames))
+
+
+@given(running_pools())
+@examples(25)
+def test_a_running_pools_figures_are_as_declared(drawn):
+    check_figures(*drawn)
+    stage, _ = drawn
+    words = pack(stage.source, random_frames(stage.source, 1))
+    out = run_stage(stage, words, at={"i": [*range(len(words) - 1), last := len(words) + 50]})
+    assert out.cycles[-1] == last + stage.latency
+    assert stage.cycles == stage.source.frame_words
+
+
+def test_a_running_pool_takes_windows_side_by_side_of_pixels_of_some_words():
+    t = Tensor(6, 6, 12, 0, 15)
+    assert RunningPoolStage.takes(t, SumPool(2, 2), 4)
+    assert RunningPoolStage.takes(t, MaxPool(3, 3), 1)
+    others = [SumPool(3, 2), SumPool(2, 3), MaxPool(4, 4), SumPool(1, 1), SumPool(2, 2, (0, 1, 0, 1))]
+    assert not any(RunningPoolStage.takes(t, layer, 1) for layer in others)
+    assert not RunningPoolStage.takes(t, SumPool(2, 2), 6)
 
 
 @pytest.mark.parametrize(("lo", "hi"), [(-4, 3), (0, 15), (5, 8), (-9, -2)])

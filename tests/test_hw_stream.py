@@ -75,10 +75,15 @@ def test_wrap_add_is_modulo(size):
         assert got == [(value + step) % size for value in range(size)]
 
 
-@given(st.sampled_from(divisors(12)), st.sampled_from(divisors(12)), pauses, pauses, st.integers(0, 9))
-@examples(25)
-def test_converters_change_lanes_only(before, after, idle, stall, seed):
-    stages = converters(Flow(TWELVE, before), after)
+LANES = st.sampled_from(divisors(12))
+SMALL, LARGE = FAMILIES["ice40"], FAMILIES["xc7"]
+"""Look-up tables."""
+
+
+@given(LANES, LANES, st.sampled_from([SMALL, LARGE]), pauses, pauses, st.integers(0, 9))
+@examples(45)
+def test_converters_change_lanes_only(before, after, family, idle, stall, seed):
+    stages = converters(Flow(TWELVE, before), after, family)
     assert len(stages) == (0 if before == after else 1 if before % after == 0 or after % before == 0 else 2)
     if stages:
         stage = Series(*stages)
@@ -87,7 +92,15 @@ def test_converters_change_lanes_only(before, after, idle, stall, seed):
         np.testing.assert_array_equal(through(stage, frames, idle=idle, stall=stall, seed=seed), frames)
 
 
-@pytest.mark.parametrize("stage", [Widen(Flow(TWELVE, 2), 6), Narrow(Flow(TWELVE, 6), 2)])
+@pytest.mark.parametrize(
+    "stage",
+    [
+        Widen(Flow(TWELVE, 2), 6),
+        Narrow(Flow(TWELVE, 6), 2, SMALL),
+        Narrow(Flow(TWELVE, 6), 2, LARGE),
+        Narrow(Flow(TWELVE, 12), 1, LARGE),
+    ],
+)
 def test_converters_move_a_narrow_word_a_cycle(stage):
     out = run_stage(stage, pack(stage.source, random_frames(stage.source, 3)))
     distance = stage.sink.lanes // min(stage.source.lanes, stage.sink.lanes)

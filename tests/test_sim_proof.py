@@ -21,6 +21,7 @@ from bitfold.hw.stages.frames import Classifier, FrameGate, FrameGuard
 from bitfold.hw.stages.global_sum import GlobalSumStage
 from bitfold.hw.stages.requantise import RequantiseStage
 from bitfold.hw.stages.residual import SaturatingAdd
+from bitfold.hw.stages.running_pool import RunningPoolStage
 from bitfold.hw.stream import converters, results
 from bitfold.hw.stream.converters import Narrow, Widen
 from bitfold.hw.stream.flow import Flow
@@ -29,7 +30,7 @@ from bitfold.hw.stream.queue import Queue
 from bitfold.hw.stream.register import output_register
 from bitfold.hw.stream.results import keep
 from bitfold.hw.stream.stage import Stage
-from bitfold.model.layers import BinaryConv, Chain, GlobalSum, Requantise, Residual, shifted_relu
+from bitfold.model.layers import BinaryConv, Chain, GlobalSum, MaxPool, Requantise, Residual, SumPool, shifted_relu
 from bitfold.model.net import Net
 from bitfold.model.tensor import Tensor
 
@@ -75,11 +76,17 @@ def small_conv(**folding):
 SMALL = {
     "fork": lambda: Fork(FLOW),
     "widen": lambda: Widen(Flow(MAP, 1), 4),
-    "narrow": lambda: Narrow(FLOW, 1),
+    "narrow, parts shifted": lambda: Narrow(FLOW, 1, FAMILIES["ice40"]),
+    "narrow, parts chosen": lambda: Narrow(FLOW, 1, FAMILIES["xc7"]),
+    "narrow, three parts": lambda: Narrow(Flow(Tensor(4, 4, 3, 0, 7), 3), 1, FAMILIES["xc7"]),
     "a queue in look-up tables": lambda: Queue(FLOW, 3, GENERIC),
     "requantise": lambda: RequantiseStage(FLOW, Requantise(1, 0, 3), GENERIC),
     "add": lambda: SaturatingAdd(FLOW, FLOW, Residual(Chain(), Chain(), -2, 9)),
     "sum over a map": lambda: GlobalSumStage(Flow(MAP, 2), GlobalSum(), GENERIC),
+    "sums of windows side by side": lambda: RunningPoolStage(Flow(MAP, 1), SumPool(2, 2), GENERIC),
+    "largest of 3x3, of words of two lanes": lambda: RunningPoolStage(
+        Flow(Tensor(3, 6, 6, 0, 7), 2), MaxPool(3, 3), GENERIC
+    ),
     "class, one value a word": lambda: Classifier(Flow(LOGITS, 1), GENERIC),
     "class, three of six values a word": lambda: Classifier(Flow(LOGITS, 3), GENERIC),
 }
@@ -178,7 +185,7 @@ def test_a_word_that_changes_while_it_waits_is_refuted(monkeypatch):
         return full, always
 
     monkeypatch.setattr(converters, "output_register", hasty)
-    assert HOLDS in refuted(Narrow(FLOW, 1))
+    assert HOLDS in refuted(Narrow(FLOW, 1, FAMILIES["ice40"]))
 
 
 def test_a_place_too_few_is_refuted(monkeypatch):

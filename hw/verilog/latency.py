@@ -8,6 +8,7 @@ from ..stages.frames import FrameGate
 from ..stages.global_sum import GlobalSumStage
 from ..stages.pool import PoolStage
 from ..stages.residual import SaturatingAdd
+from ..stages.running_pool import RunningPoolStage
 from ..stream.fork import Fork
 from ..stream.stage import Stage
 
@@ -55,7 +56,7 @@ def words_taken(stage: Stage) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     needs = stage.needs[-(-words * sink.lanes // sink.tensor.channels) - 1]
     pixels = np.minimum(needs, source.tensor.pixels)
     taken = -(-pixels * source.tensor.channels // source.lanes)
-    if isinstance(stage, PoolStage | GlobalSumStage):  # a channel waits for itself alone
+    if isinstance(stage, PoolStage | RunningPoolStage | GlobalSumStage):  # a channel waits for itself alone
         taken -= source.words - 1 - (words - 1) % source.words
     return taken, -(-(needs - pixels) // source.pixels)
 

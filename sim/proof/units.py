@@ -9,6 +9,7 @@ from amaranth.lib import wiring
 
 from ...hw.device.ring import PairRing
 from ...hw.stages.conv import ConvStage
+from ...hw.stages.running_pool import RunningPoolStage
 from ...hw.stages.windowed import WindowedStage
 from ...hw.stream.queue import Queue
 from .circuit import Bits, Circuit
@@ -18,6 +19,7 @@ from .evaluate import MemoryInsideError
 from .induction import Outcome, Prover
 from .invariants import guess, proven, queues
 from .order import follows
+from .pools import joined
 from .products import prove_codes, prove_products
 from .rows import Kind, Row
 from .streams import watched
@@ -66,6 +68,8 @@ def prove_unit(unit: wiring.Component, circuit: Circuit) -> list[Row]:
         by_hand += watch.guesses
         claims += [Claim(RESULTS, watch.placed), Claim(RESULTS, watch.counted)]
         claims += [Claim(TURNED, watch.in_turn)] if watch.in_turn else []
+    if isinstance(unit, RunningPoolStage):
+        by_hand += joined(unit, subject)
     if isinstance(unit, Queue) and not isinstance(unit.ring, PairRing):
         followed, where = follows(unit, subject)
         claims.append(Claim(ORDER, followed))
