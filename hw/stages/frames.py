@@ -36,6 +36,12 @@ def last_word(m: Module, flow: Flow, passed: Signal) -> Value:
     return index[-1]
 
 
+def count(m: Module, counter: Signal) -> None:
+    """One more, up to the largest value."""
+    with m.If(~counter.all()):
+        m.d.sync += counter.eq(counter + 1)
+
+
 class FrameGuard(wiring.Component):
     """Turns samples into codes, and whatever frames come into whole ones.
 
@@ -98,10 +104,6 @@ class FrameGuard(wiring.Component):
             verdicts.i.valid.eq(passed & ending),
         ]
 
-        def count(counter):
-            with m.If(counter != 2**COUNTER_BITS - 1):
-                m.d.sync += counter.eq(counter + 1)
-
         with m.FSM(name="frame"):
             with m.State("pass"):
                 m.d.comb += [
@@ -112,10 +114,10 @@ class FrameGuard(wiring.Component):
                     verdicts.i.payload.eq(self.i.payload.last),
                 ]
                 with m.If(passed & ending & ~self.i.payload.last):
-                    count(self.long_frames)
+                    count(m, self.long_frames)
                     m.next = "drop"
                 with m.If(passed & ~ending & self.i.payload.last):
-                    count(self.short_frames)
+                    count(m, self.short_frames)
                     m.next = "fill"
             with m.State("fill"):
                 m.d.comb += [

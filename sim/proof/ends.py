@@ -11,12 +11,18 @@ from .circuit import Bits
 from .claims import Claim
 from .invariants import SUM_BITS
 from .rows import Kind
-from .streams import GHOST, WORD, Subject, rounds
+from .streams import GHOST, WORD, Port, Subject, rounds
 
 VERDICT = Kind(
     "verdicts",
     "with each frame's last word there is one verdict, good if and only if its beats were as many as they should be",
     "that the machine behind gives as many words",
+)
+COUNTS = Kind(
+    "counters",
+    "the counters of bad frames are 0 after a reset; from every value on each goes one further with each frame that is "
+    "too short, or too long, but not beyond its largest, and stays else",
+    "that whoever reads them does so in time",
 )
 OBEYS = Kind(
     "only good frames leave",
@@ -35,7 +41,8 @@ def ends(unit: wiring.Component, subject: Subject) -> tuple[list[Claim], list[Bi
     """The claims of a unit at the ends, none of another, and what is to be proven beside other guesses."""
     match unit:
         case FrameGuard():
-            return [Claim(VERDICT, _verdict(unit, subject))], []
+            came = _came(unit, subject)
+            return [Claim(VERDICT, _verdict(unit, subject, came)), *_counters(unit, subject, came)], []
         case FrameGate():
             return [Claim(OBEYS, _obeys(unit, subject))], []
         case Classifier():
@@ -44,19 +51,45 @@ def ends(unit: wiring.Component, subject: Subject) -> tuple[list[Claim], list[Bi
     return [], []
 
 
-def _verdict(guard: FrameGuard, subject: Subject) -> Bits:
+def _came(guard: FrameGuard, subject: Subject) -> Bits:
+    """Beats of the frame that comes in so far, which stop at one too many."""
+    circuit, beats, words = subject.circuit, subject.ports["i"], guard.sink.frame_words
+    came = circuit.state(f"came{GHOST}", (words + 1).bit_length())
+    more = came.equals(words).mux(came, came + 1)
+    circuit.drive(came, beats.passes.mux(_last(beats).mux(0, more), came))
+    return came
+
+
+def _last(beats: Port) -> Bits:
+    """A beat's mark of its frame's end."""
+    return beats.payload.bits(beats.payload.width - 1, beats.payload.width)
+
+
+def _verdict(guard: FrameGuard, subject: Subject, came: Bits) -> Bits:
     circuit, beats = subject.circuit, subject.ports["i"]
     words = guard.sink.frame_words
-    bits = (words + 1).bit_length()
-    last = beats.payload.bits(beats.payload.width - 1, beats.payload.width)
-    # Beats of this frame so far, which stop at one too many; words of the frame that have gone out.
-    came = circuit.state(f"came{GHOST}", bits)
-    more = came.equals(words).mux(came, came + 1)
-    circuit.drive(came, beats.passes.mux(last.mux(0, more), came))
     _, ending = rounds(circuit, f"went{GHOST}", subject.ports["o"].passes, words)
     given = circuit["verdicts.i__valid"]
-    good = beats.passes & last & came.equals(words - 1)
+    good = beats.passes & _last(beats) & came.equals(words - 1)
     return given.equals(ending) & given.implies(circuit["verdicts.i__payload"].equals(good))
+
+
+def _counters(guard: FrameGuard, subject: Subject, came: Bits) -> Iterator[Claim]:
+    """Each counter is what it should be; and so is one like it that a reset sets to any value, not to 0."""
+    circuit, beats, words = subject.circuit, subject.ports["i"], guard.sink.frame_words
+    short = beats.passes & _last(beats) & (came < words - 1)
+    long = beats.passes & ~_last(beats) & came.equals(words - 1)
+    for name, bad in (("short_frames", short), ("long_frames", long)):
+        counter = circuit[name]
+        top = (1 << counter.width) - 1
+        start = circuit.input(f"{name}{GHOST}start", counter.width)
+        like = circuit.state(f"{name}{GHOST}like{WORD}", counter.width)
+        onward = circuit.replaced(circuit.next[counter.node], counter.node, like.node)
+        circuit.drive(like, Bits(circuit, onward), start)
+        for held, first in ((counter, 0), (like, start)):
+            said = circuit.state(f"{name}{GHOST}{held.node}{WORD}", counter.width)
+            circuit.drive(said, (bad & ~said.equals(top)).mux(said + 1, said), first)
+            yield Claim(COUNTS, held.equals(said))
 
 
 def _obeys(gate: FrameGate, subject: Subject) -> Bits:
