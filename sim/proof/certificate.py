@@ -7,7 +7,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from ...hw.accelerator import Accelerator
-from ...model.error import BadInput
 from ..tools import bitwuzla
 from . import netlist
 from .circuit import Circuit
@@ -128,13 +127,8 @@ def certify(
     """Prove what can be proven of a machine, unit by unit; units with the same netlist once.
 
     `cache` is a folder for what Yosys keeps between runs; `progress` hears (units done, in all). BadInput where a tool
-    is missing, or where weights are protected.
+    is missing.
     """
-    if accelerator.plan.protected:
-        raise BadInput(
-            f'nothing is proven of a machine with protect = "{accelerator.plan.protect}"; '
-            "prove its plan without that line"
-        )
     netlist.check()
     bitwuzla()
     units = accelerator.units

@@ -7,7 +7,8 @@ from collections.abc import Iterator, Sequence
 from amaranth.lib import wiring
 
 from ...hw.stages.frames import Classifier, FrameGate, FrameGuard
-from .circuit import Bits
+from ...hw.stages.upsets import UpsetCounters
+from .circuit import Bits, Circuit
 from .claims import Claim
 from .invariants import SUM_BITS
 from .rows import Kind
@@ -20,8 +21,8 @@ VERDICT = Kind(
 )
 COUNTS = Kind(
     "counters",
-    "the counters of bad frames are 0 after a reset; from every value on each goes one further with each frame that is "
-    "too short, or too long, but not beyond its largest, and stays else",
+    "the counters of bad frames, and of flips that are told, are 0 after a reset; from every value on each goes one "
+    "further with each of what it counts, but not beyond its largest, and stays else",
     "that whoever reads them does so in time",
 )
 OBEYS = Kind(
@@ -42,7 +43,9 @@ def ends(unit: wiring.Component, subject: Subject) -> tuple[list[Claim], list[Bi
     match unit:
         case FrameGuard():
             came = _came(unit, subject)
-            return [Claim(VERDICT, _verdict(unit, subject, came)), *_counters(unit, subject, came)], []
+            return [Claim(VERDICT, _verdict(unit, subject, came)), *_bad_frames(unit, subject, came)], []
+        case UpsetCounters():
+            return list(_flips(unit, subject)), []
         case FrameGate():
             return [Claim(OBEYS, _obeys(unit, subject))], []
         case Classifier():
@@ -74,22 +77,32 @@ def _verdict(guard: FrameGuard, subject: Subject, came: Bits) -> Bits:
     return given.equals(ending) & given.implies(circuit["verdicts.i__payload"].equals(good))
 
 
-def _counters(guard: FrameGuard, subject: Subject, came: Bits) -> Iterator[Claim]:
-    """Each counter is what it should be; and so is one like it that a reset sets to any value, not to 0."""
-    circuit, beats, words = subject.circuit, subject.ports["i"], guard.sink.frame_words
-    short = beats.passes & _last(beats) & (came < words - 1)
-    long = beats.passes & ~_last(beats) & came.equals(words - 1)
-    for name, bad in (("short_frames", short), ("long_frames", long)):
-        counter = circuit[name]
-        top = (1 << counter.width) - 1
-        start = circuit.input(f"{name}{GHOST}start", counter.width)
-        like = circuit.state(f"{name}{GHOST}like{WORD}", counter.width)
-        onward = circuit.replaced(circuit.next[counter.node], counter.node, like.node)
-        circuit.drive(like, Bits(circuit, onward), start)
-        for held, first in ((counter, 0), (like, start)):
-            said = circuit.state(f"{name}{GHOST}{held.node}{WORD}", counter.width)
-            circuit.drive(said, (bad & ~said.equals(top)).mux(said + 1, said), first)
-            yield Claim(COUNTS, held.equals(said))
+def _bad_frames(guard: FrameGuard, subject: Subject, came: Bits) -> Iterator[Claim]:
+    beats, words = subject.ports["i"], guard.sink.frame_words
+    yield from _counts(subject.circuit, "short_frames", beats.passes & _last(beats) & (came < words - 1))
+    yield from _counts(subject.circuit, "long_frames", beats.passes & ~_last(beats) & came.equals(words - 1))
+
+
+def _flips(counters: UpsetCounters, subject: Subject) -> Iterator[Claim]:
+    circuit = subject.circuit
+    for name in ("corrected", "detected") if counters.corrects else ("detected",):
+        told = circuit.state(f"{name}{GHOST}told", 1)
+        circuit.drive(told, ~circuit[f"were_{name}"].equals(0))
+        yield from _counts(circuit, name, told)
+
+
+def _counts(circuit: Circuit, name: str, counted: Bits) -> Iterator[Claim]:
+    """A counter is what it should be; and so is one like it that a reset sets to any value, not to 0."""
+    counter = circuit[name]
+    top = (1 << counter.width) - 1
+    start = circuit.input(f"{name}{GHOST}start", counter.width)
+    like = circuit.state(f"{name}{GHOST}like{WORD}", counter.width)
+    onward = circuit.replaced(circuit.next[counter.node], counter.node, like.node)
+    circuit.drive(like, Bits(circuit, onward), start)
+    for held, first in ((counter, 0), (like, start)):
+        said = circuit.state(f"{name}{GHOST}{held.node}{WORD}", counter.width)
+        circuit.drive(said, (counted & ~said.equals(top)).mux(said + 1, said), first)
+        yield Claim(COUNTS, held.equals(said))
 
 
 def _obeys(gate: FrameGate, subject: Subject) -> Bits:

@@ -201,8 +201,13 @@ def _apply(node: Node, args: list[Word]) -> Word:
     if not all(isinstance(value, int) for value in values):
         return number(None, width)
     bits = sum(bits for bits, _ in args[0])
-    if node.op in ("redor", "redand"):
-        return number(int(values[0] != 0 if node.op == "redor" else values[0] == (1 << bits) - 1), 1)
+    match node.op:
+        case "redor":
+            return number(int(values[0] != 0), 1)
+        case "redand":
+            return number(int(values[0] == (1 << bits) - 1), 1)
+        case "redxor":
+            return number(values[0].bit_count() % 2, 1)
     if node.op in _COMPARE:
         if node.op.startswith("s"):
             values = [value - (value >> bits - 1 << bits) for value in values]
