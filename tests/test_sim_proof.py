@@ -10,16 +10,24 @@ from amaranth.lib.wiring import connect, flipped
 from strategies import random_weights
 
 from bitfold.hw.accelerator import Accelerator
+from bitfold.hw.array import wired
+from bitfold.hw.array.constants import ConstantTable
 from bitfold.hw.array.mac import MacArray
+from bitfold.hw.array.sums import share
 from bitfold.hw.build import folded_stage
-from bitfold.hw.device.arithmetic import wrap_add
+from bitfold.hw.device import protect
+from bitfold.hw.device.arithmetic import tree, wrap_add
+from bitfold.hw.device.memory import memory
 from bitfold.hw.device.target import FAMILIES
 from bitfold.hw.plan import Folding, Plan
-from bitfold.hw.stages import frames, global_sum, requantise, residual
-from bitfold.hw.stages.frames import Classifier, FrameGate, FrameGuard
+from bitfold.hw.stages import frames, global_sum, requantise, residual, scale, table, upsets
+from bitfold.hw.stages.frames import Classifier, FrameGate, FrameGuard, count
 from bitfold.hw.stages.global_sum import GlobalSumStage
-from bitfold.hw.stages.requantise import RequantiseStage
+from bitfold.hw.stages.requantise import RequantiseStage, clip_code
 from bitfold.hw.stages.residual import SaturatingAdd
+from bitfold.hw.stages.scale import ScaleStage
+from bitfold.hw.stages.table import TableStage
+from bitfold.hw.stages.upsets import UpsetCounters
 from bitfold.hw.stream import converters, results
 from bitfold.hw.stream.converters import Narrow, Widen
 from bitfold.hw.stream.flow import Flow
@@ -28,7 +36,7 @@ from bitfold.hw.stream.queue import Queue
 from bitfold.hw.stream.register import output_register
 from bitfold.hw.stream.results import keep
 from bitfold.hw.stream.stage import Stage
-from bitfold.model.layers import BinaryConv, Chain, GlobalSum, Requantise, Residual, shifted_relu
+from bitfold.model.layers import BinaryConv, Chain, GlobalSum, Requantise, Residual, Scale, Table, shifted_relu
 from bitfold.model.net import Net
 from bitfold.model.tensor import Tensor
 
@@ -41,6 +49,7 @@ from bitfold.sim.proof.ends import CLASS, COUNTS, OBEYS, VERDICT
 from bitfold.sim.proof.netlist import circuit_of, rtlil_of
 from bitfold.sim.proof.products import CODES, SUMS, prove_codes, prove_products
 from bitfold.sim.proof.units import prove_unit
+from bitfold.sim.proof.values import prove_values
 
 GENERIC = FAMILIES["generic"]
 MAP = Tensor(4, 4, 4, 0, 7)
@@ -263,6 +272,107 @@ def test_a_wrong_weight_is_refuted(monkeypatch):
     stage = small_conv(pe=2, simd=12)
     row = prove_products(stage, circuit(stage))
     assert (row.state, row.what) == ("refuted", "output 0: another sum than the layer's")
+
+
+def wired_conv(family="xc7"):
+    layer = BinaryConv(random_weights((8, 3, 3, 4), 3), 1, (1, 1, 1, 1))
+    return folded_stage(layer, MAP, Requantise(2, -4, 11, np.arange(8)), Folding(8, 36, wired=True), FAMILIES[family])
+
+
+@pytest.mark.parametrize("family", ["generic", "xc7"])
+def test_wired_weights_are_the_layers(family):
+    stage = wired_conv(family)
+    assert any(node.up for node in stage.arrays[0].nodes)
+    made = circuit(stage)
+    assert [prove_products(stage, made).state, prove_codes(stage, made).state] == ["proven", "proven"]
+
+
+def test_a_wrong_wired_weight_is_refuted(monkeypatch):
+    def wrong(weights, top):
+        weights = weights.copy()
+        weights[7, 35] ^= True
+        return share(weights, top)
+
+    monkeypatch.setattr(wired, "share", wrong)
+    stage = wired_conv()
+    row = prove_products(stage, circuit(stage))
+    assert (row.state, row.what) == ("refuted", "output 7: another sum than the layer's")
+
+
+def protected_conv(kind="ecc"):
+    layer = BinaryConv(random_weights((4, 3, 3, 4), 3), 1, (1, 1, 1, 1))
+    return folded_stage(layer, MAP, Requantise(2, -4, 11), Folding(2, 4), FAMILIES["ecp5"], protect=kind)
+
+
+@pytest.mark.parametrize("kind", ["parity", "ecc"])
+def test_protected_weights_are_the_layers(kind):
+    stage = protected_conv(kind)
+    assert stage.protected
+    made = circuit(stage)
+    assert [prove_products(stage, made).state, prove_codes(stage, made).state] == ["proven", "proven"]
+
+
+def test_a_correction_of_what_is_right_is_refuted(monkeypatch):
+    def named(syndrome, each):
+        first, *others = right(syndrome, each)
+        return [~first, *others]
+
+    right = protect._named
+    monkeypatch.setattr(protect, "_named", named)
+    stage = protected_conv()
+    assert prove_products(stage, circuit(stage)).state == "refuted"
+
+
+def test_flips_that_are_told_are_counted(monkeypatch):
+    stage = protected_conv()
+    assert states(UpsetCounters([stage, stage]))[COUNTS] == {"proven"}
+    monkeypatch.setattr(upsets, "count", lambda m, counter: count(m, counter[1:]))
+    assert COUNTS in refuted(UpsetCounters([stage, stage]))
+
+
+EIGHT = Tensor(2, 2, 8, -6, 9)
+
+
+def valued():
+    """A stage of each kind whose values hang on a code alone."""
+    factors = np.array([3, -5, 0, 7, 1, -1, 31, 12])
+    return {
+        "requantise": RequantiseStage(Flow(EIGHT, 2), Requantise(1, -2, 3, np.arange(8)), GENERIC),
+        "one by one": RequantiseStage(Flow(EIGHT, 2), Requantise(-1, -8, 3), GENERIC, cycles=1000),
+        "scale": ScaleStage(Flow(EIGHT, 4), Scale(factors), GENERIC),
+        "table": TableStage(Flow(EIGHT, 8), Table(np.arange(16) ** 2 % 11, -6), GENERIC),
+    }
+
+
+@pytest.mark.parametrize("name", valued())
+def test_values_are_the_layers(name):
+    stage = valued()[name]
+    assert prove_values(stage, circuit(stage)).state == "proven"
+
+
+@pytest.mark.parametrize(
+    ("name", "place", "to"),
+    [
+        ("requantise", (requantise, "clip_code"), lambda value, lo, hi, top: clip_code(value, lo, hi, top - 1)),
+        ("requantise", (requantise, "ConstantTable"), lambda rows, *more: ConstantTable(rows[::-1], *more)),
+        ("scale", (scale, "tree"), lambda m, terms, *more: tree(m, terms[1:] or terms, *more)),
+        ("scale", (scale, "ConstantTable"), lambda rows, *more: ConstantTable(np.roll(rows, 1, axis=1), *more)),
+        (
+            "table",
+            (table, "memory"),
+            lambda bits, depth, family, words, **more: memory(bits, depth, family, words[::-1]),
+        ),
+    ],
+)
+def test_a_wrong_value_is_refuted(monkeypatch, name, place, to):
+    monkeypatch.setattr(*place, to)
+    stage = valued()[name]
+    assert prove_values(stage, circuit(stage)).state == "refuted"
+
+
+def test_many_codes_are_tested():
+    stage = RequantiseStage(Flow(Tensor(1, 1, 1, -(1 << 40), 1 << 40), 1), Requantise(8, -128, 127), GENERIC)
+    assert prove_values(stage, circuit(stage)).state == "tested"
 
 
 def test_a_wrong_clip_is_refuted(monkeypatch):

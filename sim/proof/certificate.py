@@ -202,11 +202,11 @@ ABOUT = (
 
 
 UNCLAIMED = (
-    "Which taps a window gives, and in which order; the values of pools, requantises by themselves, scales and tables: "
-    "tests compare them with the network.",
+    "Which taps a window gives, and in which order; the values of pools and of zero channels: tests compare them with "
+    "the network.",
     "That a window gives all its windows, and a frame's words are as many as they should be behind it.",
     "The order of words in queues that keep them in pairs, in the SPRAM of an iCE40.",
-    "Dot products of wired weights, and the rounding behind them.",
+    "What check bits make of flips: tests flip every bit, and every pair.",
     "Contents that are loaded at run time, and what a synthesised netlist or a board makes of the machine.",
 )
 

@@ -103,7 +103,7 @@ def _wrong(stage: ConvStage, circuit: Circuit, taps: Sequence[Number]) -> str | 
     done, results = circuit["array0.done"].node, [circuit[f"array{k}.results"].node for k in range(len(arrays))]
     run = Run(circuit, (done, *results))
     group = 0
-    ahead = 2 + stage.late  # the index of a word comes so many cycles ahead of it
+    ahead = 0 if stage.wired else 2 + stage.late  # the index of a word of weights comes so many cycles ahead of it
     for cycle in range(-1, total + ahead + arrays[0].latency + 1):
         at = cycle - ahead
         here = 0 <= at < total
@@ -150,4 +150,4 @@ def _same(value: Number, said: Number, width: int) -> bool:
     different = plus(value, said, -1)
     if isinstance(different, int):
         return different % (1 << width) == 0
-    return not (different.factors % (1 << width)).any() and different.constant % (1 << width) == 0
+    return different.divides(1 << width) and different.constant % (1 << width) == 0

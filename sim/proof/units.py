@@ -21,6 +21,7 @@ from .order import follows
 from .products import prove_codes, prove_products
 from .rows import Kind, Row
 from .streams import watched
+from .values import ValueStage, prove_values
 from .windows import results
 
 CYCLES = 2000
@@ -84,8 +85,10 @@ def prove_unit(unit: wiring.Component, circuit: Circuit) -> list[Row]:
             known += proven(subject, guess(subject, CYCLES, not isinstance(unit, WindowedStage)), known)
     for claim in left:
         rows.append(_row(claim.kind, Prover(subject, known, LIMIT).prove(claim.bit, claim.length)))
-    if isinstance(unit, ConvStage) and unit.link is None and not unit.wired:
+    if isinstance(unit, ConvStage) and unit.link is None:
         rows += [prove_products(unit, circuit), prove_codes(unit, circuit)]
+    if isinstance(unit, ValueStage) and unit.link is None:
+        rows.append(prove_values(unit, circuit))
     return rows
 
 
