@@ -179,11 +179,14 @@ class _Classes:
             codes = [word.bits(lane * bits, (lane + 1) * bits) for lane in range(self.source.lanes)]
             for k in range(left):
                 bye = k == left - 1 and f"bye{number}" in circuit
-                code, lane = (
+                code, name = (
                     (f"bye{number}", f"bye_lane{number}") if bye else (f"code{number}_{k}", f"lane{number}_{k}")
                 )
                 top, best = self._largest(codes, range(k * apart, min((k + 1) * apart, len(codes))))
-                right = circuit[code].equals(top) & circuit[lane].extend(self.index_bits).equals(best)
+                lane = circuit.const(k * apart, self.index_bits)
+                if name in circuit:
+                    lane = lane + circuit[name].extend(self.index_bits)
+                right = circuit[code].equals(top) & lane.equals(best)
                 yield circuit[f"valid{number}"].implies(right)
 
     def _largest(self, codes: Sequence[Bits], lanes: Sequence[int]) -> tuple[Bits, Bits]:
