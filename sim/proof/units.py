@@ -15,6 +15,7 @@ from .circuit import Bits, Circuit
 from .claims import FREE, ORDER, RESULTS, Claim, claims_of, hangs_on_ready
 from .ends import ends
 from .evaluate import MemoryInsideError
+from .flips import prove_flips
 from .induction import Outcome, Prover
 from .invariants import guess, proven, queues
 from .order import follows
@@ -87,6 +88,8 @@ def prove_unit(unit: wiring.Component, circuit: Circuit) -> list[Row]:
         rows.append(_row(claim.kind, Prover(subject, known, LIMIT).prove(claim.bit, claim.length)))
     if isinstance(unit, ConvStage) and unit.link is None:
         rows += [prove_products(unit, circuit), prove_codes(unit, circuit)]
+        if unit.protected:
+            rows.append(prove_flips(unit, circuit))
     if isinstance(unit, ValueStage) and unit.link is None:
         rows.append(prove_values(unit, circuit))
     return rows

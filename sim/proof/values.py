@@ -12,8 +12,7 @@ from ...hw.stages.requantise import RequantiseStage
 from ...hw.stages.scale import ScaleStage
 from ...hw.stages.table import TableStage
 from .circuit import Circuit
-from .evaluate import Evaluator
-from .invariants import WIDEST
+from .evaluate import WIDEST, Evaluator
 from .linear import Form, Number, Run, Word, joined, number, part_of, whole
 from .products import LINEAR, NUMBERS
 from .rows import Kind, Row
