@@ -49,8 +49,8 @@ from bitfold.model.net import Net
 from bitfold.model.tensor import Tensor
 from bitfold.model.yowasp import run_tool
 from bitfold.sim.proof.circuit import Bits, Circuit, Node
-from bitfold.sim.proof.evaluate import MemoryInsideError
-from bitfold.sim.proof.invariants import WIDEST, guess, proven, queues, run
+from bitfold.sim.proof.evaluate import WIDEST, MemoryInsideError
+from bitfold.sim.proof.invariants import guess, proven, queues, run
 from bitfold.sim.proof.netlist import circuit_of
 from bitfold.sim.proof.solver import TimeUpError, Unrolling
 from bitfold.sim.proof.streams import watched

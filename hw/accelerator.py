@@ -7,7 +7,7 @@ from functools import cached_property
 from hashlib import sha256
 
 import numpy as np
-from amaranth import Module, ResetInserter, Signal
+from amaranth import Cat, Module, ResetInserter, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
@@ -238,6 +238,10 @@ class Accelerator(wiring.Component):
             wiring.connect(m, wiring.flipped(self.i), units.guard.i)
         wiring.connect(m, units.classifier.o, wiring.flipped(self.o))
         if units.upsets:
+            m.d.comb += [
+                units.upsets.were_corrected.eq(Cat(stage.corrected for stage in units.upsets.stages)),
+                units.upsets.were_detected.eq(Cat(stage.detected for stage in units.upsets.stages)),
+            ]
             m.d.comb += [self.corrected.eq(units.upsets.corrected), self.detected.eq(units.upsets.detected)]
         m.d.comb += [
             self.short_frames.eq(units.guard.short_frames),

@@ -25,7 +25,6 @@ from bitfold.model.error import BadInput
 from bitfold.model.layers import BinaryConv, Chain, Requantise
 from bitfold.model.net import Net
 from bitfold.model.tensor import Tensor
-from bitfold.sim.proof.certificate import certify
 
 NET = Net(
     Tensor(6, 6, 16, 0, 15),
@@ -237,13 +236,6 @@ def test_a_plan_says_what_is_protected(tmp_path):
         BadInput, match=r'^the plan has protect = "ecc" and weights = "loadable", .* leave one of them out$'
     ):
         plan("ecc", weights="loadable").check(NET)
-
-
-def test_nothing_is_proven_of_protected_machines():
-    with pytest.raises(
-        BadInput, match=r'^nothing is proven of a machine with protect = "ecc"; prove its plan without that line$'
-    ):
-        certify(Accelerator(NET, plan("ecc")))
 
 
 def test_a_plan_without_memories_has_nothing_to_protect():

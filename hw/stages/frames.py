@@ -36,6 +36,12 @@ def last_word(m: Module, flow: Flow, passed: Signal) -> Value:
     return index[-1]
 
 
+def count(m: Module, counter: Signal) -> None:
+    """One more, up to the largest value."""
+    with m.If(~counter.all()):
+        m.d.sync += counter.eq(counter + 1)
+
+
 class FrameGuard(wiring.Component):
     """Turns samples into codes, and whatever frames come into whole ones.
 
@@ -98,10 +104,6 @@ class FrameGuard(wiring.Component):
             verdicts.i.valid.eq(passed & ending),
         ]
 
-        def count(counter):
-            with m.If(counter != 2**COUNTER_BITS - 1):
-                m.d.sync += counter.eq(counter + 1)
-
         with m.FSM(name="frame"):
             with m.State("pass"):
                 m.d.comb += [
@@ -112,10 +114,10 @@ class FrameGuard(wiring.Component):
                     verdicts.i.payload.eq(self.i.payload.last),
                 ]
                 with m.If(passed & ending & ~self.i.payload.last):
-                    count(self.long_frames)
+                    count(m, self.long_frames)
                     m.next = "drop"
                 with m.If(passed & ~ending & self.i.payload.last):
-                    count(self.short_frames)
+                    count(m, self.short_frames)
                     m.next = "fill"
             with m.State("fill"):
                 m.d.comb += [
@@ -227,6 +229,11 @@ class FrameGate(Stage):
         return m
 
 
+def beats(code: Value, lower: Value) -> Value:
+    """Whether a code of a higher lane is the larger one."""
+    return code > lower
+
+
 class Classifier(wiring.Component):
     """Codes to signed values, with the index of the largest value of the pixel so far; ties to the lowest.
 
@@ -279,19 +286,21 @@ class Classifier(wiring.Component):
                 m.d.sync += held.eq(value)
             return held
 
-        # A knockout over the word's lanes, a register at every round; only a larger code beats a lower lane's.
+        # A knockout over the word's lanes, a register at every round; only a larger code beats a lower lane's. Of a
+        # winner's lane there are the bits that the rounds so far decide: its place among the winners has the others.
         word, valid = register(self.i.payload, "word"), register(self.i.valid, "valid")
-        contenders = [(code, Const(lane)) for lane, code in enumerate(self.source.codes(word))]
+        contenders = [(code, Const(0, 0)) for code in self.source.codes(word)]
         while len(contenders) > 1:
             rounds = (len(contenders) - 1).bit_length()
             winners = []
             for k, ((a, lane_a), (b, lane_b)) in enumerate(zip(contenders[0::2], contenders[1::2], strict=False)):
-                wins = b > a
+                wins = beats(b, a)
                 code = register(Mux(wins, b, a), f"code{rounds}_{k}")
-                winners.append((code, register(Mux(wins, lane_b, lane_a), f"lane{rounds}_{k}")))
+                winners.append((code, register(Cat(Mux(wins, lane_b, lane_a), wins), f"lane{rounds}_{k}")))
             if len(contenders) % 2:
                 code, lane = contenders[-1]
-                winners.append((register(code, f"bye{rounds}"), register(lane, f"bye_lane{rounds}")))
+                lane = register(lane, f"bye_lane{rounds}") if len(lane) else lane
+                winners.append((register(code, f"bye{rounds}"), Cat(lane, Const(0, 1))))
             contenders = winners
             word = register(word, f"word{rounds}")
             valid = register(valid, f"valid{rounds}")

@@ -42,7 +42,7 @@ class ScaleStage(Stage):
     """
 
     def __init__(self, source: Flow, layer: Scale, family: Family, loadable: bool = False, cycles: int = 0):
-        self.family = family
+        self.layer, self.family = layer, family
         sink = Flow(layer.infer(source.tensor), source.lanes)
         self.factors = source.rows(layer.factors)
         self.size_bits = max(map(abs, layer.extremes)).bit_length()

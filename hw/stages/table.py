@@ -26,7 +26,7 @@ class TableStage(Stage):
     """
 
     def __init__(self, source: Flow, layer: Table, family: Family, loadable: bool = False):
-        self.family = family
+        self.layer, self.family = layer, family
         sink = Flow(layer.infer(source.tensor), source.lanes)
         depth = 1 << source.tensor.bits
         lanes = source.lanes if loadable else 0

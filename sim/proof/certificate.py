@@ -7,7 +7,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from ...hw.accelerator import Accelerator
-from ...model.error import BadInput
 from ..tools import bitwuzla
 from . import netlist
 from .circuit import Circuit
@@ -128,13 +127,8 @@ def certify(
     """Prove what can be proven of a machine, unit by unit; units with the same netlist once.
 
     `cache` is a folder for what Yosys keeps between runs; `progress` hears (units done, in all). BadInput where a tool
-    is missing, or where weights are protected.
+    is missing.
     """
-    if accelerator.plan.protected:
-        raise BadInput(
-            f'nothing is proven of a machine with protect = "{accelerator.plan.protect}"; '
-            "prove its plan without that line"
-        )
     netlist.check()
     bitwuzla()
     units = accelerator.units
@@ -208,11 +202,10 @@ ABOUT = (
 
 
 UNCLAIMED = (
-    "Which taps a window gives, and in which order; the values of pools, requantises by themselves, scales and tables: "
-    "tests compare them with the network.",
+    "Which taps a window gives, and in which order; the values of pools and of zero channels: tests compare them with "
+    "the network.",
     "That a window gives all its windows, and a frame's words are as many as they should be behind it.",
     "The order of words in queues that keep them in pairs, in the SPRAM of an iCE40.",
-    "Dot products of wired weights, and the rounding behind them.",
     "Contents that are loaded at run time, and what a synthesised netlist or a board makes of the machine.",
 )
 

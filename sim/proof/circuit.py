@@ -138,7 +138,7 @@ class Circuit:
         self.inputs[name] = self.insert(Node("input", width))
         return Bits(self, self.inputs[name])
 
-    def drive(self, state: Bits, value: Bits, init: int = 0) -> None:
+    def drive(self, state: Bits, value: Bits, init: Bits | int = 0) -> None:
         """Let a register that a proof has added take `value`, and `init` while the reset is high."""
         reset = self.inputs.get("rst")
         value = Bits(self, reset).mux(init, value) if reset is not None else value
@@ -153,6 +153,16 @@ class Circuit:
 
     def __contains__(self, name: str) -> bool:
         return any(name in named for named in (self.states, self.signals, self.inputs, self.outputs))
+
+    def replaced(self, place: int, old: int, new: int) -> int:
+        """A node of this cycle with another one wherever it hangs on `old`."""
+        found = {old: new}
+        for each in self.cone([place], clocked=False):
+            node = self.nodes[each]
+            if each not in found and any(found.get(arg, arg) != arg for arg in node.args):
+                args = tuple(found.get(arg, arg) for arg in node.args)
+                found[each] = self.insert(Node(node.op, node.width, args, node.data, node.address))
+        return found.get(place, place)
 
     def all_of(self, bits: Iterable[Bits]) -> Bits:
         found = self.const(1, 1)

@@ -7,16 +7,23 @@ from collections.abc import Iterator, Sequence
 from amaranth.lib import wiring
 
 from ...hw.stages.frames import Classifier, FrameGate, FrameGuard
-from .circuit import Bits
+from ...hw.stages.upsets import UpsetCounters
+from .circuit import Bits, Circuit
 from .claims import Claim
 from .invariants import SUM_BITS
 from .rows import Kind
-from .streams import GHOST, WORD, Subject, rounds
+from .streams import GHOST, WORD, Port, Subject, rounds
 
 VERDICT = Kind(
     "verdicts",
     "with each frame's last word there is one verdict, good if and only if its beats were as many as they should be",
     "that the machine behind gives as many words",
+)
+COUNTS = Kind(
+    "counters",
+    "the counters of bad frames, and of flips that are told, are 0 after a reset; from every value on each goes one "
+    "further with each of what it counts, but not beyond its largest, and stays else",
+    "that whoever reads them does so in time",
 )
 OBEYS = Kind(
     "only good frames leave",
@@ -35,7 +42,10 @@ def ends(unit: wiring.Component, subject: Subject) -> tuple[list[Claim], list[Bi
     """The claims of a unit at the ends, none of another, and what is to be proven beside other guesses."""
     match unit:
         case FrameGuard():
-            return [Claim(VERDICT, _verdict(unit, subject))], []
+            came = _came(unit, subject)
+            return [Claim(VERDICT, _verdict(unit, subject, came)), *_bad_frames(unit, subject, came)], []
+        case UpsetCounters():
+            return list(_flips(unit, subject)), []
         case FrameGate():
             return [Claim(OBEYS, _obeys(unit, subject))], []
         case Classifier():
@@ -44,19 +54,55 @@ def ends(unit: wiring.Component, subject: Subject) -> tuple[list[Claim], list[Bi
     return [], []
 
 
-def _verdict(guard: FrameGuard, subject: Subject) -> Bits:
+def _came(guard: FrameGuard, subject: Subject) -> Bits:
+    """Beats of the frame that comes in so far, which stop at one too many."""
+    circuit, beats, words = subject.circuit, subject.ports["i"], guard.sink.frame_words
+    came = circuit.state(f"came{GHOST}", (words + 1).bit_length())
+    more = came.equals(words).mux(came, came + 1)
+    circuit.drive(came, beats.passes.mux(_last(beats).mux(0, more), came))
+    return came
+
+
+def _last(beats: Port) -> Bits:
+    """A beat's mark of its frame's end."""
+    return beats.payload.bits(beats.payload.width - 1, beats.payload.width)
+
+
+def _verdict(guard: FrameGuard, subject: Subject, came: Bits) -> Bits:
     circuit, beats = subject.circuit, subject.ports["i"]
     words = guard.sink.frame_words
-    bits = (words + 1).bit_length()
-    last = beats.payload.bits(beats.payload.width - 1, beats.payload.width)
-    # Beats of this frame so far, which stop at one too many; words of the frame that have gone out.
-    came = circuit.state(f"came{GHOST}", bits)
-    more = came.equals(words).mux(came, came + 1)
-    circuit.drive(came, beats.passes.mux(last.mux(0, more), came))
     _, ending = rounds(circuit, f"went{GHOST}", subject.ports["o"].passes, words)
     given = circuit["verdicts.i__valid"]
-    good = beats.passes & last & came.equals(words - 1)
+    good = beats.passes & _last(beats) & came.equals(words - 1)
     return given.equals(ending) & given.implies(circuit["verdicts.i__payload"].equals(good))
+
+
+def _bad_frames(guard: FrameGuard, subject: Subject, came: Bits) -> Iterator[Claim]:
+    beats, words = subject.ports["i"], guard.sink.frame_words
+    yield from _counts(subject.circuit, "short_frames", beats.passes & _last(beats) & (came < words - 1))
+    yield from _counts(subject.circuit, "long_frames", beats.passes & ~_last(beats) & came.equals(words - 1))
+
+
+def _flips(counters: UpsetCounters, subject: Subject) -> Iterator[Claim]:
+    circuit = subject.circuit
+    for name in ("corrected", "detected") if counters.corrects else ("detected",):
+        told = circuit.state(f"{name}{GHOST}told", 1)
+        circuit.drive(told, ~circuit[f"were_{name}"].equals(0))
+        yield from _counts(circuit, name, told)
+
+
+def _counts(circuit: Circuit, name: str, counted: Bits) -> Iterator[Claim]:
+    """A counter is what it should be; and so is one like it that a reset sets to any value, not to 0."""
+    counter = circuit[name]
+    top = (1 << counter.width) - 1
+    start = circuit.input(f"{name}{GHOST}start", counter.width)
+    like = circuit.state(f"{name}{GHOST}like{WORD}", counter.width)
+    onward = circuit.replaced(circuit.next[counter.node], counter.node, like.node)
+    circuit.drive(like, Bits(circuit, onward), start)
+    for held, first in ((counter, 0), (like, start)):
+        said = circuit.state(f"{name}{GHOST}{held.node}{WORD}", counter.width)
+        circuit.drive(said, (counted & ~said.equals(top)).mux(said + 1, said), first)
+        yield Claim(COUNTS, held.equals(said))
 
 
 def _obeys(gate: FrameGate, subject: Subject) -> Bits:
@@ -133,11 +179,14 @@ class _Classes:
             codes = [word.bits(lane * bits, (lane + 1) * bits) for lane in range(self.source.lanes)]
             for k in range(left):
                 bye = k == left - 1 and f"bye{number}" in circuit
-                code, lane = (
+                code, name = (
                     (f"bye{number}", f"bye_lane{number}") if bye else (f"code{number}_{k}", f"lane{number}_{k}")
                 )
                 top, best = self._largest(codes, range(k * apart, min((k + 1) * apart, len(codes))))
-                right = circuit[code].equals(top) & circuit[lane].extend(self.index_bits).equals(best)
+                lane = circuit.const(k * apart, self.index_bits)
+                if name in circuit:
+                    lane = lane + circuit[name].extend(self.index_bits)
+                right = circuit[code].equals(top) & lane.equals(best)
                 yield circuit[f"valid{number}"].implies(right)
 
     def _largest(self, codes: Sequence[Bits], lanes: Sequence[int]) -> tuple[Bits, Bits]:

@@ -5,11 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from .circuit import Circuit, Node
+
+WIDEST = 62
+"""Bits of what runs compute in integers of numpy, with room for a sign and a carry."""
 
 Values = dict[int, NDArray[np.int64]]
 
@@ -22,9 +26,28 @@ def _signed(name: str, width: int) -> str:
     return f"(({name} ^ {1 << width - 1}) - {1 << width - 1})"
 
 
+Parity = TypeVar("Parity", int, NDArray[np.int64])
+
+
+def parity(values: Parity, width: int) -> Parity:
+    """Of words of so many bits."""
+    far = 1 << (width - 1).bit_length()
+    while far > 1:
+        far //= 2
+        values = values ^ values >> far
+    return values & 1
+
+
+def wide(values: ArrayLike) -> NDArray[np.object_]:
+    """As Python's integers."""
+    return np.asarray(values, object)
+
+
 def _formula(node: Node, nodes: list[Node]) -> str:
     """An expression of int64 arrays for what a node gives, of its operands' arrays ``v0`` ..., as unsigned numbers."""
     a, b, c = ([f"v{place}" for place in node.args] + ["", "", ""])[:3]
+    if node.width > WIDEST and node.op in ("concat", "uext", "sext", "sll"):
+        a = f"wide({a})"
     mask = (1 << node.width) - 1
     width = nodes[node.args[0]].width if node.args else 0
     x, y = _signed(a, max(1, width)), _signed(b, max(1, width))
@@ -59,6 +82,8 @@ def _formula(node: Node, nodes: list[Node]) -> str:
             return f"({a} != 0) * 1"
         case "redand":
             return f"({a} == {(1 << width) - 1}) * 1"
+        case "redxor":
+            return f"parity({a}, {width})"
         case "ite":
             return f"np.where({a}, {b}, {c})"
         case "eq" | "neq" | "ult" | "ulte" | "ugt" | "ugte":
@@ -69,7 +94,7 @@ def _formula(node: Node, nodes: list[Node]) -> str:
             return f"({x} {sign} {y}) * 1"
         case "sll" | "srl" | "sra":
             # numpy shifts by 63 at the most; what is shifted out is 0, or the sign.
-            by = f"np.minimum({b}, 63)"
+            by = f"np.minimum({b}, {max(63, node.width)})"
             if node.op == "sll":
                 return f"np.where({b} < {node.width}, {a} << np.minimum({b}, {node.width}), 0) & {mask}"
             return f"({a if node.op == 'srl' else x} >> {by}) & {mask}"
@@ -101,7 +126,7 @@ class Evaluator:
             lines.append(f"    v{place} = {formula}")
         lines.append(f"    return [{', '.join(f'v{place}' for place in self.roots)}]")
         scope: dict[str, Callable[[Mapping[int, NDArray[np.int64]]], list[NDArray[np.int64]]]] = {}
-        exec("\n".join(lines), {"np": np}, scope)
+        exec("\n".join(lines), {"np": np, "parity": parity, "wide": wide}, scope)
         return scope["run"]
 
     def __call__(self, given: Mapping[int, NDArray[np.int64]]) -> Values:
@@ -141,7 +166,7 @@ class Steps:
         listed = (", ".join(f"v{place}" for place in places) for places in (following, self.roots))
         lines.append("    return " + ", ".join(f"[{each}]" for each in listed))
         scope: dict[str, Callable[[Mapping[int, int], Mapping[int, int]], tuple[list[int], list[int]]]] = {}
-        exec("\n".join(lines), scope)
+        exec("\n".join(lines), {"parity": parity, "wide": int}, scope)
         return scope["run"]
 
     def __call__(self, states: Mapping[int, int], given: Mapping[int, int]) -> tuple[dict[int, int], list[int]]:

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .circuit import Bits, Circuit
-from .evaluate import Evaluator
+from .evaluate import WIDEST, Evaluator
 from .solver import TimeUpError, Unrolling
 from .streams import Subject
 
@@ -43,9 +43,6 @@ HASTE = 3.0
 
 LANES = 64
 """Runs side by side."""
-
-WIDEST = 62
-"""Bits of what runs compute: integers of numpy, with room for a sign and a carry."""
 
 
 @dataclass(frozen=True)

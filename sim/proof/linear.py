@@ -8,7 +8,7 @@ shows that nothing was lost. What is no form is not known, and nothing is claime
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,31 +17,72 @@ from .circuit import Circuit, Node
 
 
 @dataclass(frozen=True)
+class Floor:
+    """A form over 2^bits, rounded down: its bits from `bits` on. It is as unknown as the form, but lies in an interval.
+
+    form : what tells it from others
+    """
+
+    form: tuple[object, ...]
+    bits: int
+    interval: tuple[int, int]
+
+
+@dataclass(frozen=True)
 class Form:
-    """constant + sum of factors times unknowns.
+    """constant + sum of factors times unknowns + sum of factors times floors.
 
     Attributes
     ----------
     factors : int64 [unknowns]
     tops : int64 [unknowns], the most that each is; the least is 0
+    floors : the floors with their factors, of which none is 0
     """
 
     factors: NDArray[np.int64]
     constant: int
     tops: NDArray[np.int64]
+    floors: Mapping[Floor, int] = field(default_factory=dict)
 
     @property
     def interval(self) -> tuple[int, int]:
         products = self.factors * self.tops
-        return self.constant + int(products[products < 0].sum()), self.constant + int(products[products > 0].sum())
+        low, high = self.constant + int(products[products < 0].sum()), self.constant + int(products[products > 0].sum())
+        for floor, factor in self.floors.items():
+            ends = sorted(factor * end for end in floor.interval)
+            low, high = low + ends[0], high + ends[1]
+        return low, high
 
     def plus(self, other: Form | int, times: int = 1) -> Form:
         if isinstance(other, int):
-            return Form(self.factors, self.constant + times * other, self.tops)
-        return Form(self.factors + times * other.factors, self.constant + times * other.constant, self.tops)
+            return Form(self.factors, self.constant + times * other, self.tops, self.floors)
+        floors = self.floors
+        if other.floors:
+            every = {each: floors.get(each, 0) + times * other.floors.get(each, 0) for each in (*floors, *other.floors)}
+            floors = {each: factor for each, factor in every.items() if factor}
+        return Form(self.factors + times * other.factors, self.constant + times * other.constant, self.tops, floors)
 
     def times(self, factor: int) -> Form:
-        return Form(self.factors * factor, self.constant * factor, self.tops)
+        floors = {floor: factor * each for floor, each in self.floors.items()}
+        return Form(self.factors * factor, self.constant * factor, self.tops, floors)
+
+    def divides(self, by: int) -> bool:
+        """Whether all factors are multiples of a number."""
+        return not (self.factors % by).any() and not any(factor % by for factor in self.floors.values())
+
+    def over(self, bits: int) -> Form:
+        """The form over 2^bits, rounded down."""
+        if self.divides(1 << bits):
+            floors = {floor: factor >> bits for floor, factor in self.floors.items()}
+            return Form(self.factors >> bits, self.constant >> bits, self.tops, floors)
+        low, high = self.interval
+        same = self.factors.tobytes(), self.constant, frozenset(self.floors.items())
+        floor = Floor(same, bits, (low >> bits, high >> bits))
+        return Form(np.zeros_like(self.factors), 0, self.tops, {floor: 1})
+
+    def low(self, bits: int) -> Form:
+        """The form modulo 2^bits."""
+        return self.within(bits) or self.plus(self.over(bits), -(1 << bits))
 
     def within(self, width: int, signed: bool = False) -> Form | None:
         """The form, less a multiple of 2^width, that lies in the range of such a word; None where none does."""
@@ -66,7 +107,7 @@ def whole(word: Word) -> Number | None:
     start = 0
     for place, (width, value) in enumerate(word):
         if isinstance(value, Form) and place < len(word) - 1:
-            value = value.within(width)
+            value = value.low(width)
         if value is None or total is None:
             return None
         moved = value << start if isinstance(value, int) else value.times(1 << start)
@@ -99,19 +140,24 @@ def _part(value: Number | None, width: int, first: int, last: int) -> Number | N
         return value >> first & (1 << last - first) - 1
     if value is None or first == 0:
         return value
-    if not (value.factors % (1 << first)).any() and not value.constant % (1 << first):
-        return Form(value.factors >> first, value.constant >> first, value.tops)
     inside = value.within(width)
-    return 0 if inside is not None and inside.interval[1] < 1 << first else None
+    return 0 if inside is not None and 0 <= inside.interval[1] < 1 << first else value.over(first)
 
 
 def joined(segments: Iterable[tuple[int, Number | None]]) -> Word:
-    """Segments, with numbers side by side made one."""
+    """Segments, with numbers side by side made one, and so are two parts that are one form again."""
     found: list[tuple[int, Number | None]] = []
     for width, value in segments:
         if found and isinstance(value, int) and isinstance(found[-1][1], int):
             before, low = found[-1][0], found[-1][1]
             found[-1] = before + width, low | value << before
+        elif found and isinstance(value, Form) and isinstance(found[-1][1], Form) and value.floors:
+            before, low = found[-1][0], found[-1][1]
+            whole = low.plus(low.over(before), -(1 << before)).plus(value, 1 << before)
+            if whole.floors:
+                found.append((width, value))
+            else:
+                found[-1] = before + width, whole
         elif width:
             found.append((width, value))
     return tuple(found)
@@ -201,8 +247,13 @@ def _apply(node: Node, args: list[Word]) -> Word:
     if not all(isinstance(value, int) for value in values):
         return number(None, width)
     bits = sum(bits for bits, _ in args[0])
-    if node.op in ("redor", "redand"):
-        return number(int(values[0] != 0 if node.op == "redor" else values[0] == (1 << bits) - 1), 1)
+    match node.op:
+        case "redor":
+            return number(int(values[0] != 0), 1)
+        case "redand":
+            return number(int(values[0] == (1 << bits) - 1), 1)
+        case "redxor":
+            return number(values[0].bit_count() % 2, 1)
     if node.op in _COMPARE:
         if node.op.startswith("s"):
             values = [value - (value >> bits - 1 << bits) for value in values]

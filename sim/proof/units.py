@@ -16,6 +16,7 @@ from .circuit import Bits, Circuit
 from .claims import FREE, ORDER, RESULTS, TURNED, Claim, claims_of, hangs_on_ready
 from .ends import ends
 from .evaluate import MemoryInsideError
+from .flips import prove_flips
 from .induction import Outcome, Prover
 from .invariants import guess, proven, queues
 from .order import follows
@@ -23,6 +24,7 @@ from .pools import joined
 from .products import prove_codes, prove_products
 from .rows import Kind, Row
 from .streams import watched
+from .values import ValueStage, prove_values
 from .windows import results
 
 CYCLES = 2000
@@ -89,8 +91,12 @@ def prove_unit(unit: wiring.Component, circuit: Circuit) -> list[Row]:
             known += proven(subject, guess(subject, CYCLES, not isinstance(unit, WindowedStage)), known)
     for claim in left:
         rows.append(_row(claim.kind, Prover(subject, known, LIMIT).prove(claim.bit, claim.length)))
-    if isinstance(unit, ConvStage) and unit.link is None and not unit.wired:
+    if isinstance(unit, ConvStage) and unit.link is None:
         rows += [prove_products(unit, circuit), prove_codes(unit, circuit)]
+        if unit.protected:
+            rows.append(prove_flips(unit, circuit))
+    if isinstance(unit, ValueStage) and unit.link is None:
+        rows.append(prove_values(unit, circuit))
     return rows
 
 
