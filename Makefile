@@ -40,7 +40,8 @@ lint: .venv/all
 	$(BIN)/python -c 'from importlinter.cli import lint_imports_command; lint_imports_command()' --no-cache
 	mkdir -p build && ln -sfn .. build/bitfold && MYPYPATH=build $(BIN)/python -m mypy
 
-site: .venv/docs
+site: .venv/docs .venv/web
+	mkdir -p build && $(BIN)/python examples/draw_a_digit.py -o build/draw-a-digit.html
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
 
 .venv/pip:
@@ -65,6 +66,10 @@ define torch
 $(1) -m pip install --quiet --retries 0 $(2) --index-url https://download.pytorch.org/whl/cpu torch \
   || $(1) -m pip install --quiet $(2) torch
 endef
+
+.venv/web: .venv/pip pyproject.toml requirements.lock
+	$(BIN)/python -m pip install --quiet $(LOCK) -e '.[web]'
+	@touch $@
 
 .venv/torch: .venv/pip requirements.lock
 	$(call torch,$(BIN)/python,$(LOCK))

@@ -25,6 +25,7 @@ from bitfold.cli.main import app
 
 ROOT = Path(__file__).parents[1]
 SOURCE = ROOT / "build" / "source"
+DIGIT = ROOT / "build" / "draw-a-digit.html"
 LOG = logging.getLogger("mkdocs.hooks.site")
 
 ELSEWHERE = {
@@ -34,6 +35,12 @@ ELSEWHERE = {
     **{f"examples/{file.name}": "reference/examples.md" for file in (ROOT / "examples").glob("*.py")},
 }
 """Pages that stand for what lies outside this folder."""
+
+NO_DIGIT = """<!doctype html>
+<meta charset="utf-8"><title>Draw a digit</title>
+<p>This site was built without the page. <code>make site</code> makes it first.</p>
+"""
+"""What stands in the place of the page on which one draws a digit, where nobody has made it."""
 
 FENCED = re.compile(r"(^```.*?^```$)", re.DOTALL | re.MULTILINE)
 LINK = re.compile(r"(?<=\]\()(?!\w+:|#)([^)\s#]+)(#[^)\s]*)?(?=\))")
@@ -61,6 +68,8 @@ def on_files(files: Files, config: MkDocsConfig) -> None:
     }
     for page, text in made.items():
         files.append(File.generated(config, page, content=text))
+    made = {"abs_src_path": str(DIGIT)} if DIGIT.exists() else {"content": NO_DIGIT}
+    files.append(File.generated(config, DIGIT.name, **made))
 
 
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:

@@ -43,9 +43,11 @@ class Box:
 class Wire:
     """A stream: an SVG path, the width of its line, a label, and where the label's middle stands.
 
+    source : the unit that it leaves
     back : it leads from the end of a row to the start of the next
     """
 
+    source: str
     path: str
     width: float
     label: str
@@ -125,8 +127,10 @@ class Layout:
         if not unit.layer:
             return ()
         fold = unit.folding
-        texts = [unit.label, *unit.kind.split(", ")]
-        texts[1:] = [texts[1] + (" + rq" if len(texts) > 2 else "")]
+        what, *then = unit.kind.split(", ")
+        what, channels = what.rsplit(" ", 1) if "→" in what else (what, "")
+        texts = [unit.label, what + " + rq" * bool(then)]
+        texts.append(", ".join(filter(None, [channels, f"{unit.shape[0]}×{unit.shape[1]} map"])))
         if fold:
             texts.append(f"PE {fold.pe} · SIMD {fold.simd}")
             forms = [f"{fold.pixels} px"] * (fold.pixels > 1) + ["wired"] * fold.wired
@@ -173,7 +177,7 @@ class Layout:
         text = self.labels[source] if label else ""
         path = "M" + "L".join(f"{x:.1f} {y:.1f}" for x, y in points)
         middle = max(x0, x1 - self.gap) / 2 + x1 / 2 if x1 > x0 else x0
-        self.drawing.wires.append(Wire(path, 1 + log2(flow.bits) / 2.5, text, middle, y1 - 6, back))
+        self.drawing.wires.append(Wire(source, path, 1 + log2(flow.bits) / 2.5, text, middle, y1 - 6, back))
 
     def place(self, part: Branch | str, x: float, y: float) -> str:
         """Draw a part from `x` on, strung on the line at `y`; gives the unit whose output leaves it."""
@@ -282,7 +286,7 @@ class Chart:
 
 
 def chart(
-    simulation: Simulation, units: Collection[str], *, left: float = 190, width: float = 780, row: float = 24
+    simulation: Simulation, units: Collection[str], *, left: float = 240, width: float = 730, row: float = 24
 ) -> Chart:
     """The occupancy of these units, a strip for each."""
     scale = width / simulation.cycles

@@ -115,7 +115,7 @@ class Unit:
 
     name : in ``pipeline.units``
     label : its layer's path and, for what is no layer, what it is there
-    kind : what it does, in words
+    kind : what it does, in words; of a convolution also its channels in and out
     layer : it computes a layer; the others move words: forks, queues, converters, the frame gate
     shape, bits, lanes : of its output: (height, width, channels), bits of a code, codes a word
     folding : of a convolution or pool
@@ -535,7 +535,7 @@ def _units(accelerator: Accelerator, netlist: Netlist | None) -> Iterator[Unit]:
         path, layer, t = layers.get(key, ("", None, net.input))
         computes = key == name and not isinstance(layer, Chain | Residual)
         if computes and layer is not None:
-            kind = _kind(layer)
+            kind = _kind(layer, t)
             folding = plan.foldings[path] if isinstance(layer, Windowed) else None
             if isinstance(layer, BinaryConv):
                 weights, macs = layer.weights.size, layer.infer(t).pixels * layer.weights.size
@@ -574,16 +574,17 @@ def _owner(name: str, layers: Mapping[str, Any]) -> str:
     return name
 
 
-def _kind(layer: Layer) -> str:
-    """What a layer does, in words."""
+def _kind(layer: Layer, t: Tensor) -> str:
+    """What a layer does to a map such as `t`, in words; at the end channels in and out, where they matter."""
     words = re.sub(r"(?<!^)(?=[A-Z])", " ", type(layer).__name__).lower()
     if isinstance(layer, BinaryConv):
-        words, kernel = "conv", layer.kernel
+        words = f"conv {layer.kernel[0]}×{layer.kernel[1]}"
     elif isinstance(layer, Pool):
-        kernel = (layer.kernel, layer.kernel)
-    else:
-        return words
-    return f"{words} {kernel[0]}×{kernel[1]}" + (f" /{layer.stride}" if layer.stride > 1 else "")
+        words += f" {layer.kernel}×{layer.kernel}"
+    if isinstance(layer, Windowed) and layer.stride > 1:
+        words += f" /{layer.stride}"
+    channels = layer.infer(t).channels
+    return f"{words} {t.channels}→{channels}" if channels != t.channels or isinstance(layer, BinaryConv) else words
 
 
 def _auxiliary(unit: Any) -> str:

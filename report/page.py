@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from importlib.metadata import version
 from itertools import groupby
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import BaseLoader, ChoiceLoader, Environment, PackageLoader, StrictUndefined
 
 from ..hw.accelerator import Accelerator
 from ..hw.plan import Folding
@@ -16,16 +16,16 @@ from .figures import Figures, Simulation, Store, Timing, Unit
 from .one_bit import Cost, columns, notes, rate, rows, summary
 
 
-def render(figures: Figures, accelerator: Accelerator) -> str:
-    """The page of a machine's figures."""
-    environment = Environment(
-        loader=PackageLoader(__package__, "."),
+def environment(*loaders: BaseLoader) -> Environment:
+    """The templates of this folder, and before them those that others load; with the filters that they use."""
+    found = Environment(
+        loader=ChoiceLoader([*loaders, PackageLoader(__package__, ".")]),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {
+    found.filters |= {
         "count": "{:,}".format,
         "share": share,
         "blocks": blocks,
@@ -35,28 +35,37 @@ def render(figures: Figures, accelerator: Accelerator) -> str:
         "lies": lies,
         "sort_of": sort_of,
     }
+    return found
+
+
+def render(figures: Figures, accelerator: Accelerator) -> str:
+    """The page of a machine's figures."""
     simulation = figures.simulation
-    return environment.get_template("page.html.j2").render(
-        f=figures,
-        units={unit.name: unit for unit in figures.units},
-        drawing=draw(accelerator, figures),
-        charts=charts(figures) if simulation else [],
-        busy={unit.unit: unit.steady for unit in simulation.units} if simulation else {},
-        steady=steady(simulation) if simulation else "",
-        setters=setters(figures),
-        ahead=ahead(figures),
-        limit=limit(figures),
-        filled=filled(figures),
-        sorts=sorts(figures),
-        beyond=sum(memory.count * memory.stored for memory in figures.memories if in_logic(memory)),
-        slowest=slowest_path(figures.timing) if figures.timing else "",
-        used=lambda kind: any(unit.kind.startswith(kind) for unit in figures.units if not unit.layer),
-        largest=max((unit.measured or unit.estimated).luts for unit in figures.units),
-        deviation=deviation,
-        bit_columns=columns(figures.one_bit),
-        bit_rows=rows(figures.one_bit),
-        bit_notes=[summary(figures.one_bit), *notes(figures.one_bit)],
-        version=version("bitfold"),
+    return (
+        environment()
+        .get_template("page.html.j2")
+        .render(
+            f=figures,
+            units={unit.name: unit for unit in figures.units},
+            drawing=draw(accelerator, figures),
+            charts=charts(figures) if simulation else [],
+            busy={unit.unit: unit.steady for unit in simulation.units} if simulation else {},
+            steady=steady(simulation) if simulation else "",
+            setters=setters(figures),
+            ahead=ahead(figures),
+            limit=limit(figures),
+            filled=filled(figures),
+            sorts=sorts(figures),
+            beyond=sum(memory.count * memory.stored for memory in figures.memories if in_logic(memory)),
+            slowest=slowest_path(figures.timing) if figures.timing else "",
+            used=lambda kind: any(unit.kind.startswith(kind) for unit in figures.units if not unit.layer),
+            largest=max((unit.measured or unit.estimated).luts for unit in figures.units),
+            deviation=deviation,
+            bit_columns=columns(figures.one_bit),
+            bit_rows=rows(figures.one_bit),
+            bit_notes=[summary(figures.one_bit), *notes(figures.one_bit)],
+            version=version("bitfold"),
+        )
     )
 
 

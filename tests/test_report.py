@@ -101,7 +101,7 @@ def test_figures_are_those_of_the_machine():
     assert figures.lane_utilisation == plan.utilisation(net, cycles)
     assert figures.frames_per_second[100] == 1e8 / cycles
     second = next(unit for unit in figures.units if unit.label == "4.body.1")
-    assert (second.kind, second.shape, second.bits) == ("conv 3×3 /2, requantise", (4, 4, 32), 4)
+    assert (second.kind, second.shape, second.bits) == ("conv 3×3 /2 16→32, requantise", (4, 4, 32), 4)
     assert second.macs == 4 * 4 * 32 * 9 * 16
     assert second.lane_utilisation == second.macs / (plan.foldings["4.body.1"].lanes(2) * cycles)
     kinds = Counter(unit.kind.split(" of ")[0] for unit in figures.units if not unit.layer)
@@ -192,6 +192,18 @@ def test_estimates_are_what_the_units_declare():
     page = render(figures, accelerator)
     assert f"{whole.luts:,} LUT" in page
     assert f"{whole.blocks['EBR'] / 30:.1%}".replace("%", " %") + " of the device's 30" in page
+    assert f"{whole.ffs / 5280:.1%}".replace("%", " %") + " of the device's 5,280" in page
+    # Of look-up tables, flip-flops and blocks: each stage's share, and those of what lies between and around them.
+    table = page[page.index("<h2>Cost</h2>") : page.index("<h2>Where the area goes</h2>")]
+    rows = [row for row in re.findall(r"<tr.*?</tr>", table, re.S) if "<td" in row and 'class="move"' not in row]
+    shares = [
+        [float(cell.partition(" %")[0] or 0) for cell in re.findall(r"<td[^>]*>([^<]*)", row)[-5:-2]] for row in rows
+    ]
+    *parts, whole_machine = shares
+    assert whole_machine == [100, 100, 100]
+    for of_kind in zip(*parts, strict=True):
+        assert abs(sum(of_kind) - 100) < 1.5
+        assert max(of_kind) > 5
 
 
 def summed(costs):
@@ -490,7 +502,7 @@ def test_the_page_says_how_busy_the_slowest_stages_were():
 def test_a_unit_is_named_once():
     units = gather("digits", several_pixels()).units
     found = {unit.label: (place(unit), unit.kind) for unit in units}
-    assert found["3.body.1"] == ("3.body.1", "conv 3×3, requantise")
+    assert found["3.body.1"] == ("3.body.1", "conv 3×3 16→16, requantise")
     assert found["3 fork"] == ("3", "fork")
     assert found["3 queue"][0] == "3"
     assert found["7 pixels2"] == ("7 pixels2", "sum of 2 pixels")
