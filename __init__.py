@@ -5,6 +5,7 @@ plan = bitfold.fit(net, lanes=1024)             how far it is unrolled
 bitfold.Accelerator(net, plan)                  an Amaranth component
 bitfold.write_verilog(net, plan, folder)        Verilog with AXI4-Stream
 bitfold.check(net, plan, images)                the Verilog in a simulator against the network
+bitfold.zoo.load("digits")                      one of the networks that ship
 
 bitfold.nn                                      torch modules for networks of one's own
 bitfold.calibrate(network, batches, bits)       their activations become codes
@@ -13,6 +14,7 @@ bitfold.export(network, input)                  the Net that they are
 
 from typing import TYPE_CHECKING, Any
 
+from . import zoo
 from .hw.accelerator import Accelerator
 from .hw.plan import Folding, Plan
 from .hw.planner import balance, fit, fit_device, meet
@@ -44,6 +46,7 @@ __all__ = [
     "nn",
     "simulate",
     "write_verilog",
+    "zoo",
 ]
 
 _OF_TORCH = {"nn": "nn", "export": "model.export", "calibrate": "model.train.calibrate"}

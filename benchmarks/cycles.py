@@ -40,6 +40,19 @@ def several_pixels(pixels: int, wired: bool) -> tuple[Net, Plan]:
     return Net(net.input, Chain((*net.body.layers, *head))), Plan(foldings, input_pixels=pixels)
 
 
+def cases() -> list[tuple[str, Net, Plan, float]]:
+    """Name, network, plan and share of pauses of each."""
+    digits = zoo.load("digits")
+    found = [("16->16 3x3 on 8x8, 256 lanes", *layer())]
+    found += [(f"digits, at most {lanes} lanes", digits, fit(digits, lanes)) for lanes in (256, 1024, 2048)]
+    paused = [(*case, pauses) for case in found for pauses in (0.0, 0.2)]
+    # Of several pixels every cycle takes a word: a pause of the input is one of the machine.
+    return paused + [
+        (f"16->16 3x3 on 8x8, pixels = {pixels}{', wired' * wired}", *several_pixels(pixels, wired), 0.0)
+        for pixels, wired in ((1, False), (2, False), (8, True))
+    ]
+
+
 def measure(name: str, net: Net, plan: Plan, pauses: float) -> dict[str, object]:
     """Simulate random frames; every logit is compared too."""
     shape = (FRAMES, *net.input.shape)
@@ -61,14 +74,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--json", action="store_true", help="print the figures as JSON")
     arguments = parser.parse_args()
-    digits = zoo.load("digits")
-    cases = [("16->16 3x3 on 8x8, 256 lanes", *layer())]
-    cases += [(f"digits, at most {lanes} lanes", digits, fit(digits, lanes)) for lanes in (256, 1024, 2048)]
-    figures = [measure(*case, pauses) for case in cases for pauses in (0.0, 0.2)]
-    for pixels, wired in ((1, False), (2, False), (8, True)):
-        # Every cycle takes a word here: a pause of the input is one of the machine.
-        name = f"16->16 3x3 on 8x8, pixels = {pixels}{', wired' * wired}"
-        figures.append(measure(name, *several_pixels(pixels, wired), pauses=0.0))
+    figures = [measure(*case) for case in cases()]
     if arguments.json:
         print(json.dumps(figures))
     else:

@@ -11,6 +11,7 @@ route, a minute or two each. A multiplier in a netlist is an error.
 import argparse
 import json
 import tempfile
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from string import Template
@@ -104,8 +105,21 @@ def mapper() -> Net:
     return Net(Tensor(64, 64, 1, 0, 255), Chain((*layers, Requantise(1, -32, 31))))
 
 
-def measure(name: str, net: Net, plan: Plan, device: str, frequency: float, folder: Path) -> dict[str, object]:
-    """Synthesise, and place with every seed for a clock of `frequency` MHz."""
+def cases() -> list[tuple[str, Net, Plan, str, float]]:
+    """Name, network, plan, device and the clock in MHz that is asked for, of each."""
+    digits, digits_tiny, classifier, maps = zoo.load("digits"), zoo.load("digits-tiny"), small(), mapper()
+    return [
+        ("digits", digits, fit(digits, 256), "ecp5-85", 150.0),
+        ("digits-tiny", digits_tiny, meet(digits_tiny, 500, 12, "ice40-up5k"), "ice40-up5k", 40.0),
+        ("small", classifier, fit(classifier, 64), "ice40-up5k", 40.0),
+        ("map", maps, fit_device(maps, "ice40-up5k"), "ice40-up5k", 40.0),
+    ]
+
+
+def measure(
+    name: str, net: Net, plan: Plan, device: str, frequency: float, folder: Path, seeds: Sequence[int] = SEEDS
+) -> dict[str, object]:
+    """Synthesise, and place with each of the seeds for a clock of `frequency` MHz."""
     plan = replace(plan, target=device)
     path = verilog.write(net, plan, folder)
     family, _, _ = device.partition("-")
@@ -115,7 +129,7 @@ def measure(name: str, net: Net, plan: Plan, device: str, frequency: float, fold
     netlist = synthesise(path, top, family, netlist=True)
     if netlist.multipliers:
         raise SystemExit(f"{name} on {device}: {netlist.multipliers} multipliers")
-    found = (place(folder / f"{top}.{family}.json", device, frequency=frequency, seed=seed) for seed in SEEDS)
+    found = (place(folder / f"{top}.{family}.json", device, frequency=frequency, seed=seed) for seed in seeds)
     placed: list[Placed] = sorted(found, key=lambda one: one.fmax)
     median = placed[len(placed) // 2]
     return {
@@ -136,15 +150,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--json", action="store_true", help="print the figures as JSON")
     arguments = parser.parse_args()
-    digits, digits_tiny, classifier, maps = zoo.load("digits"), zoo.load("digits-tiny"), small(), mapper()
-    cases = [
-        ("digits", digits, fit(digits, 256), "ecp5-85", 150.0),
-        ("digits-tiny", digits_tiny, meet(digits_tiny, 500, 12, "ice40-up5k"), "ice40-up5k", 40.0),
-        ("small", classifier, fit(classifier, 64), "ice40-up5k", 40.0),
-        ("map", maps, fit_device(maps, "ice40-up5k"), "ice40-up5k", 40.0),
-    ]
     figures = []
-    for case in cases:
+    for case in cases():
         with tempfile.TemporaryDirectory() as folder:
             figures.append(measure(*case, Path(folder)))
     if arguments.json:

@@ -176,11 +176,11 @@ def array_figures(family: str, bits: int, folder: Path, placed: bool) -> dict[st
         "family": family,
         "bits": bits,
         "chain": FAMILIES[family].chain,
-        "luts_per_lane": round(own.luts / (SIMD * PE), 2),
+        "luts_per_lane": round(own.luts / (SIMD * PE), 4),
         "asked": LIMITS.get((family, bits)),
-        "ffs_per_lane": round(own.ffs / (SIMD * PE), 2),
+        "ffs_per_lane": round(own.ffs / (SIMD * PE), 4),
         "multipliers": own.multipliers,
-        "plain_tree_luts_per_lane": round(plain.luts / (SIMD * PE), 2),
+        "plain_tree_luts_per_lane": round(plain.luts / (SIMD * PE), 4),
     }
     if placed and family == "ecp5":
         figures |= placed_figures(array(), f"enclosed{bits}", folder)
@@ -203,12 +203,12 @@ def one_bit_figures(family: str, simd: int, width: int, folder: Path, placed: bo
         "inputs": simd,
         "accumulator": width,
         "form": type(array()).__name__,
-        "luts_per_lane": round(own.luts / lanes, 2),
+        "luts_per_lane": round(own.luts / lanes, 4),
         "asked": ONE_BIT_LIMITS.get((family, simd, width)),
-        "ffs_per_lane": round(own.ffs / lanes, 2),
+        "ffs_per_lane": round(own.ffs / lanes, 4),
         "multipliers": own.multipliers,
-        "mac_luts_per_lane": round(mac.luts / lanes, 2),
-        "mac_ffs_per_lane": round(mac.ffs / lanes, 2),
+        "mac_luts_per_lane": round(mac.luts / lanes, 4),
+        "mac_ffs_per_lane": round(mac.ffs / lanes, 4),
     }
     if placed and family == "ecp5" and (simd, width) == (64, 16):
         figures |= placed_figures(array(), f"enclosed_{name}", folder)

@@ -19,11 +19,16 @@ STYLED = ("svg", ".unit", ".small", ".end", ".wire", ".bits", ".strip", ".axis")
 """Of the page's rules those that a drawing needs begin so."""
 
 
+def style(page: str) -> str:
+    """The rules of a page."""
+    [rules] = re.findall(r"<style>\n(.*?)</style>", page, re.DOTALL)
+    return str(rules)
+
+
 def cut(page: str, label: str) -> str:
     """The first drawing of a page whose label begins so, with its styles and a ground."""
-    [style] = re.findall(r"<style>\n(.*?)</style>", page, re.DOTALL)
-    colours = style.partition("* {")[0]
-    rules = "\n".join(line for line in style.splitlines() if line.startswith(STYLED))
+    colours = style(page).partition("* {")[0]
+    rules = "\n".join(line for line in style(page).splitlines() if line.startswith(STYLED))
     head, body = re.findall(rf'(<svg [^>]*aria-label="{label}[^>]*>)(.*?</svg>)', page, re.DOTALL)[0]
     head = head.replace("<svg", '<svg xmlns="http://www.w3.org/2000/svg"', 1)
     font = 'svg { font-family: system-ui, "Segoe UI", Roboto, "Helvetica Neue", sans-serif; }'

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tokenize import TokenError
@@ -27,9 +28,23 @@ from ..model.read import ARRAY, kind_of
 DEFAULT_LANES = 1024
 """The plan where none is asked for: the fastest of at most so many lanes."""
 
+
+def starting(names: Callable[[], Iterable[str]]) -> Callable[[str], list[str]]:
+    """For a shell's completion: those of the names that begin as what is typed; where none does, shells offer files."""
+
+    def complete(incomplete: str) -> list[str]:
+        return [name for name in names() if name.startswith(incomplete)]
+
+    return complete
+
+
 NetArgument = Annotated[
     str,
-    typer.Argument(metavar="NET", help="A .bitfold file, or the name of a shipped network, such as digits."),
+    typer.Argument(
+        metavar="NET",
+        help="A .bitfold file, or the name of a shipped network, such as digits.",
+        autocompletion=starting(zoo.names),
+    ),
 ]
 PlanOption = Annotated[Path | None, typer.Option("--plan", help="Plan file to use.")]
 FpsOption = Annotated[
@@ -38,7 +53,10 @@ FpsOption = Annotated[
 TargetOption = Annotated[
     str,
     typer.Option(
-        "--target", metavar="DEVICE", help=f"generic, {', '.join(TARGETS)}; without --fps the fastest that fits."
+        "--target",
+        metavar="DEVICE",
+        help=f"generic, {', '.join(TARGETS)}; without --fps the fastest that fits.",
+        autocompletion=starting(lambda: ("generic", *TARGETS)),
     ),
 ]
 ClockOption = Annotated[

@@ -24,6 +24,7 @@ from .arguments import (
     check_range,
     load_net,
     net_path,
+    starting,
     weights_of,
 )
 from .progress import steps
@@ -33,7 +34,13 @@ from .tell import err, tell
 def build(
     net: NetArgument,
     board_name: Annotated[
-        str, typer.Option("--board", metavar="BOARD", help=f"One of {', '.join(BOARDS)}; see bitfold boards.")
+        str,
+        typer.Option(
+            "--board",
+            metavar="BOARD",
+            help=f"One of {', '.join(BOARDS)}; see bitfold boards.",
+            autocompletion=starting(lambda: BOARDS),
+        ),
     ],
     output: Annotated[Path, typer.Option("-o", "--output", metavar="DIR", help="New folder for the files.")],
     plan: PlanOption = None,

@@ -43,7 +43,6 @@ STOPPED = 130
 
 app = typer.Typer(
     help="1-bit networks to Verilog, proven bit for bit.",
-    add_completion=False,
     pretty_exceptions_enable=False,
 )
 

@@ -18,7 +18,7 @@ from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import Out
 
 import bitfold
-from bitfold.model import zoo
+from bitfold import zoo
 
 
 class Classified(wiring.Component):

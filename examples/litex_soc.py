@@ -25,8 +25,8 @@ from migen import ClockSignal, Instance, ResetSignal
 from migen.genlib.io import CRG
 
 import bitfold
+from bitfold import zoo
 from bitfold.hw.verilog.formats import Interface
-from bitfold.model import zoo
 from bitfold.model.train.data import open_data
 from bitfold.sim.cosim import play
 

@@ -10,8 +10,8 @@ import argparse
 from pathlib import Path
 
 import bitfold
+from bitfold import zoo
 from bitfold.hw.verilog.formats import Interface
-from bitfold.model import zoo
 
 NETWORKS = {"fast": 1024, "fast_small": 256}
 """Names of the machines, and lanes that each may have."""

@@ -95,6 +95,15 @@ def test_other_images_are_refused_in_a_sentence(message):
                 take(given)
 
 
+def test_the_networks_that_ship_are_at_hand():
+    """`import bitfold` brings them; one way leads to them: the names are the model's own."""
+    assert bitfold.zoo.load("digits").digest() == bitfold.zoo.card("digits").digest
+    assert bitfold.zoo.path("digits").name == "digits.bitfold"
+    assert "digits" in bitfold.zoo.names()
+    assert all(getattr(bitfold.zoo, name) is getattr(zoo, name) for name in bitfold.zoo.__all__)
+    assert "zoo" in bitfold.__all__
+
+
 def test_the_torch_modules_come_when_they_are_asked_for():
     """`import bitfold` needs no torch; what does says so where it is missing."""
     program = """
