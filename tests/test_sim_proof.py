@@ -16,15 +16,17 @@ from bitfold.hw.array.mac import MacArray
 from bitfold.hw.array.sums import share
 from bitfold.hw.build import folded_stage
 from bitfold.hw.device import protect
-from bitfold.hw.device.arithmetic import tree, wrap_add
+from bitfold.hw.device.arithmetic import largest, tree, wrap_add
 from bitfold.hw.device.memory import memory
 from bitfold.hw.device.protect import Code
 from bitfold.hw.device.target import FAMILIES
 from bitfold.hw.plan import Folding, Plan
-from bitfold.hw.stages import frames, global_sum, requantise, residual, scale, table, upsets
+from bitfold.hw.stages import frames, global_sum, max_pool, pool, requantise, residual, scale, table, upsets
 from bitfold.hw.stages.conv import ConvStage
 from bitfold.hw.stages.frames import Classifier, FrameGate, FrameGuard, count
 from bitfold.hw.stages.global_sum import GlobalSumStage
+from bitfold.hw.stages.max_pool import MaxPoolStage, SlidingMaxPoolStage
+from bitfold.hw.stages.pool import SlidingSumPoolStage, SumPoolStage
 from bitfold.hw.stages.requantise import RequantiseStage, clip_code
 from bitfold.hw.stages.residual import SaturatingAdd
 from bitfold.hw.stages.running_pool import RunningPoolStage
@@ -61,8 +63,11 @@ from bitfold.sim.proof import standstill
 from bitfold.sim.proof.claims import ADDS, FREE, HOLDS, LOST, MADE, ORDER, PLACES, RESULTS, TURNED
 from bitfold.sim.proof.ends import CLASS, COUNTS, OBEYS, VERDICT
 from bitfold.sim.proof.flips import prove_flips
+from bitfold.sim.proof.induction import Prover
+from bitfold.sim.proof.joins import pools
 from bitfold.sim.proof.netlist import circuit_of, rtlil_of
 from bitfold.sim.proof.products import CODES, SUMS, prove_codes, prove_products
+from bitfold.sim.proof.streams import watched
 from bitfold.sim.proof.units import prove_unit
 from bitfold.sim.proof.values import prove_values
 
@@ -455,6 +460,45 @@ def test_a_wrong_value_is_refuted(monkeypatch, name, place, to):
     monkeypatch.setattr(*place, to)
     stage = valued()[name]
     assert prove_values(stage, circuit(stage)).state == "refuted"
+
+
+FOUR = Tensor(4, 4, 4, 0, 7)
+POOLED = {
+    "sum": lambda: SumPoolStage(Flow(FOUR, 2), SumPool(2, 2), GENERIC),
+    "mean": lambda: SumPoolStage(Flow(FOUR, 4), SumPool(3, 1, (1, 1, 1, 1), valid=True), GENERIC),
+    "largest": lambda: MaxPoolStage(Flow(FOUR, 2), MaxPool(3, 1, (1, 1, 1, 1)), GENERIC),
+    "sum at once": lambda: SlidingSumPoolStage(Flow(FOUR, 4), SumPool(3, 1, (1, 1, 1, 1)), GENERIC),
+    "largest at once": lambda: SlidingMaxPoolStage(Flow(FOUR, 8), MaxPool(2, 2), GENERIC),
+}
+
+
+def pooled(name):
+    """What comes of the claims of a pool."""
+    stage = POOLED[name]()
+    subject = watched(circuit(stage), stage)
+    return [Prover(subject, [], 20).prove(claim.bit, claim.length) for claim in pools(stage, subject)]
+
+
+@pytest.mark.parametrize("name", POOLED)
+def test_pools_are_proven(name):
+    found = pooled(name)
+    assert len(found) == 2 - (name == "mean")  # a factor follows
+    assert all(outcome.proven for outcome in found)
+
+
+@pytest.mark.parametrize(
+    ("name", "place", "to"),
+    [
+        ("sum", (pool, "Mux"), lambda choice, one, other: Mux(choice, other, one)),
+        ("mean", (pool, "Mux"), lambda choice, one, other: Mux(choice, one, other) + 1),
+        ("largest", (max_pool, "larger"), lambda one, other, family: other > one),
+        ("sum at once", (pool, "tree"), lambda m, terms, *more: tree(m, [terms[1], *terms[1:]], *more)),
+        ("largest at once", (max_pool, "largest"), lambda m, codes, *more: largest(m, codes[1:] + codes[1:2], *more)),
+    ],
+)
+def test_a_wrong_pool_is_refuted(monkeypatch, name, place, to):
+    monkeypatch.setattr(*place, to)
+    assert any(outcome.refuted for outcome in pooled(name))
 
 
 def test_many_codes_are_tested():

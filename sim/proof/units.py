@@ -9,6 +9,7 @@ from amaranth.lib import wiring
 
 from ...hw.device.ring import PairRing
 from ...hw.stages.conv import ConvStage
+from ...hw.stages.pool import PoolStage, SlidingPoolStage
 from ...hw.stages.running_pool import RunningPoolStage
 from ...hw.stages.windowed import WindowedStage
 from ...hw.stream.queue import Queue
@@ -19,6 +20,7 @@ from .evaluate import MemoryInsideError
 from .flips import prove_flips
 from .induction import Outcome, Prover
 from .invariants import guess, proven, queues
+from .joins import pools
 from .order import follows
 from .pools import joined
 from .products import prove_codes, prove_products
@@ -72,6 +74,8 @@ def prove_unit(unit: wiring.Component, circuit: Circuit) -> list[Row]:
         claims += [Claim(TURNED, watch.in_turn)] if watch.in_turn else []
     if isinstance(unit, RunningPoolStage):
         by_hand += joined(unit, subject)
+    if isinstance(unit, PoolStage | SlidingPoolStage):
+        claims += pools(unit, subject)
     if isinstance(unit, Queue) and not isinstance(unit.ring, PairRing):
         followed, where = follows(unit, subject)
         claims.append(Claim(ORDER, followed))
