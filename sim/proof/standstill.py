@@ -15,6 +15,7 @@ from functools import cached_property
 from pathlib import Path
 
 from ...hw.accelerator import Accelerator
+from . import compiled
 from .circuit import Circuit, Node
 from .evaluate import Steps
 from .netlist import circuit_of, rtlil_of
@@ -141,7 +142,6 @@ def run(accelerator: Accelerator, circuits: Mapping[str, Circuit]) -> End | None
     """Run a machine; None where neither shows within FRAMES frames."""
     circuit, read = control(accelerator, circuits)
     words = accelerator.plan.source(accelerator.net.input).frame_words
-    steps = Steps(circuit, tuple(read.values()))
     last = len(accelerator.i.payload.as_value()) - 1
     given = {}
     for name, place in circuit.inputs.items():
@@ -150,6 +150,12 @@ def run(accelerator: Accelerator, circuits: Mapping[str, Circuit]) -> End | None
         given[place] = int(ones and not name.split(".")[1].startswith("load"))
     beat = circuit.inputs.get("input_guard.i__payload")
     resets = [place for name, place in circuit.inputs.items() if name.endswith(".rst")]
+    fast = compiled.run(
+        circuit, tuple(read.values()), words, FRAMES, given, resets, None if beat is None else (beat, last)
+    )
+    if fast is not compiled.UNABLE:
+        return None if fast is None else End(*fast)
+    steps = Steps(circuit, tuple(read.values()))
     state = dict.fromkeys(steps.states, 0)
     state, _ = steps(state, given | dict.fromkeys(resets, 1))
     seen: dict[tuple[int, ...], int] = {}
