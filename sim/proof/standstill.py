@@ -15,6 +15,7 @@ from functools import cached_property
 from pathlib import Path
 
 from ...hw.accelerator import Accelerator
+from ...hw.stream.queue import Queue
 from . import compiled
 from .circuit import Circuit, Node
 from .evaluate import Steps
@@ -186,12 +187,13 @@ def prove_moves(
     """
     rows = [("", _row(accelerator, circuits, True))]
     for name, least in accelerator.pipeline.least.items():
-        if name not in accelerator.pipeline.units or not least:
+        queue = accelerator.units.get(name)
+        if not isinstance(queue, Queue) or not least:
             continue
 
-        def with_depth(depth: int, name: str = name) -> Mapping[str, Circuit]:
-            queue = Accelerator(accelerator.net, accelerator.plan, {name: depth}).units[name]
-            return {**circuits, name: circuit_of(rtlil_of(queue), cache)}
+        def with_depth(depth: int, name: str = name, queue: Queue = queue) -> Mapping[str, Circuit]:
+            other = Queue(queue.source, depth, queue.family, queue.together)
+            return {**circuits, name: circuit_of(rtlil_of(other), cache)}
 
         def stands(depth: int, with_depth: Callable[[int], Mapping[str, Circuit]] = with_depth) -> bool:
             end = run(accelerator, with_depth(depth))
