@@ -114,6 +114,7 @@ SMALL = {
     "largest of 3x3, of words of two lanes": lambda: RunningPoolStage(
         Flow(Tensor(3, 6, 6, 0, 7), 2), MaxPool(3, 3), GENERIC
     ),
+    "sum over a map of many words": lambda: GlobalSumStage(Flow(Tensor(8, 8, 64, -4, 251), 1), GlobalSum(), GENERIC),
     "class, one value a word": lambda: Classifier(Flow(LOGITS, 1), GENERIC),
     "class, three of six values a word": lambda: Classifier(Flow(LOGITS, 3), GENERIC),
 }
@@ -234,6 +235,11 @@ def test_a_sum_that_is_not_clipped_is_refuted(monkeypatch):
 def test_the_ends_of_a_machine_are_proven():
     guard = states(FrameGuard(FLOW, GENERIC))
     assert guard[VERDICT] == guard[COUNTS] == states(FrameGate(FLOW))[OBEYS] == {"proven"}
+
+
+def test_the_guard_of_long_frames_is_proven():
+    guard = states(FrameGuard(Flow(Tensor(64, 64, 3, 0, 255), 3), GENERIC))
+    assert guard[VERDICT] == guard[COUNTS] == {"proven"}
 
 
 @pytest.mark.parametrize("stops", [65_519, 1 << 12, 0])

@@ -9,12 +9,13 @@ from amaranth.lib import wiring
 
 from ...hw.device.ring import PairRing
 from ...hw.stages.conv import ConvStage
+from ...hw.stages.global_sum import GlobalSumStage
 from ...hw.stages.pool import PoolStage, SlidingPoolStage
 from ...hw.stages.running_pool import RunningPoolStage
 from ...hw.stages.windowed import WindowedStage
 from ...hw.stream.queue import Queue
 from .circuit import Bits, Circuit
-from .claims import FREE, ORDER, RESULTS, TURNED, Claim, claims_of, hangs_on_ready
+from .claims import FREE, ORDER, RESULTS, TURNED, Claim, claims_of, hangs_on_ready, sums_of_maps
 from .ends import ends
 from .evaluate import MemoryInsideError
 from .flips import prove_flips
@@ -63,6 +64,8 @@ def prove_unit(unit: wiring.Component, circuit: Circuit) -> list[Row]:
     at_ends, by_hand = ends(unit, subject)
     claims += at_ends
     by_hand += queues(subject)
+    if isinstance(unit, GlobalSumStage):
+        by_hand += sums_of_maps(unit, subject)
     if isinstance(unit, WindowedStage):
         watch = results(unit, subject)
         arrives = Prover(subject, [], LIMIT).prove(watch.arrives, watch.delay + 1)
