@@ -3,7 +3,7 @@
     python benchmarks/all.py [PART...] [--json]
     python benchmarks/all.py --compare OLD.json NEW.json -o PAGE.html
 
-Without a part all but the slow ones, which take ten minutes of a processor together. --json prints what --compare
+Without a part all but the slow ones. --json prints what --compare
 reads. The status is 1 where a part fails, or where a figure of the page is red: worse by more than its margin
 (benchmarks/figures.py), or gone.
 """
@@ -183,7 +183,7 @@ PARTS: dict[str, Callable[[], Iterator[Figure]]] = {
                  estimates, clocks, utilisation)
 }  # fmt: skip
 SLOW = ("estimates", "clocks", "utilisation")
-"""Half an hour to hours each."""
+"""Dozens of syntheses, placements or simulations each: measured only where they are named."""
 
 
 def processor() -> float:
