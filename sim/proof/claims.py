@@ -22,7 +22,7 @@ from .circuit import Bits, Circuit
 from .rows import Kind
 from .streams import COUNT_BITS, GHOST, Port, Subject, rounds
 
-FRAME_BITS = 20
+FRAME_BITS = 16
 """Of a count of periods that are inside."""
 
 
