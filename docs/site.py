@@ -68,8 +68,8 @@ def on_files(files: Files, config: MkDocsConfig) -> None:
     }
     for page, text in made.items():
         files.append(File.generated(config, page, content=text))
-    made = {"abs_src_path": str(DIGIT)} if DIGIT.exists() else {"content": NO_DIGIT}
-    files.append(File.generated(config, DIGIT.name, **made))
+    whole = {"abs_src_path": str(DIGIT)} if DIGIT.exists() else {"content": NO_DIGIT}
+    files.append(File.generated(config, DIGIT.name, **whole))
 
 
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:

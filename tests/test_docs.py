@@ -217,6 +217,7 @@ def test_the_site_is_built_without_a_warning(tmp_path):
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
     pages = [*tmp_path.rglob("*.html")]
     assert len(pages) > 30
+    assert tmp_path / "draw-a-digit.html" in pages
     for page in pages:
         text = page.read_text("utf-8")
         loaded = re.findall(r'<(?:script|img|iframe)[^>]+src="(https?:[^"]+)"', text)

@@ -73,6 +73,17 @@ def test_what_lies_wrong_is_found(chromium, report):
     page.close()
 
 
+def test_a_legend_shows_its_colours(chromium, report):
+    page = opened(chromium, report)
+    colours = page.evaluate(
+        "[...document.querySelectorAll('.legend i:not([style*=border])')].map(each => getComputedStyle(each)).map("
+        "style => style.backgroundImage + style.backgroundColor)"
+    )
+    assert len(colours) >= 5
+    assert "nonergba(0, 0, 0, 0)" not in colours
+    page.close()
+
+
 def pixels(page, panel, side):
     """The sum of the colours of a strip 10 pixels wide at this side of a panel, between its rows."""
     box = panel.bounding_box()

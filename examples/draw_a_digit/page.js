@@ -42,13 +42,14 @@ const LAYERS = {
     return out;
   },
   SumPool(layer, map) {
-    const {kernel, stride} = layer;
-    const out = blank(Math.floor((map.height - kernel) / stride) + 1, Math.floor((map.width - kernel) / stride) + 1, map.channels);
+    const {kernel, stride} = layer, {channels} = map, places = size => Math.floor((size - kernel) / stride) + 1;
+    const out = blank(places(map.height), places(map.width), channels);
     out.values.forEach((_, at) => {
-      const c = at % map.channels, x = Math.floor(at / map.channels) % out.width, y = Math.floor(at / map.channels / out.width);
+      const c = at % channels, pixel = Math.floor(at / channels), x = pixel % out.width,
+        y = Math.floor(pixel / out.width);
       for (let i = 0; i < kernel; ++i)
         for (let j = 0; j < kernel; ++j)
-          out.values[at] += map.values[((y * stride + i) * map.width + x * stride + j) * map.channels + c];
+          out.values[at] += map.values[((y * stride + i) * map.width + x * stride + j) * channels + c];
     });
     return out;
   },
@@ -165,12 +166,11 @@ function show(given) {
 
 // ---- A run.
 
-const CALM = matchMedia("(prefers-reduced-motion: reduce)").matches;
 const SPEEDS = [10, 100, 1000, 3000, 10000, Infinity];  // cycles a second
 const TRANSFER = 0, COMPUTE = 1, STALL = 2;
 const SLICE = 24;  // cycles a column of the chart
 const FRAME = 40;  // ms of work between two pictures at full speed
-let expected = [], playing = false, owed = 0, last = 0, worked = 0;
+let expected = [], playing = false, next = 0, owed = 0, last = 0, worked = 0;
 let columns = [], drawn = 0, whole = 1;  // `whole` cycles a digit, whichever it is
 
 function begin(given) {
@@ -193,7 +193,8 @@ function done() { return machine.received() === data.classes.length; }
 function play() {
   playing = true;
   last = performance.now();
-  requestAnimationFrame(tick);
+  cancelAnimationFrame(next);
+  next = requestAnimationFrame(tick);
   controls();
 }
 
@@ -216,11 +217,11 @@ function tick(now) {
   }
   paint();
   if (done()) halt();
-  else requestAnimationFrame(tick);
+  else next = requestAnimationFrame(tick);
 }
 
 // So many cycles, or fewer to the end; their states stay in `slice` for the picture.
-let slice = new Uint32Array(4 * data.units.length);
+const slice = new Uint32Array(4 * data.units.length);
 
 function advance(cycles) {
   const started = performance.now();
@@ -239,21 +240,23 @@ function advance(cycles) {
 // ---- Pictures.
 
 const RANK = Object.fromEntries(data.units.map((unit, i) => [unit.name, i]));
-const parts = [...document.querySelectorAll("svg [data-unit]")].filter(part => part.dataset.unit in RANK).map(part => (
-  {part, rank: RANK[part.dataset.unit], wire: part.classList.contains("wire"), use: part.querySelector(".use"), bar: part.querySelector(".bar")}));
-const charted = [...document.querySelectorAll("svg .unit[data-unit]")].map(part => RANK[part.dataset.unit]).filter(rank => rank > 0);
+const parts = [...document.querySelectorAll("svg [data-unit]")].filter(part => part.dataset.unit in RANK).map(part => ({
+  part, rank: RANK[part.dataset.unit], wire: part.matches(".wire"), box: part.matches(".unit:not(.end)"),
+}));
+const charted = parts.filter(each => each.box).map(each => each.rank);
 
 function paint() {
   const {words} = counts();
-  for (const {part, rank, wire, use, bar} of parts) {
+  for (const {part, rank, box} of parts) {
     const states = slice.subarray(4 * rank, 4 * rank + 4), [moved, computed, stalled] = states;
     part.classList.toggle("moves", moved > 0);
     part.classList.toggle("waits", !moved && stalled > 0);
-    if (wire || !use) continue;
+    if (!box) continue;
     const share = Math.min(1, words[rank] / data.units[rank].words);
     part.style.setProperty("--busy", `${100 * (moved + computed) / (sum(states) || 1)}%`);
     part.classList.toggle("stalled", stalled > moved + computed);
-    use.textContent = `${Math.floor(100 * share)} %`;
+    part.querySelector(".use").textContent = `${Math.floor(100 * share)} %`;
+    const bar = part.querySelector(".bar");
     bar.setAttribute("width", share * bar.dataset.width);
   }
   $("cycle").value = `cycle ${machine.cycles().toLocaleString("en")}`;
@@ -278,13 +281,15 @@ function answers() {
   const equal = got.filter((v, i) => v === expected[i]).length;
   $("verdict").textContent = finished ? `${equal} of ${expected.length} logits equal` : "";
   $("verdict").className = equal === expected.length ? "right" : "wrong";
-  $("took").textContent = finished ? `${machine.cycles().toLocaleString("en")} cycles: ${(machine.cycles() / 100).toFixed(0)} µs at 100 MHz, ${worked.toFixed(0)} ms here` : "";
+  const cycles = machine.cycles(), hardware = Math.round(cycles / 100);
+  $("took").textContent = !finished ? ""
+    : `${cycles.toLocaleString("en")} cycles: ${hardware} µs at 100 MHz, ${Math.round(worked)} ms here`;
 }
 
 // All columns on an empty chart; or those from the one on that was last, and may have been a part.
 function chart(from = 0) {
   const canvas = $("time"), style = getComputedStyle(document.documentElement), width = canvas.clientWidth;
-  const [track, ink, ...colours] = ["--track", "--ink", "--heat", "--compute", "--stall"].map(name => style.getPropertyValue(name));
+  const colour = name => style.getPropertyValue(`--${name}`), colours = ["heat", "compute", "stall"].map(colour);
   const row = 17, narrow = width < 500, left = narrow ? 66 : 230, across = (width - left) * SLICE / whole;
   const pen = canvas.getContext("2d");
   if (from === 0) {
@@ -299,10 +304,10 @@ function chart(from = 0) {
   charted.forEach((rank, line) => {
     const y = row * line, tall = row - 4, [path, kind] = data.units[rank].label;
     if (from === 0) {
-      pen.fillStyle = ink;
+      pen.fillStyle = colour("ink");
       pen.fillText(narrow ? path : `${path}  ${kind}`, left - 10, y + row / 2);
     }
-    pen.fillStyle = track;
+    pen.fillStyle = colour("track");
     pen.fillRect(left + from * across, y + 2, width - left - from * across, tall);
     columns.slice(from).forEach((column, i) => {
       const states = column.subarray(4 * rank, 4 * rank + 4), total = sum(states);
@@ -342,7 +347,8 @@ matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => { sk
 // ---- The page.
 
 $("speed").replaceChildren(...SPEEDS.map(speed => new Option(
-  speed === Infinity ? "as fast as it goes" : `${speed.toLocaleString("en")} cycles a second`, speed, false, speed === (CALM ? Infinity : 3000))));
+  speed === Infinity ? "as fast as it goes" : `${speed.toLocaleString("en")} cycles a second`, speed)));
+$("speed").value = matchMedia("(prefers-reduced-motion: reduce)").matches ? Infinity : 3000;
 $("seen").replaceChildren(...pixels.map(() => document.createElement("i")));
 for (const name of data.classes) {
   const row = $("logits").tBodies[0].insertRow(), zero = 100 * -data.range[0] / (data.range[1] - data.range[0]);

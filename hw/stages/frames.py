@@ -296,7 +296,9 @@ class Classifier(wiring.Component):
             for k, ((a, lane_a), (b, lane_b)) in enumerate(zip(contenders[0::2], contenders[1::2], strict=False)):
                 wins = beats(b, a)
                 code = register(Mux(wins, b, a), f"code{rounds}_{k}")
-                winners.append((code, register(Cat(Mux(wins, lane_b, lane_a), wins), f"lane{rounds}_{k}")))
+                # Of the first round no bit of a lane is known: Verilog has no signal of none.
+                lane = Cat(Mux(wins, lane_b, lane_a), wins) if len(lane_a) else wins
+                winners.append((code, register(lane, f"lane{rounds}_{k}")))
             if len(contenders) % 2:
                 code, lane = contenders[-1]
                 lane = register(lane, f"bye_lane{rounds}") if len(lane) else lane
