@@ -63,8 +63,8 @@ site: .venv/docs .venv/web
 
 # PyTorch's own index has the build without CUDA, which is 20 times smaller than the one PyPI gives Linux.
 define torch
-$(1) -m pip install --quiet --retries 0 $(2) --index-url https://download.pytorch.org/whl/cpu torch \
-  || $(1) -m pip install --quiet $(2) torch
+$(1) -m pip install --quiet --retries 0 $(2) --index-url https://download.pytorch.org/whl/cpu torch 2> /dev/null \
+  || { echo "the torch without CUDA cannot be had from download.pytorch.org: PyPI's is taken"; $(1) -m pip install --quiet $(2) torch; }
 endef
 
 .venv/web: .venv/pip pyproject.toml requirements.lock

@@ -70,7 +70,7 @@ class Figures:
     commit, changed : its digest, None without git; whether files differ from it
     time : when they were measured
     versions : of what they were measured with, where it is installed
-    seconds : of each part that was measured
+    seconds : of a processor, that each part took which was measured
     failed : the parts that could not be, and why
     """
 

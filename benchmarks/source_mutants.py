@@ -53,6 +53,7 @@ SOURCES = {
     "hw/stages/global_sum.py": ("hw_pool",),
     "hw/stages/max_pool.py": ("hw_pool",),
     "hw/stages/pool.py": ("hw_pool",),
+    "hw/stages/running_pool.py": ("hw_pool",),
     "hw/stages/requantise.py": ("hw_requantise",),
     "hw/stages/residual.py": ("hw_residual",),
     "hw/stages/scale.py": ("hw_scale",),

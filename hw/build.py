@@ -234,6 +234,9 @@ class Pipeline:
             if end.burst and words > 1 and stage.sink.words > end.spacing * words:
                 # A pixel's words come faster than they can go, and wait here instead of holding up the next frame's.
                 end = self.queue(end, f"{name}_burst", words)
+            elif end.closer > 1 and stage.sink.frame_words > max(end.even_cycles, end.flow.frame_words):
+                # A row of words comes closer together than it can go, and waits until no more come.
+                end = replace(self.queue(end, f"{name}_row", words * end.flow.tensor.width), closer=1)
             end = self.add(end, f"{name}_{kind}", stage)
         return end
 

@@ -132,6 +132,16 @@ SLIDING = Plan({path: Folding(*fold) for path, fold in SLIDES.items()}, 2, 4)
 MAP = Net(SOURCE, Chain((CONV,)))
 
 
+def test_a_row_of_a_pools_words_waits_where_it_comes_closer_than_it_can_go():
+    net = Net(Tensor(8, 8, 16, -8, 7), Chain((SumPool(2, 2), Requantise(1, -16, 15))))
+    machine = Accelerator(net, Plan({"0": Folding(4, 1, out=1)}))
+    run = run_accelerator(machine, batch := images(net, 6))
+    np.testing.assert_array_equal(run.logits, net(batch))
+    ends = np.array(run.cycles).reshape(len(batch), -1)[:, -1]
+    assert set(np.diff(ends)) == {machine.cycles} == {256}
+    assert machine.units["layer_0_out_row"].depth == 4 * 4
+
+
 def units():
     """One of each unit of the machine, from networks that have them all."""
     found = {}

@@ -153,9 +153,9 @@ def test_a_folder_that_cannot_be_made_is_refused(tmp_path):
 
 def test_a_memory_without_contents_has_no_line_for_each_word(tmp_path):
     text = write(WAITING, Plan({}), tmp_path).read_text()
-    assert "  reg [5:0] memory [25599:0];\n" in text
+    assert "  reg [5:0] memory [25598:0];\n" in text
     loop = (
-        "for (memory_word = 0; memory_word < 25600; memory_word = memory_word + 1)\n      memory[memory_word] = 6'h00;"
+        "for (memory_word = 0; memory_word < 25599; memory_word = memory_word + 1)\n      memory[memory_word] = 6'h00;"
     )
     assert (
         f"`ifndef SYNTHESIS\n  initial begin : memory_zeros\n    integer memory_word;\n    {loop}\n  end\n`endif"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -65,6 +66,11 @@ def built(tracked, tmp_path_factory) -> Path:
 def wheel(built) -> Path:
     [path] = built.glob("*.whl")
     return path
+
+
+def test_the_changelog_begins_with_the_version():
+    first = re.findall(r"^## (.*)$", (ROOT / "CHANGELOG.md").read_text("utf-8"), re.MULTILINE)[0]
+    assert re.fullmatch(re.escape(PROJECT["project"]["version"]) + r" \((unreleased|\d{4}-\d\d-\d\d)\)", first)
 
 
 @pytest.mark.slow

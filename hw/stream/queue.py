@@ -23,6 +23,7 @@ class Queue(Stage):
 
     Attributes
     ----------
+    depth, family, together : as above
     ring : the memory of a deep one; the last two words lie in registers, because a block answers a cycle later, and
         late in that cycle. In one of pairs there may be room for a word more.
     chooses : it has several rows of blocks, and what is chosen of their words has a register of its own: the last three
@@ -30,7 +31,7 @@ class Queue(Stage):
     """
 
     def __init__(self, flow: Flow, depth: int, family: Family, together: int = 0):
-        self.depth, self.family = depth, family
+        self.depth, self.family, self.together = depth, family, together
         # A block's word comes a few cycles late, which a shallow queue does not hide.
         deep = depth > 8 and (place(flow.bits, depth - 2, family).blocks or (not family.blocks and depth > 32))
         self.ring, self.chooses = None, False

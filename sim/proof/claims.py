@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from ...hw.stages.channels import PadChannelsStage
 from ...hw.stages.frames import Classifier, FrameGate, FrameGuard
+from ...hw.stages.global_sum import GlobalSumStage
 from ...hw.stages.residual import SaturatingAdd
 from ...hw.stages.windowed import WindowedStage
 from ...hw.stream.fork import Fork
@@ -21,7 +22,7 @@ from .circuit import Bits, Circuit
 from .rows import Kind
 from .streams import COUNT_BITS, GHOST, Port, Subject, rounds
 
-FRAME_BITS = 12
+FRAME_BITS = 20
 """Of a count of periods that are inside."""
 
 
@@ -196,6 +197,28 @@ def _results(circuit: Circuit) -> list[Bits]:
     if level not in circuit:  # one place, a register
         return [circuit["results.done"].implies(~circuit["o__valid"])]
     return [circuit["results.queue.w_en"].implies(circuit["results.queue.w_rdy"])]
+
+
+def sums_of_maps(stage: GlobalSumStage, subject: Subject) -> list[Bits]:
+    """What a stage's counters tell of the words that have come and gone, to be proven beside other guesses."""
+    circuit, (words, pixels) = subject.circuit, (stage.source.words, stage.source.tensor.pixels)
+    name = f"i{GHOST}o{GHOST}"
+    if not all(each in circuit for each in ("word", "pixel", "following", f"{name}in", f"{name}out")):
+        return []  # of one word, or one pixel
+    word, pixel, came, went = (
+        circuit[each].extend(COUNT_BITS) for each in ("word", "pixel", f"{name}in", f"{name}out")
+    )
+    inside = circuit[f"{name}inside"].extend(COUNT_BITS, signed=True)
+    each = circuit.const(words, COUNT_BITS)
+    ending = pixel.equals(pixels - 1).mux(word, 0)
+    offered = subject.ports["o"].valid.extend(COUNT_BITS)
+    return [
+        word < words,
+        pixel < pixels,
+        circuit["following"].extend(COUNT_BITS).equals(word.equals(words - 1).mux(0, word + 1)),
+        came.equals(circuit.add("mul", COUNT_BITS, pixel, each) + word),
+        (circuit.add("mul", COUNT_BITS, inside, each) + ending).equals(went + offered),
+    ]
 
 
 def hangs_on_ready(subject: Subject) -> Sequence[str]:

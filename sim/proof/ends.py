@@ -43,7 +43,8 @@ def ends(unit: wiring.Component, subject: Subject) -> tuple[list[Claim], list[Bi
     match unit:
         case FrameGuard():
             came = _came(unit, subject)
-            return [Claim(VERDICT, _verdict(unit, subject, came)), *_bad_frames(unit, subject, came)], []
+            claims = [Claim(VERDICT, _verdict(unit, subject, came)), *_bad_frames(unit, subject, came)]
+            return claims, _counted(unit, subject, came)
         case UpsetCounters():
             return list(_flips(unit, subject)), []
         case FrameGate():
@@ -75,6 +76,24 @@ def _verdict(guard: FrameGuard, subject: Subject, came: Bits) -> Bits:
     given = circuit["verdicts.i__valid"]
     good = beats.passes & _last(beats) & came.equals(words - 1)
     return given.equals(ending) & given.implies(circuit["verdicts.i__payload"].equals(good))
+
+
+def _counted(guard: FrameGuard, subject: Subject, came: Bits) -> list[Bits]:
+    """What a guard's state tells of the beats of a frame that have come, and of its words that have gone out."""
+    circuit, words = subject.circuit, guard.sink.frame_words
+    if words == 1:
+        return []
+    state, left = circuit["frame_state"], circuit["index"].extend(SUM_BITS, signed=True)
+    came, went = came.extend(SUM_BITS), circuit[f"went{GHOST}"].extend(SUM_BITS)
+    whole, dropped, filled = (state.equals(number) for number in range(3))  # in the order in which it names them
+    return [
+        went < words,
+        (left + went).equals(words - 2),
+        whole | filled | dropped,
+        whole.implies(came.equals(went)),
+        filled.implies(came.equals(0) & ~went.equals(0)),
+        dropped.implies(came.equals(words) & went.equals(0)),
+    ]
 
 
 def _bad_frames(guard: FrameGuard, subject: Subject, came: Bits) -> Iterator[Claim]:

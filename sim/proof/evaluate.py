@@ -153,7 +153,7 @@ class Steps:
         circuit, nodes = self.circuit, self.circuit.nodes
         following = [circuit.next[place] for place in self.states]
         lines = ["def run(states, given):"]
-        for place in _sorted(circuit, [*self.roots, *following]):
+        for place in in_order(circuit, [*self.roots, *following]):
             node = nodes[place]
             if node.op == "ite":
                 a, b, c = node.args
@@ -175,7 +175,7 @@ class Steps:
         return dict(zip(self.states, following, strict=True)), roots
 
 
-def _sorted(circuit: Circuit, roots: Iterable[int]) -> list[int]:
+def in_order(circuit: Circuit, roots: Iterable[int]) -> list[int]:
     """All nodes of a cycle that the roots hang on, operands first, in a circuit that was joined of others."""
     found: dict[int, None] = {}
     stack = list(roots)

@@ -32,6 +32,8 @@ def follows(queue: Queue, subject: Subject) -> tuple[Bits, list[Bits]]:
     held = _at(queue, circuit, place)
     guesses = [] if held is None else [followed.implies(held[0].equals(word)), *held[1]]
     guesses += [followed.implies(before < inside), inside < queue.depth + 2]
+    counted = circuit[f"i{GHOST}o{GHOST}inside"]
+    guesses.append(counted.equals(inside.extend(counted.width)))
     claim = (followed & before.equals(0) & sink.valid).implies(sink.payload.equals(word))
     return claim, guesses
 

@@ -15,6 +15,8 @@ from functools import cached_property
 from pathlib import Path
 
 from ...hw.accelerator import Accelerator
+from ...hw.stream.queue import Queue
+from . import compiled
 from .circuit import Circuit, Node
 from .evaluate import Steps
 from .netlist import circuit_of, rtlil_of
@@ -141,7 +143,6 @@ def run(accelerator: Accelerator, circuits: Mapping[str, Circuit]) -> End | None
     """Run a machine; None where neither shows within FRAMES frames."""
     circuit, read = control(accelerator, circuits)
     words = accelerator.plan.source(accelerator.net.input).frame_words
-    steps = Steps(circuit, tuple(read.values()))
     last = len(accelerator.i.payload.as_value()) - 1
     given = {}
     for name, place in circuit.inputs.items():
@@ -150,6 +151,12 @@ def run(accelerator: Accelerator, circuits: Mapping[str, Circuit]) -> End | None
         given[place] = int(ones and not name.split(".")[1].startswith("load"))
     beat = circuit.inputs.get("input_guard.i__payload")
     resets = [place for name, place in circuit.inputs.items() if name.endswith(".rst")]
+    fast = compiled.run(
+        circuit, tuple(read.values()), words, FRAMES, given, resets, None if beat is None else (beat, last)
+    )
+    if fast is not compiled.UNABLE:
+        return None if fast is None else End(*fast)
+    steps = Steps(circuit, tuple(read.values()))
     state = dict.fromkeys(steps.states, 0)
     state, _ = steps(state, given | dict.fromkeys(resets, 1))
     seen: dict[tuple[int, ...], int] = {}
@@ -180,12 +187,13 @@ def prove_moves(
     """
     rows = [("", _row(accelerator, circuits, True))]
     for name, least in accelerator.pipeline.least.items():
-        if name not in accelerator.pipeline.units or not least:
+        queue = accelerator.units.get(name)
+        if not isinstance(queue, Queue) or not least:
             continue
 
-        def with_depth(depth: int, name: str = name) -> Mapping[str, Circuit]:
-            queue = Accelerator(accelerator.net, accelerator.plan, {name: depth}).units[name]
-            return {**circuits, name: circuit_of(rtlil_of(queue), cache)}
+        def with_depth(depth: int, name: str = name, queue: Queue = queue) -> Mapping[str, Circuit]:
+            other = Queue(queue.source, depth, queue.family, queue.together)
+            return {**circuits, name: circuit_of(rtlil_of(other), cache)}
 
         def stands(depth: int, with_depth: Callable[[int], Mapping[str, Circuit]] = with_depth) -> bool:
             end = run(accelerator, with_depth(depth))

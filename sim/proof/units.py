@@ -9,16 +9,19 @@ from amaranth.lib import wiring
 
 from ...hw.device.ring import PairRing
 from ...hw.stages.conv import ConvStage
+from ...hw.stages.global_sum import GlobalSumStage
+from ...hw.stages.pool import PoolStage, SlidingPoolStage
 from ...hw.stages.running_pool import RunningPoolStage
 from ...hw.stages.windowed import WindowedStage
 from ...hw.stream.queue import Queue
 from .circuit import Bits, Circuit
-from .claims import FREE, ORDER, RESULTS, TURNED, Claim, claims_of, hangs_on_ready
+from .claims import FREE, ORDER, RESULTS, TURNED, Claim, claims_of, hangs_on_ready, sums_of_maps
 from .ends import ends
 from .evaluate import MemoryInsideError
 from .flips import prove_flips
 from .induction import Outcome, Prover
 from .invariants import guess, proven, queues
+from .joins import pools
 from .order import follows
 from .pools import joined
 from .products import prove_codes, prove_products
@@ -61,6 +64,8 @@ def prove_unit(unit: wiring.Component, circuit: Circuit) -> list[Row]:
     at_ends, by_hand = ends(unit, subject)
     claims += at_ends
     by_hand += queues(subject)
+    if isinstance(unit, GlobalSumStage):
+        by_hand += sums_of_maps(unit, subject)
     if isinstance(unit, WindowedStage):
         watch = results(unit, subject)
         arrives = Prover(subject, [], LIMIT).prove(watch.arrives, watch.delay + 1)
@@ -72,6 +77,8 @@ def prove_unit(unit: wiring.Component, circuit: Circuit) -> list[Row]:
         claims += [Claim(TURNED, watch.in_turn)] if watch.in_turn else []
     if isinstance(unit, RunningPoolStage):
         by_hand += joined(unit, subject)
+    if isinstance(unit, PoolStage | SlidingPoolStage):
+        claims += pools(unit, subject)
     if isinstance(unit, Queue) and not isinstance(unit.ring, PairRing):
         followed, where = follows(unit, subject)
         claims.append(Claim(ORDER, followed))
