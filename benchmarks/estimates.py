@@ -111,6 +111,9 @@ def cases() -> list[tuple[str, Net, Plan]]:
         (8, 4, 8, 3, 4, Folding(8, 36, 2)),
         (8, 4, 8, 3, 4, Folding(8, 36, wired=True)),
         (8, 8, 8, 3, 4, Folding(8, 72, 2, wired=True)),
+        (8, 16, 16, 3, 4, Folding(4, 8, turns=2)),
+        (8, 32, 32, 3, 8, Folding(8, 16, turns=4)),
+        (16, 16, 32, 1, 8, Folding(4, 8, turns=8)),
     ):
         net = conv(size, ins, outs, kernel, bits)
         found.append(
@@ -132,6 +135,8 @@ def cases() -> list[tuple[str, Net, Plan]]:
     pools = body((SumPool(2, 2), Requantise(2, -128, 127)))
     found.append(("2x2 pool, requantise", pools, Plan({"0": Folding(4)}, output_lanes=4)))
     for name, pool, folding in (
+        ("2x2 sum pool as pixels come", SumPool(2, 2), Folding(2)),
+        ("2x2 maximum pool as pixels come", MaxPool(2, 2), Folding(2)),
         ("3x3 mean of valid pixels, stride 2", SumPool(3, 2, (1, 1, 1, 1), valid=True), Folding(4)),
         ("3x3 mean of valid pixels, all taps", SumPool(3, 1, (1, 1, 1, 1), valid=True), Folding(8, 9)),
         ("3x3 maximum pool of stride 2", MaxPool(3, 2, (1, 1, 1, 1)), Folding(4)),

@@ -112,13 +112,17 @@ def test_a_ring_has_a_register_where_the_familys_blocks_have():
 
 @pytest.mark.parametrize("depth", [15, 18, 19, 27])
 def test_a_queue_of_several_rows_takes_and_gives_a_word_a_cycle(depth):
-    words = list(range(100))
-    queue = Queue(Flow(Tensor(10, 5, 2, 0, 127), 1), depth, SHORT)
-    assert len(queue.ring.parts) == -(-(depth - 2) // 8)
+    words, flow = list(range(100)), Flow(Tensor(10, 5, 2, 0, 127), 1)
+    queue = Queue(flow, depth, SHORT)
+    assert len(queue.ring.parts) == -(-(depth - 3) // 8)
     out = run_stage(queue, words)
     assert out.words == words
     assert set(np.diff(out.cycles)) == {1}
+    assert out.cycles[0] == queue.latency == 4
     assert run_stage(queue, words, stall=0.5).words == words
+    with pytest.raises(HangError) as hang:
+        drive(Queue(flow, depth, SHORT), {"i": words}, {"o": 100}, stall=1.0)
+    assert len(hang.value.seen["i"].words) == depth
 
 
 def test_pairs_are_for_words_that_come_together():

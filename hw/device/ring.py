@@ -79,6 +79,9 @@ class Ring(wiring.Component):
         bits = (self.parts[0] - 1).bit_length()
         words = []
         for n, part in enumerate(self.parts):
+            if part == 1:
+                words.append(self._single(m, n, row >> bits == n))
+                continue
             # By the name that it has as a whole, which waveforms and paths show.
             m.submodules[f"memory{n}" if n else "memory"] = stored = memory(self.width, part, self.family)
             write = stored.write_port()  # each by a name of its own, which waveforms show
@@ -100,6 +103,16 @@ class Ring(wiring.Component):
             m.d.sync += asked.eq(self.address >> bits)
         m.d.comb += self.word.eq(Array(words)[_moved(m, self.move, asked, "chosen")])
         return m
+
+    def _single(self, m: Module, n: int, here: Value) -> Value:
+        """Part n of one word: a memory of it would have an address of no bits."""
+        stored = Signal(self.width, name=f"memory{n}", reset_less=True)
+        got = Signal(self.width, name=f"got{n}", reset_less=True)
+        with m.If(self.put & here):
+            m.d.sync += stored.eq(self.data)
+        with m.If(self.ask):
+            m.d.sync += got.eq(stored)
+        return _moved(m, self.move, got, f"held{n}")
 
 
 def _moved(m: Module, move: Value, word: Value, name: str) -> Signal:

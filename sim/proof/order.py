@@ -46,13 +46,18 @@ def _at(queue: Queue, circuit: Circuit, place: Bits) -> tuple[Bits, list[Bits]] 
         return held, [inside.equals(circuit["fifo.level"].extend(SUM_BITS))]
     if queue.ring is None or "ring.held0" not in circuit:
         return None
-    full, asked = (bit.extend(SUM_BITS) for bit in (circuit["o__valid"], circuit["asked"]))
+    # Where words are behind the memory, from the way out on.
+    valids = [circuit[name] for name in ("o__valid", *(["read"] if queue.chooses else []), "asked")]
+    counts = [valid.extend(SUM_BITS) for valid in valids]
+    behind_it = counts[0]
+    for count in counts[1:]:
+        behind_it = behind_it + count
     size, parts = queue.ring.size, len(queue.ring.parts)
     waiting = circuit["waiting"].extend(SUM_BITS, signed=True) + 1
     address, row = (circuit[name].extend(SUM_BITS) for name in ("address", "ring.row"))
     filled = circuit["filled"].extend(SUM_BITS, signed=True)
     memories = ["ring.memory", *(f"ring.memory{part}" for part in range(1, parts))]
-    stored = _read(circuit, memories, address + place - full - asked, size, queue.ring.parts[0])
+    stored = _read(circuit, memories, address + place - behind_it, size, queue.ring.parts[0])
     helds = [circuit[f"ring.held{part}"] for part in range(parts)]
     behinds = [behind for _, behind in (held.loads() for held in helds)]
     first, second = helds[0], behinds[0]
@@ -60,12 +65,16 @@ def _at(queue: Queue, circuit: Circuit, place: Bits) -> tuple[Bits, list[Bits]] 
     if parts > 1:
         here, behind = circuit["ring.chosen"], circuit["ring.asked"]
         first, second = _chosen(here, helds), _chosen(behind, behinds)
-        within = [circuit["o__valid"].implies(here.extend(SUM_BITS) < parts), behind.extend(SUM_BITS) < parts]
-    in_second = circuit["asked"].mux(place.equals(full), circuit.const(0, 1))
-    word = (circuit["o__valid"] & place.equals(0)).mux(first, in_second.mux(second, stored))
+        within = [valids[-2].implies(here.extend(SUM_BITS) < parts), behind.extend(SUM_BITS) < parts]
+    words, word, before = [first, second], stored, behind_it
+    if queue.chooses:
+        words.insert(0, circuit["o__payload"])
+    for valid, count, value in reversed(list(zip(valids, counts, words, strict=True))):
+        before = before - count
+        word = (valid & place.equals(before)).mux(value, word)
     ahead = address + waiting
-    counts = [inside.equals(full + asked + waiting), filled.equals(waiting - size), address < size, row < size]
-    return word, [*counts, *within, row.equals(ahead) | (row + size).equals(ahead), waiting < size + 1]
+    levels = [inside.equals(behind_it + waiting), filled.equals(waiting - size), address < size, row < size]
+    return word, [*levels, *within, row.equals(ahead) | (row + size).equals(ahead), waiting < size + 1]
 
 
 def _chosen(index: Bits, words: Sequence[Bits]) -> Bits:
@@ -83,6 +92,9 @@ def _read(circuit: Circuit, memories: Sequence[str], at: Bits, depth: int, part:
     for memory in memories:
         storage = circuit.states[memory]
         node = circuit.nodes[storage]
+        if not node.address:  # a part of one word
+            words.append(Bits(circuit, storage))
+            continue
         address = at.bits(0, node.address)
         words.append(Bits(circuit, circuit.insert(Node("read", node.width, (storage, address.node)))))
     return words[0] if len(words) == 1 else _chosen(at.bits((part - 1).bit_length(), SUM_BITS), words)
