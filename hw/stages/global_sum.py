@@ -57,11 +57,18 @@ class PixelSumStage(Stage):
 
 
 class GlobalSumStage(Stage):
-    """GlobalSum: one partial sum a channel in a small memory, a word of them a cycle; words of one pixel at most."""
+    """GlobalSum: one partial sum a channel in a small memory, a word of them a cycle; words of one pixel at most.
+
+    Attributes
+    ----------
+    ahead : words by which the sum of a word is asked for before it comes: a block's goes into a register first
+    """
 
     def __init__(self, source: Flow, layer: GlobalSum, family: Family):
         self.family = family
         super().__init__(source, Flow(layer.infer(source.tensor), source.lanes))
+        words = source.words
+        self.ahead = 2 if words > 2 and place(self.sink.bits, words, family).blocks else 1
 
     @property
     def needs(self) -> NDArray[np.int64]:
@@ -75,11 +82,13 @@ class GlobalSumStage(Stage):
         words, bits = self.source.words, self.sink.tensor.bits
         where = place(self.sink.bits, words, family)
         kept = stored(where) if words > 1 else Resources()
-        if not where.blocks:
+        if not where.blocks or self.ahead > 1:
             kept += Resources(0, self.sink.bits)  # what the read port gave
         added = Resources(self.source.lanes * (bits if family.inputs == 6 else adder(bits - 1, family) + bits))
         counters = counter(words, family) + counter(self.source.tensor.pixels, family)
         counters += Resources(0, (words - 1).bit_length())
+        if self.ahead > 1:
+            counters += counter(words, family)
         return kept.named("sums") + added + counters + Resources(5, self.sink.bits + 1)
 
     def elaborate(self, platform):
@@ -98,21 +107,28 @@ class GlobalSumStage(Stage):
             with m.If(take):
                 m.d.sync += partial.eq(sums)
         else:
-            # The next word's sum is asked for while this one's is written: never one and the same.
+            # A later word's sum is asked for while this one's is written: never one and the same.
             following = Signal(range(words), init=1)
+            asked = Signal(range(words), init=2) if self.ahead > 1 else following
             m.submodules.memory = partials = memory(self.sink.bits, words, self.family)
             write = partials.write_port()
             read = partials.read_port()
             m.d.comb += [
-                read.addr.eq(following),
+                read.addr.eq(asked),
                 read.en.eq(take),
-                partial.eq(read.data),
                 write.addr.eq(word),
                 write.data.eq(sums),
                 write.en.eq(take),
             ]
             with m.If(take):
                 m.d.sync += [word.eq(following), following.eq(wrap_add(following, 1, words))]
+            if self.ahead > 1:
+                kept = Signal(self.sink.bits, reset_less=True)
+                m.d.comb += partial.eq(kept)
+                with m.If(take):
+                    m.d.sync += [kept.eq(read.data), asked.eq(wrap_add(asked, 1, words))]
+            else:
+                m.d.comb += partial.eq(read.data)
         # The code of a sum is the sum of the codes: both intervals grow by the number of pixels.
         for total, code, old in zip(
             self.sink.codes(sums), self.source.codes(self.i.payload), self.sink.codes(partial), strict=True
