@@ -89,13 +89,14 @@ class GlobalSumStage(Stage):
         counters += Resources(0, (words - 1).bit_length())
         if self.ahead > 1:
             counters += counter(words, family)
-        return kept.named("sums") + added + counters + Resources(5, self.sink.bits + 1)
+        return kept.named("sums") + added + counters + Resources(5, self.sink.bits + 2)
 
     def elaborate(self, platform):
         m = Module()
         words, pixels = self.source.words, self.source.tensor.pixels
         word = Signal(range(max(2, words)))
         pixel = Signal(range(max(2, pixels)))
+        fresh = Signal(init=1)  # the first pixel's words come
         last_word = Signal()
         last_pixel = Signal()
         take = Signal()
@@ -133,7 +134,7 @@ class GlobalSumStage(Stage):
         for total, code, old in zip(
             self.sink.codes(sums), self.source.codes(self.i.payload), self.sink.codes(partial), strict=True
         ):
-            m.d.comb += total.eq(Mux(pixel == 0, 0, old) + code)
+            m.d.comb += total.eq(Mux(fresh, 0, old) + code)
         m.d.comb += [
             last_word.eq(word == words - 1),
             last_pixel.eq(pixel == pixels - 1),
@@ -141,7 +142,7 @@ class GlobalSumStage(Stage):
             take.eq(self.i.valid & self.i.ready),
         ]
         with m.If(take & last_word):
-            m.d.sync += pixel.eq(Mux(last_pixel, 0, pixel + 1))
+            m.d.sync += [pixel.eq(Mux(last_pixel, 0, pixel + 1)), fresh.eq(last_pixel)]
         with m.If(move):
             m.d.sync += [full.eq(take & last_pixel), held.eq(sums)]
         return m
