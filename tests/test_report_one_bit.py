@@ -59,7 +59,8 @@ def test_the_table_has_them_all(answer):
     table = dict(rows(answer))
     own, luts, dsps = table["LUTs"]
     assert own == Cell(f"{answer.cost.luts:,} ({100 * answer.cost.luts / 24288:.0f} %)")
-    assert luts == Cell(f"{answer.eight.in_luts.luts:,} ({100 * answer.eight.in_luts.luts / 24288:.0f} %)", True)
+    taken = answer.eight.in_luts.luts
+    assert luts == Cell(f"{taken:,} ({100 * taken / 24288:.0f} %)", taken > 24288)
     assert dsps.text.startswith(f"{answer.eight.in_dsps.luts:,} (")
     assert table["DSPs"] == [Cell("0"), Cell("0"), Cell(f"{answer.lanes:,} ({100 * answer.lanes / 28:.0f} %)", True)]
     assert [cell.over for cell in table["DP16KD"]] == [False, True, True]

@@ -31,7 +31,7 @@ WIDE = Net(Tensor(4, 4, 20, 0, 15), Chain((BinaryConv(bits(6, 3, 3, 20), 1, (1, 
 """Chains of several positions on xc7."""
 
 MACHINES = {
-    "tree": (NET, balance(NET, 100)),
+    "tree": (NET, balance(NET, 200)),
     "several pixels": (WIDE, Plan({"0": Folding(6, 60)})),
     "chains": (WIDE, Plan({"0": Folding(2, 20)}, target="xc7a35t")),
     "parts": (WIDE, Plan({"0": Folding(2, 20, turns=4)}, target="xc7a35t")),

@@ -109,9 +109,9 @@ class ScaleStage(Stage):
                 masked = sum(mask for _, _, mask in (pair[:1] if family.inputs == 6 else pair))
                 most, low = min(top, sum(most for _, most, _ in pair)), min(low for low, _, _ in pair)
                 if len(pair) == 2:
-                    luts += adder(most.bit_length() - 1 - max(low for low, _, _ in pair), family)
+                    luts += adder(max(0, most.bit_length() - 1 - max(low for low, _, _ in pair)), family)
                 luts += masked * bits
-                ffs += waiting if pair == [(0, top, False)] else most.bit_length() - low
+                ffs += waiting if pair == [(0, top, False)] else max(0, most.bit_length() - low)
                 joined.append((low, most, False))
             terms = joined
         if constant and not differ:
