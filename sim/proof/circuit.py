@@ -47,6 +47,9 @@ class Bits:
     def __sub__(self, other: Bits | int) -> Bits:
         return self._binary("sub", other)
 
+    def __mul__(self, other: Bits | int) -> Bits:
+        return self._binary("mul", other)
+
     def __and__(self, other: Bits | int) -> Bits:
         return self._binary("and", other)
 

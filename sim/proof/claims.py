@@ -153,9 +153,7 @@ def _counted(
     went, ends = rounds(circuit, f"{name}{GHOST}out", sink.passes, len(needed))
     inside = circuit.state(f"{name}{GHOST}inside", FRAME_BITS)
     circuit.drive(inside, inside + starts.extend(FRAME_BITS) - ends.extend(FRAME_BITS))
-    total = (
-        circuit.add("mul", COUNT_BITS, inside.extend(COUNT_BITS, signed=True), circuit.const(period, COUNT_BITS)) + came
-    )
+    total = inside.extend(COUNT_BITS, signed=True) * period + came
     here = total + source.valid.extend(COUNT_BITS) if direct else total
     least = circuit.const(needed[-1], COUNT_BITS)
     for place, count in reversed(list(enumerate(needed[:-1]))):
@@ -209,15 +207,14 @@ def sums_of_maps(stage: GlobalSumStage, subject: Subject) -> list[Bits]:
         circuit[each].extend(COUNT_BITS) for each in ("word", "pixel", f"{name}in", f"{name}out")
     )
     inside = circuit[f"{name}inside"].extend(COUNT_BITS, signed=True)
-    each = circuit.const(words, COUNT_BITS)
     ending = pixel.equals(pixels - 1).mux(word, 0)
     offered = subject.ports["o"].valid.extend(COUNT_BITS)
     return [
         word < words,
         pixel < pixels,
         circuit["following"].extend(COUNT_BITS).equals(word.equals(words - 1).mux(0, word + 1)),
-        came.equals(circuit.add("mul", COUNT_BITS, pixel, each) + word),
-        (circuit.add("mul", COUNT_BITS, inside, each) + ending).equals(went + offered),
+        came.equals(pixel * words + word),
+        (inside * words + ending).equals(went + offered),
     ]
 
 

@@ -268,7 +268,7 @@ def _sum(subject: Subject, terms: Iterable[tuple[int, Feature]], constant: int) 
     total = subject.circuit.const(constant, width)
     for factor, feature in terms:
         value = feature.bits.extend(width, feature.signed)
-        total = total + subject.circuit.add("mul", width, value, subject.circuit.const(factor, width))
+        total = total + value * factor
     return total.equals(0)
 
 

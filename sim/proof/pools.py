@@ -16,12 +16,9 @@ def joined(stage: RunningPoolStage, subject: Subject) -> list[Bits]:
     def value(name: str) -> Bits:
         return circuit[name].extend(SUM_BITS) if name in circuit else circuit.const(0, SUM_BITS)
 
-    def times(one: Bits, other: int) -> Bits:
-        return circuit.add("mul", SUM_BITS, one, circuit.const(other, SUM_BITS))
-
     word, across, column, down = (value(name) for name in ("word", "across", "column", "down"))
-    in_row = word + times(across + times(column, size), words)
-    ended = times(column, words) + across.equals(size - 1).mux(word, 0)
+    in_row = word + (across + column * size) * words
+    ended = column * words + across.equals(size - 1).mux(word, 0)
     ended = down.equals(size - 1).mux(ended, 0)
     counted = f"i{GHOST}o{GHOST}"
     went, inside = value(f"{counted}out"), value(f"{counted}inside")
@@ -31,8 +28,8 @@ def joined(stage: RunningPoolStage, subject: Subject) -> list[Bits]:
         across < size,
         column < columns,
         down < size,
-        value(f"{counted}in").equals(in_row + times(down, size * columns * words)),
-        (times(inside, columns * words) + ended).equals(went + under_way),
+        value(f"{counted}in").equals(in_row + down * (size * columns * words)),
+        (inside * (columns * words) + ended).equals(went + under_way),
         went < columns * words,
         inside < 2,
     ]

@@ -10,7 +10,7 @@ from ...hw.window.slide import SlidingWindow
 from ...hw.window.window import Window
 from .circuit import Bits, Circuit, Node
 from .invariants import SUM_BITS
-from .streams import GHOST, WORD, Port, Subject
+from .streams import GHOST, WORD, Port, Subject, rounds
 
 
 @dataclass(frozen=True)
@@ -89,22 +89,16 @@ def _turned(circuit: Circuit, stage: WindowedStage, turned: TurnedResults, out: 
     Any one result is followed from its coming to its leaving; an input chooses it. It comes as one of a group, of a
     window each, and leaves as one of a window, of a group each.
     """
-    turns, groups, batches = len(stage.needs) // len(stage.geometry.needs), stage.groups, turned.batches
+    turns, groups, batches = stage.window.geometry.turns, stage.groups, turned.batches
     size = turns * groups
     zero = circuit.const(0, SUM_BITS)
 
     def number(name: str) -> Bits:
         return circuit[f"turned.{name}"].extend(SUM_BITS) if f"turned.{name}" in circuit else zero
 
-    def times(value: Bits, factor: int) -> Bits:
-        return circuit.add("mul", SUM_BITS, value, circuit.const(factor, SUM_BITS))
-
     def counted(name: str, goes_on: Bits, count: int) -> tuple[Bits, Bits]:
-        """A counter of so many values, and whether it goes on to the first."""
-        at = circuit.state(f"{name}{GHOST}", count.bit_length())
-        ends = goes_on & at.equals(count - 1)
-        circuit.drive(at, ends.mux(0, goes_on.mux(at + 1, at)))
-        return at.extend(SUM_BITS), ends
+        at, ends = rounds(circuit, f"{name}{GHOST}", goes_on, count)
+        return at.bits(0, SUM_BITS), ends
 
     comes, asked = circuit["turned.done"], circuit["turned.ask"]
     # Where the next result belongs that comes, and the next one that is read.
@@ -118,9 +112,9 @@ def _turned(circuit: Circuit, stage: WindowedStage, turned: TurnedResults, out: 
     whole = waiting + 1 + number("whole")
     within, memory = number("within"), turned.depth
     guesses = [
-        number("write__addr").equals(times(batch_in, size) + within),
-        number("read__addr").equals(times(batch_out, size) + times(group_out, turns) + turn_out),
-        within.equals(times(group_in, turns) + turn_in),
+        number("write__addr").equals(batch_in * size + within),
+        number("read__addr").equals(batch_out * size + group_out * turns + turn_out),
+        within.equals(group_in * turns + turn_in),
         number("group").equals(group_out),
         number("turn").equals(turn_out),
         circuit["turned.freed"].equals(next_out),
@@ -151,7 +145,7 @@ def _turned(circuit: Circuit, stage: WindowedStage, turned: TurnedResults, out: 
     claim = (followed & read).implies(out.valid & out.payload.equals(word))
     storage = circuit.states["turned.memory"]
     node = circuit.nodes[storage]
-    place = times(batch, size) + times(group, turns) + turn
+    place = batch * size + group * turns + turn
     held = Bits(circuit, circuit.insert(Node("read", node.width, (storage, place.bits(0, node.address).node))))
     waits = followed & ~read
     unread = (turn_out < turn) | (turn_out.equals(turn) & ~(group < group_out))
@@ -165,7 +159,7 @@ def _turned(circuit: Circuit, stage: WindowedStage, turned: TurnedResults, out: 
         read.implies(followed),
         claim,
     ]
-    return times(whole, size) + within, claim, guesses
+    return whole * size + within, claim, guesses
 
 
 def _sliding(subject: Subject, window: SlidingWindow) -> tuple[Bits, Bits, list[Bits]]:
@@ -183,10 +177,9 @@ def _sliding(subject: Subject, window: SlidingWindow) -> tuple[Bits, Bits, list[
     ends = given & part.equals(parts - 1)
     circuit.drive(group, ends.mux(group.equals(groups - 1).mux(0, group + 1), group))
     wide = group.extend(SUM_BITS)
-    product = circuit.add("mul", SUM_BITS, wide, circuit.const(parts, SUM_BITS))
     busy = circuit["window.busy"].extend(SUM_BITS)
     guesses = [
-        index.equals(product + part),
+        index.equals(wide * parts + part),
         part < parts,
         wide < groups,
         (busy + index).equals(given.mux(circuit.const(parts * groups - 1, SUM_BITS), 0)),
@@ -213,7 +206,7 @@ def _reading(subject: Subject, window: Window) -> tuple[Bits, Bits, list[Bits]]:
                 left = circuit[f"window.loop{level}"].extend(SUM_BITS, signed=True)
                 guesses += [~left.less(-1), left.less(loop.count - 1)]
                 gone = circuit.const(loop.count - 2, SUM_BITS) - left
-                following = following + circuit.add("mul", SUM_BITS, gone, circuit.const(each, SUM_BITS))
+                following = following + gone * each
             elif f"window.loop{level}" in circuit:
                 guesses.append(circuit[f"window.loop{level}"].equals(-1))
             each *= loop.count
