@@ -246,6 +246,7 @@ EDGES = {
     "all taps at once": (Tensor(5, 5, 2, 0, 3), conv(2, (3, 3), (1, 1, 1, 1)), Folding(2, 18)),
     "wired": (Tensor(5, 5, 2, 0, 3), conv(2, (3, 3), (1, 1, 1, 1)), Folding(2, 18, wired=True)),
     "pixels": (Tensor(4, 4, 2, 0, 3), conv(2, (3, 3), (1, 1, 1, 1)), Folding(2, 18, 4)),
+    "windows in turns": (Tensor(4, 4, 2, 0, 3), conv(2, (3, 3), (1, 1, 1, 1)), Folding(2, 2, turns=2)),
     "a row, padded in it": (Tensor(1, 6, 2, 0, 3), conv(2, (1, 3), (0, 0, 1, 1)), Folding(1, 1)),
     "a column, padded in it": (Tensor(6, 1, 2, 0, 3), conv(2, (3, 1), (1, 1, 0, 0)), Folding(1, 2)),
     "a row of a column": (Tensor(6, 1, 2, 0, 3), conv(2, (3, 1), (1, 1, 0, 0)), Folding(2, 6)),

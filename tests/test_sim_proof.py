@@ -332,14 +332,16 @@ def test_a_wrong_weight_is_refuted(monkeypatch):
     assert (row.state, row.what) == ("refuted", "output 0: another sum than the layer's")
 
 
-def wired_conv(family="xc7"):
+def wired_conv(family="xc7", pixels=1):
     layer = BinaryConv(random_weights((8, 3, 3, 4), 3), 1, (1, 1, 1, 1))
-    return folded_stage(layer, MAP, Requantise(2, -4, 11, np.arange(8)), Folding(8, 36, wired=True), FAMILIES[family])
+    folding = Folding(8, 36, pixels, wired=True)
+    return folded_stage(layer, MAP, Requantise(2, -4, 11, np.arange(8)), folding, FAMILIES[family])
 
 
-@pytest.mark.parametrize("family", ["generic", "xc7"])
-def test_wired_weights_are_the_layers(family):
-    stage = wired_conv(family)
+@pytest.mark.parametrize(("family", "pixels"), [("generic", 1), ("xc7", 1), ("xc7", 2)])
+def test_wired_weights_are_the_layers(family, pixels):
+    """Windows side by side that overlap read one register in different places."""
+    stage = wired_conv(family, pixels)
     assert any(node.up for node in stage.arrays[0].nodes)
     made = circuit(stage)
     assert [prove_products(stage, made).state, prove_codes(stage, made).state] == ["proven", "proven"]

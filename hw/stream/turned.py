@@ -1,7 +1,7 @@
 # amaranth: UnusedElaboratable=no
 """Results of windows that take turns: they come group by group and leave window by window."""
 
-from amaranth import Module, Mux, Signal, unsigned
+from amaranth import Const, Module, Mux, Signal, unsigned
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -67,7 +67,7 @@ class TurnedResults(wiring.Component):
 
         # Whole batches less one: the sign says that there is none.
         waiting = Signal(range(-1, self.batches), init=-1)
-        group = Signal(range(self.groups))
+        group = Signal(range(self.groups)) if self.groups > 1 else Const(0)
         turn = Signal(range(self.turns))
         full = Signal()
         ask = Signal()
@@ -86,7 +86,9 @@ class TurnedResults(wiring.Component):
         ]
         m.d.sync += waiting.eq(waiting + whole - self.freed)
         with m.If(ask):
-            m.d.sync += [full.eq(1), group.eq(Mux(ended, 0, group + 1))]
+            m.d.sync += full.eq(1)
+            if self.groups > 1:
+                m.d.sync += group.eq(Mux(ended, 0, group + 1))
             with m.If(last):
                 m.d.sync += [turn.eq(0), here.eq(wrap_add(here, 1, depth))]
             with m.Elif(ended):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from itertools import product
 
 import numpy as np
 from numpy.typing import NDArray
@@ -99,18 +98,25 @@ def _wrong(stage: ConvStage, circuit: Circuit, taps: Sequence[Number]) -> str | 
 
     taps : those of a window, or of all windows that take turns, one after the other
     """
-    layer, arrays, width = stage.layer, stage.arrays, stage.scaler.width
+    # Each array by itself: windows side by side overlap, and what one of them reads is among what another does.
+    found = (_wrong_in(stage, circuit, array, taps) for array in range(len(stage.arrays)))
+    return next((wrong for wrong in found if wrong != ""), "")
+
+
+def _wrong_in(stage: ConvStage, circuit: Circuit, array: int, taps: Sequence[Number]) -> str | None:
+    """As `_wrong`, of one of the windows side by side."""
+    layer, width = stage.layer, stage.scaler.width
     weights = np.where(layer.weights.reshape(len(layer.weights), -1), 1, -1)
     dot, simd, turns, total = stage.dot_cycles, stage.simd, stage.turns, stage.depth
     windows = [taps[start : start + layer.fan_in] for start in range(0, len(taps), layer.fan_in)]
-    codes = [circuit[f"array{k}.codes"].node for k in range(len(arrays))]
-    bits = len(arrays[0].codes) // simd
-    done, results = circuit["array0.done"].node, [circuit[f"array{k}.results"].node for k in range(len(arrays))]
-    run = Run(circuit, (done, *results))
+    codes, result = circuit[f"array{array}.codes"].node, circuit[f"array{array}.results"].node
+    bits = len(stage.arrays[array].codes) // simd
+    done = circuit["array0.done"].node
+    run = Run(circuit, (done, result))
     ended = 0
     # The index of a word of weights comes so many cycles ahead of it, and of a part of one.
     ahead = 0 if stage.wired else 2 + stage.late + turns - 1
-    for cycle in range(-1, total + ahead + arrays[0].latency + 1):
+    for cycle in range(-1, total + ahead + stage.arrays[array].latency + 1):
         step = cycle - ahead
         here = 0 <= step < total
         at, turn = divmod(step, turns)
@@ -128,13 +134,11 @@ def _wrong(stage: ConvStage, circuit: Circuit, taps: Sequence[Number]) -> str | 
             if name in circuit:
                 given[circuit[name].node] = number(int(bit), 1)
         word = joined((bits, windows[turn][at % dot * simd + k] if here else 0) for k in range(simd))
-        for node in codes:
-            given |= driven(circuit, node, word)
-        found = run.step(given)
+        found = run.step(given | driven(circuit, codes, word))
         if found[done] != number(1, 1):
             continue
         group, turn = divmod(ended, turns)
-        for result, lane in product(results, range(stage.pe)):
+        for lane in range(stage.pe):
             channel = group * stage.pe + lane
             value = whole(part_of(found[result], (lane + 1) * width - 1, lane * width))
             if value is None:
