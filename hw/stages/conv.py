@@ -205,7 +205,7 @@ class ConvStage(WindowedStage):
         if self.turns == 1:
             return Resources()
         turn = (self.turns - 1).bit_length()
-        wide = self.pe * self.simd + (self.turns - 2) * sum(self.stored)
+        wide = self.pe * self.simd + (self.turns - 1) * sum(self.stored)
         return Resources(turn + 2, round(bits * wide) + turn + 2 * len(self.stored))
 
     def weight_blocks(self, turns: int, family: Family) -> int:
@@ -385,16 +385,17 @@ class ConvStage(WindowedStage):
         ]
 
     def _joined(self, m: Module, parts: Sequence[Value]) -> Value:
-        """The words of all positions from their parts: the last one comes with the turn of the first window."""
+        """The words of all positions from their parts: the last one has come with the turn of the first window."""
         words = []
         fetched, turn = self.window.fetched, self.window.valid & self.window.foremost
         for k, (part, inputs) in enumerate(zip(parts, self.arrays[0].positions, strict=True)):
-            before = Signal((self.turns - 1) * len(part), name=f"weights{k}_before", reset_less=True)
+            # Nothing but these registers behind a block, which has its own for the part that has come last.
+            before = Signal(self.turns * len(part), name=f"weights{k}_before", reset_less=True)
             word = Signal(self.pe * len(inputs), name=f"weights{k}_word", reset_less=True)
             with m.If(fetched):
                 m.d.sync += before.eq(Cat(before, part)[len(part) :])
             with m.If(turn):
-                m.d.sync += word.eq(Cat(before, part))
+                m.d.sync += word.eq(before)
             words.append(word)
             fetched, turn = later(m, fetched, 1, f"fetched{k}_"), later(m, turn, 1, f"turn{k}_")
         return Cat(words)

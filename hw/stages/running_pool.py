@@ -16,7 +16,6 @@ from ..device.memory import memory, place
 from ..device.resources import Resources, adder, comparison, counter, stored
 from ..device.target import Family
 from ..stream.flow import Flow
-from ..stream.register import output_register
 from ..stream.stage import Stage
 from ..window.window import Geometry
 
@@ -24,8 +23,9 @@ from ..window.window import Geometry
 class RunningPoolStage(Stage):
     """A pool whose windows lie side by side, with a partial result for each word of a row of the output.
 
-    A word in a cycle. The block that holds the partial results gives one late and a register follows it, so a pixel has
-    at least WORDS words: before the same partial result is asked for again it has been written.
+    A word in a cycle. Registers follow and precede the block that holds the partial results, for it gives them late and
+    may lie far off. So a pixel has at least WORDS words: before the same partial result is asked for again it has been
+    written.
 
     Attributes
     ----------
@@ -33,7 +33,7 @@ class RunningPoolStage(Stage):
     depth : words of partial results, with those between a pixel's last and the next power of two
     """
 
-    WORDS = 3
+    WORDS = 4
 
     latency = 3
     uneven = False
@@ -70,7 +70,7 @@ class RunningPoolStage(Stage):
         found = kept.named("sums") + joined * self.sink.lanes
         for values in (self.source.words, self.geometry.out_width, self.layer.kernel, self.layer.kernel):
             found += counter(values, family)
-        return found + Resources(10, 2 * self.source.bits + 2 * self.sink.bits + 2 * address + 6)
+        return found + Resources(10, 2 * self.source.bits + 2 * self.sink.bits + 3 * address + 9)
 
     def elaborate(self, platform):
         m = Module()
@@ -85,10 +85,7 @@ class RunningPoolStage(Stage):
         m.submodules.memory = partials = memory(self.sink.bits, self.depth, self.family)
         write, read = partials.write_port(), partials.read_port()
 
-        sums = Signal(self.sink.bits)
-        result = Signal(self.sink.bits, reset_less=True)
-        full, move = output_register(m, self.o, result)
-        # A word's partial result is read; a cycle later it is in the register.
+        # A word's partial result is read; a cycle later it is in the register, and one more later what came of it.
         asked = Signal()
         came = Signal(self.source.bits, reset_less=True)
         before = Signal.like(slot, name="before")
@@ -96,20 +93,28 @@ class RunningPoolStage(Stage):
         last = Signal()
         here = Signal()
         code = Signal(self.source.bits, reset_less=True)
-        at = Signal.like(slot, name="at")
-        done = Signal()
         so_far = Signal(self.sink.bits, reset_less=True)
-        # Only a window's last word asks for a place at the way out.
+        fresh = Signal(reset_less=True)  # it is of another window
+        at = Signal.like(slot, name="at")
+        ends = Signal()
+        joined = Signal(self.sink.bits, reset_less=True)
+        writes = Signal()
+        to = Signal.like(slot, name="to")
+        done = Signal()
+        # Only a window's last word waits for its being taken.
         step = Signal()
         m.d.comb += [
-            step.eq(~done | move),
+            step.eq(~done | self.o.ready),
             self.i.ready.eq(step),
             read.addr.eq(slot),
             read.en.eq(step),
-            write.addr.eq(at),
-            write.data.eq(sums),
-            write.en.eq(here),
+            write.addr.eq(to),
+            write.data.eq(joined),
+            write.en.eq(writes),
+            self.o.payload.eq(joined),
+            self.o.valid.eq(done),
         ]
+        lanes = zip(self.source.codes(code), self.sink.codes(so_far), strict=True)
         with m.If(step):
             m.d.sync += [
                 asked.eq(self.i.valid),
@@ -119,10 +124,14 @@ class RunningPoolStage(Stage):
                 last.eq(self.i.valid & ends_across & (down == size - 1)),
                 here.eq(asked),
                 code.eq(came),
+                so_far.eq(read.data),  # and nothing else: a block's own register
+                fresh.eq(first),
                 at.eq(before),
-                done.eq(last),
-                # A sum begins with 0, and so does a maximum: that is the least code.
-                so_far.eq(Mux(first, 0, read.data)),
+                ends.eq(last),
+                joined.eq(Cat(self._joined(*each, fresh) for each in lanes)),
+                writes.eq(here),
+                to.eq(at),
+                done.eq(ends),
             ]
         with m.If(step & self.i.valid):
             m.d.sync += word.eq(Mux(ends_word, 0, word + 1))
@@ -132,15 +141,11 @@ class RunningPoolStage(Stage):
                     m.d.sync += column.eq(Mux(column == columns - 1, 0, column + 1))
                     with m.If(column == columns - 1):
                         m.d.sync += down.eq(Mux(down == size - 1, 0, down + 1))
-        lanes = zip(self.sink.codes(sums), self.source.codes(code), self.sink.codes(so_far), strict=True)
-        m.d.comb += [joined.eq(self._joined(one, other)) for joined, one, other in lanes]
-        with m.If(move):
-            m.d.sync += [full.eq(done), result.eq(sums)]
         return m
 
-    def _joined(self, code: Value, so_far: Value) -> Value:
-        """What a code makes of the partial result."""
+    def _joined(self, code: Value, so_far: Value, fresh: Value) -> Value:
+        """What a code makes of the partial result, or of none."""
         if isinstance(self.layer, MaxPool):
-            return Mux(larger(code, so_far, self.family), code, so_far)
+            return Mux(fresh | larger(code, so_far, self.family), code, so_far)
         # The code of a sum is the sum of the codes: both intervals grow by the area.
-        return code + so_far
+        return (code + Mux(fresh, 0, so_far))[: self.sink.tensor.bits]

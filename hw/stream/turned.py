@@ -67,7 +67,7 @@ class TurnedResults(wiring.Component):
 
         # Whole batches less one: the sign says that there is none.
         waiting = Signal(range(-1, self.batches), init=-1)
-        group = Signal(range(self.groups)) if self.groups > 1 else Const(0)
+        group = Signal(range(self.groups), name="group") if self.groups > 1 else Const(0)
         turn = Signal(range(self.turns))
         full = Signal()
         ask = Signal()

@@ -138,7 +138,7 @@ class Window(wiring.Component):
     returned : In(1), a result has left the stage; or all of windows that take turns
     valid, first, last : Out(1), a tap is given; it is the first, the last of a dot product
     index : Out, the tap's place in the order of a whole window; two cycles ahead of `word`. Where windows take turns it
-        is `turns` - 1 taps ahead besides, and goes through these after a reset, before the first tap
+        is `turns` taps ahead besides, and goes through these after a reset, before the first tap
     fetched : Out(1), where windows take turns: two cycles behind an `index` that is used up
     foremost : Out(1), where windows take turns: the first one's, with `valid`
     word : Out(read_flow.bits), the tap's codes, `latency` cycles after the decision to read it, as valid, first, last
@@ -241,7 +241,7 @@ class Window(wiring.Component):
         held = self.read_flow.bits + 13 + (self.credits - 1).bit_length()
         held += (self.latency - 2) * (index + 4)
         if g.turns > 1:
-            found += Resources(index // 2 + 4, 3 + g.turns + 2 * (self.latency - 1))
+            found += Resources(index // 2 + 4, 4 + g.turns + 2 * (self.latency - 1))
         # Padding is put in by the reset of xc7's registers.
         return found + Resources(12 + (self.read_flow.bits if any(g.padding) and not wide else 0), held)
 
@@ -327,7 +327,7 @@ class Window(wiring.Component):
         ahead = Signal(range(low - reach - 1, high), init=-start - 1)
         full = Signal(range(low - size, high - size + 1), init=-start - size)
         pending = Signal(range(-self.credits, 1), init=-self.credits)
-        primes = Signal(turns - 1, init=-1)
+        primes = Signal(turns, init=-1)
         priming = primes[0] if turns > 1 else Const(0)
         m.d.comb += [
             step.eq((~waits | ~ahead[-1]) & (~last | pending[-1]) & ~priming),

@@ -22,7 +22,7 @@ def joined(stage: RunningPoolStage, subject: Subject) -> list[Bits]:
     ended = down.equals(size - 1).mux(ended, 0)
     counted = f"i{GHOST}o{GHOST}"
     went, inside = value(f"{counted}out"), value(f"{counted}inside")
-    under_way = value("last") + value("done") + value("o__valid")
+    under_way = value("last") + value("ends") + value("o__valid")
     return [
         word < words,
         across < size,

@@ -115,7 +115,7 @@ def _wrong_in(stage: ConvStage, circuit: Circuit, array: int, taps: Sequence[Num
     run = Run(circuit, (done, result))
     ended = 0
     # The index of a word of weights comes so many cycles ahead of it, and of a part of one.
-    ahead = 0 if stage.wired else 2 + stage.late + turns - 1
+    ahead = 0 if stage.wired else 2 + stage.late + (turns if turns > 1 else 0)
     for cycle in range(-1, total + ahead + stage.arrays[array].latency + 1):
         step = cycle - ahead
         here = 0 <= step < total
@@ -129,7 +129,7 @@ def _wrong_in(stage: ConvStage, circuit: Circuit, array: int, taps: Sequence[Num
             ("array0.first", here and at % dot == 0),
             ("array0.last", here and at % dot == dot - 1),
             ("window.foremost", here and turn == 0),
-            ("window.fetched", -turns < step < total),
+            ("window.fetched", -turns <= step < total),
         ):
             if name in circuit:
                 given[circuit[name].node] = number(int(bit), 1)

@@ -213,10 +213,10 @@ def _reading(subject: Subject, window: Window) -> tuple[Bits, Bits, list[Bits]]:
         tap, told = circuit["window.tap"].extend(SUM_BITS), circuit[tells]
         if turns > 1:
             # Parts of words are fetched ahead: first those before the first tap.
-            primes, ahead = circuit["window.primes"], following + (turns - 2)
+            primes, ahead = circuit["window.primes"], following + (turns - 1)
             right = primes.equals(0) & (tap.equals(ahead) | (tap + window.taps).equals(ahead))
-            for left in range(1, turns):
-                begins = tap.equals(turns - 1 - left) & following.equals(1)
+            for left in range(1, turns + 1):
+                begins = tap.equals(turns - left) & following.equals(1)
                 right = right | (primes.equals((1 << left) - 1) & begins)
             guesses += [right, told.equals(tap.equals(window.taps - 1)), tap < window.taps]
         else:
