@@ -11,7 +11,6 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from ...model.tensor import Tensor
-from ..device.arithmetic import later
 from ..device.resources import Resources, add_constant, adder, clip, counter, level
 from ..device.target import Family
 from ..stream.beat import sample_shape, value_shape
@@ -57,7 +56,7 @@ class FrameGuard(wiring.Component):
     i : In, payload.pixel (the beat's samples) and payload.last (the frame's last beat)
     o : Out(sink.signature)
     verdict : Out, payload 1 for a good frame; given once the frame's last beat has passed
-    short_frames, long_frames : Out, frames that ended early, late; told a cycle after
+    short_frames, long_frames : Out, frames that ended early, late
 
     Attributes
     ----------
@@ -84,7 +83,7 @@ class FrameGuard(wiring.Component):
         low, high = _limits(sample_shape(t))
         clipped = low < t.lo or high > t.hi
         each = clip(low - t.lo, high - t.lo, t.hi - t.lo, family) if clipped else t.bits
-        control = Resources(33 if family.inputs == 6 else 76, 2 * COUNTER_BITS + 10)
+        control = Resources(33 if family.inputs == 6 else 76, 2 * COUNTER_BITS + 8)
         return control + counter(max(2, self.sink.frame_words), family) + Resources(self.sink.lanes * each, 1)
 
     def elaborate(self, platform):
@@ -105,13 +104,6 @@ class FrameGuard(wiring.Component):
             verdicts.i.valid.eq(passed & ending),
         ]
 
-        # Counted a cycle later: what has passed hangs on ready far behind.
-        early = Signal()
-        late = Signal()
-        for found, counter in ((early, self.short_frames), (late, self.long_frames)):
-            with m.If(later(m, found, 1, f"{found.name}_before")):
-                count(m, counter)
-
         with m.FSM(name="frame"):
             with m.State("pass"):
                 m.d.comb += [
@@ -122,10 +114,10 @@ class FrameGuard(wiring.Component):
                     verdicts.i.payload.eq(self.i.payload.last),
                 ]
                 with m.If(passed & ending & ~self.i.payload.last):
-                    m.d.comb += late.eq(1)
+                    count(m, self.long_frames)
                     m.next = "drop"
                 with m.If(passed & ~ending & self.i.payload.last):
-                    m.d.comb += early.eq(1)
+                    count(m, self.short_frames)
                     m.next = "fill"
             with m.State("fill"):
                 m.d.comb += [

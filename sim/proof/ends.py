@@ -105,14 +105,14 @@ def _bad_frames(guard: FrameGuard, subject: Subject, came: Bits) -> Iterator[Cla
 def _flips(counters: UpsetCounters, subject: Subject) -> Iterator[Claim]:
     circuit = subject.circuit
     for name in ("corrected", "detected") if counters.corrects else ("detected",):
-        yield from _counts(circuit, name, ~circuit[f"were_{name}"].equals(0))
+        told = circuit.state(f"{name}{GHOST}told", 1)
+        circuit.drive(told, ~circuit[f"were_{name}"].equals(0))
+        yield from _counts(circuit, name, told)
 
 
-def _counts(circuit: Circuit, name: str, told: Bits) -> Iterator[Claim]:
-    """A counter is what it should be, a cycle late; and so is one like it that a reset sets to any value, not to 0."""
+def _counts(circuit: Circuit, name: str, counted: Bits) -> Iterator[Claim]:
+    """A counter is what it should be; and so is one like it that a reset sets to any value, not to 0."""
     counter = circuit[name]
-    counted = circuit.state(f"{name}{GHOST}told", 1)
-    circuit.drive(counted, told)
     top = (1 << counter.width) - 1
     start = circuit.input(f"{name}{GHOST}start", counter.width)
     like = circuit.state(f"{name}{GHOST}like{WORD}", counter.width)
