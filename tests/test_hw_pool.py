@@ -203,7 +203,7 @@ def test_global_sum_comes_with_the_last_pixel_and_takes_a_cycle_a_word():
 def test_sums_in_a_block_are_asked_for_two_words_ahead(words):
     family = replace(FAMILIES["ecp5"], worth=1)
     stage = GlobalSumStage(Flow(Tensor(2, 3, words, -3, 7), 1), GlobalSum(), family)
-    assert stage.ahead == (2 if words > 2 else 1)
+    assert stage.ahead == (2 if words > 3 else 1)
     frames = random_frames(stage.source, 4)
     np.testing.assert_array_equal(through(stage, frames), GlobalSum()(frames))
     np.testing.assert_array_equal(through(stage, frames, idle=0.4, stall=0.4, seed=1), GlobalSum()(frames))

@@ -61,14 +61,15 @@ class GlobalSumStage(Stage):
 
     Attributes
     ----------
-    ahead : words by which the sum of a word is asked for before it comes: a block's goes into a register first
+    ahead : words by which the sum of a word is asked for before it comes: two where a block has it, for registers follow
+        and precede that
     """
 
     def __init__(self, source: Flow, layer: GlobalSum, family: Family):
         self.family = family
         super().__init__(source, Flow(layer.infer(source.tensor), source.lanes))
         words = source.words
-        self.ahead = 2 if words > 2 and place(self.sink.bits, words, family).blocks else 1
+        self.ahead = 2 if words > 3 and place(self.sink.bits, words, family).blocks else 1
 
     @property
     def needs(self) -> NDArray[np.int64]:
@@ -88,7 +89,7 @@ class GlobalSumStage(Stage):
         counters = counter(words, family) + counter(self.source.tensor.pixels, family)
         counters += Resources(0, (words - 1).bit_length())
         if self.ahead > 1:
-            counters += counter(words, family)
+            counters += counter(words, family) + Resources(0, self.sink.bits + (words - 1).bit_length() + 1)
         return kept.named("sums") + added + counters + Resources(5, self.sink.bits + 2)
 
     def elaborate(self, platform):
@@ -114,22 +115,30 @@ class GlobalSumStage(Stage):
             m.submodules.memory = partials = memory(self.sink.bits, words, self.family)
             write = partials.write_port()
             read = partials.read_port()
-            m.d.comb += [
-                read.addr.eq(asked),
-                read.en.eq(take),
-                write.addr.eq(word),
-                write.data.eq(sums),
-                write.en.eq(take),
-            ]
+            m.d.comb += [read.addr.eq(asked), read.en.eq(take)]
             with m.If(take):
                 m.d.sync += [word.eq(following), following.eq(wrap_add(following, 1, words))]
             if self.ahead > 1:
                 kept = Signal(self.sink.bits, reset_less=True)
-                m.d.comb += partial.eq(kept)
+                total = Signal(self.sink.bits, reset_less=True)
+                to = Signal(range(words))
+                writes = Signal()
+                m.d.sync += [total.eq(sums), to.eq(word), writes.eq(take)]
+                m.d.comb += [
+                    partial.eq(kept),
+                    write.addr.eq(to),
+                    write.data.eq(total),
+                    write.en.eq(writes),
+                ]
                 with m.If(take):
                     m.d.sync += [kept.eq(read.data), asked.eq(wrap_add(asked, 1, words))]
             else:
-                m.d.comb += partial.eq(read.data)
+                m.d.comb += [
+                    partial.eq(read.data),
+                    write.addr.eq(word),
+                    write.data.eq(sums),
+                    write.en.eq(take),
+                ]
         # The code of a sum is the sum of the codes: both intervals grow by the number of pixels.
         for total, code, old in zip(
             self.sink.codes(sums), self.source.codes(self.i.payload), self.sink.codes(partial), strict=True
