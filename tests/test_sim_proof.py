@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from amaranth import Module, Mux, Signal
@@ -113,6 +115,9 @@ SMALL = {
     "sums of windows side by side": lambda: RunningPoolStage(Flow(MAP, 1), SumPool(2, 2), GENERIC),
     "largest of 3x3, of words of two lanes": lambda: RunningPoolStage(
         Flow(Tensor(3, 6, 6, 0, 7), 2), MaxPool(3, 3), GENERIC
+    ),
+    "sum over a map in a block": lambda: GlobalSumStage(
+        Flow(Tensor(2, 3, 6, -3, 7), 1), GlobalSum(), replace(FAMILIES["ecp5"], worth=1)
     ),
     "sum over a map of many words": lambda: GlobalSumStage(Flow(Tensor(8, 8, 64, -4, 251), 1), GlobalSum(), GENERIC),
     "class, one value a word": lambda: Classifier(Flow(LOGITS, 1), GENERIC),

@@ -61,8 +61,8 @@ class GlobalSumStage(Stage):
 
     Attributes
     ----------
-    ahead : words by which the sum of a word is asked for before it comes: two where a block has it, for registers follow
-        and precede that
+    ahead : words by which the sum of a word is asked for before it comes: two where a block has it, with registers before
+        and behind
     """
 
     def __init__(self, source: Flow, layer: GlobalSum, family: Family):

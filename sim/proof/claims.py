@@ -215,6 +215,7 @@ def sums_of_maps(stage: GlobalSumStage, subject: Subject) -> list[Bits]:
         circuit["following"].extend(COUNT_BITS).equals(word.equals(words - 1).mux(0, word + 1)),
         came.equals(pixel * words + word),
         (inside * words + ending).equals(went + offered),
+        went < words,
     ]
 
 
