@@ -61,8 +61,7 @@ class GlobalSumStage(Stage):
 
     Attributes
     ----------
-    ahead : words by which the sum of a word is asked for before it comes: two where a block has it, with registers before
-        and behind
+    ahead : words by which the sum of a word is asked for before it comes; two where a block, between registers, has it
     """
 
     def __init__(self, source: Flow, layer: GlobalSum, family: Family):
