@@ -139,7 +139,7 @@ class Panel:
         y, start, end = self.y(error), self.x(points[0][1]), self.x(points[-1][1])
         title, rates = APART.get(name, (None, RATE))
         self.parts.append(f'<path class="line" d="M{start:.1f} {y:.1f}H{end:.1f}"/>')
-        behind = max(end, *(self.x(dot["luts"]) for dot in dots)) + 10
+        behind = max([end, *(self.x(dot["luts"]) for dot in dots)]) + 10
         place = (behind, y + 5) if title is None else (start - 5, y + title)
         self.parts.append(text(*place, f"{name}, {100 * error:.2f} %", "own"))
         for rate, luts in points:

@@ -114,30 +114,26 @@ class GlobalSumStage(Stage):
             m.submodules.memory = partials = memory(self.sink.bits, words, self.family)
             write = partials.write_port()
             read = partials.read_port()
-            m.d.comb += [read.addr.eq(asked), read.en.eq(take)]
             with m.If(take):
                 m.d.sync += [word.eq(following), following.eq(wrap_add(following, 1, words))]
             if self.ahead > 1:
                 kept = Signal(self.sink.bits, reset_less=True)
-                total = Signal(self.sink.bits, reset_less=True)
+                written = Signal(self.sink.bits, reset_less=True)
                 to = Signal(range(words))
                 writes = Signal()
-                m.d.sync += [total.eq(sums), to.eq(word), writes.eq(take)]
-                m.d.comb += [
-                    partial.eq(kept),
-                    write.addr.eq(to),
-                    write.data.eq(total),
-                    write.en.eq(writes),
-                ]
+                m.d.sync += [written.eq(sums), to.eq(word), writes.eq(take)]
                 with m.If(take):
                     m.d.sync += [kept.eq(read.data), asked.eq(wrap_add(asked, 1, words))]
             else:
-                m.d.comb += [
-                    partial.eq(read.data),
-                    write.addr.eq(word),
-                    write.data.eq(sums),
-                    write.en.eq(take),
-                ]
+                kept, written, to, writes = read.data, sums, word, take
+            m.d.comb += [
+                partial.eq(kept),
+                read.addr.eq(asked),
+                read.en.eq(take),
+                write.addr.eq(to),
+                write.data.eq(written),
+                write.en.eq(writes),
+            ]
         # The code of a sum is the sum of the codes: both intervals grow by the number of pixels.
         for total, code, old in zip(
             self.sink.codes(sums), self.source.codes(self.i.payload), self.sink.codes(partial), strict=True
