@@ -7,7 +7,8 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from amaranth import Module, Mux, Signal
+from amaranth import Const, Module, Mux, Signal
+from amaranth.lib import fifo
 from amaranth.lib.wiring import connect, flipped
 from strategies import random_weights
 
@@ -70,6 +71,7 @@ from bitfold.sim.proof.joins import pools
 from bitfold.sim.proof.netlist import circuit_of, rtlil_of
 from bitfold.sim.proof.products import CODES, SUMS, prove_codes, prove_products
 from bitfold.sim.proof.streams import watched
+from bitfold.sim.proof.taps import TAPS
 from bitfold.sim.proof.units import prove_unit
 from bitfold.sim.proof.values import prove_values
 
@@ -136,7 +138,7 @@ def test_a_small_unit_is_proven(name):
 @pytest.mark.parametrize("folding", [{"pe": 2, "simd": 2}, {"pe": 2, "simd": 12}, {"pe": 4, "simd": 36}])
 def test_a_convolution_is_proven(folding):
     found = states(small_conv(**folding))
-    assert {HOLDS, FREE, RESULTS, SUMS, CODES} <= found.keys()
+    assert {HOLDS, FREE, RESULTS, TAPS, SUMS, CODES} <= found.keys()
     # Of dot products of one cycle the results are searched from reset on only.
     searched = {RESULTS} if folding["simd"] == 36 else set()
     assert found == {kind: {"bounded" if kind in searched else "proven"} for kind in found}
@@ -150,7 +152,7 @@ def turned_conv():
 def test_a_convolution_whose_windows_take_turns_is_proven():
     for stage in (turned_conv(), small_conv(pe=2, simd=2, turns=4)):
         found = states(stage)
-        assert {HOLDS, FREE, RESULTS, TURNED, PLACES, SUMS, CODES} <= found.keys()
+        assert {HOLDS, FREE, RESULTS, TURNED, PLACES, TAPS, SUMS, CODES} <= found.keys()
         assert set().union(*found.values()) == {"proven"}
 
 
@@ -224,6 +226,11 @@ def test_a_word_that_changes_while_it_waits_is_refuted(monkeypatch):
 def test_a_place_too_few_is_refuted(monkeypatch):
     monkeypatch.setattr(results, "keep", lambda m, result, done, o, places: keep(m, result, done, o, places - 1))
     assert RESULTS in refuted(RequantiseStage(FLOW, Requantise(1, 0, 3), GENERIC))
+
+
+def test_results_that_take_each_others_places_are_refuted(monkeypatch):
+    monkeypatch.setattr(fifo, "_incr", lambda place, depth: place ^ 1)
+    assert ORDER in refuted(RequantiseStage(FLOW, Requantise(1, 0, 3), GENERIC))
 
 
 def test_an_address_beyond_its_memory_is_refuted(monkeypatch):
@@ -335,6 +342,19 @@ def test_a_wrong_weight_is_refuted(monkeypatch):
     stage = small_conv(pe=2, simd=12)
     row = prove_products(stage, circuit(stage))
     assert (row.state, row.what) == ("refuted", "output 0: another sum than the layer's")
+
+
+def test_an_array_that_adds_what_stands_in_a_pause_is_refuted(monkeypatch):
+    accumulate = MacArray.accumulate
+
+    def always(self, m, totals, carries=()):
+        valid, self.valid = self.valid, Const(1)
+        accumulate(self, m, totals, carries)
+        self.valid = valid
+
+    monkeypatch.setattr(MacArray, "accumulate", always)
+    stage = small_conv(pe=2, simd=12)
+    assert prove_products(stage, circuit(stage)).state == "refuted"
 
 
 def wired_conv(family="xc7", pixels=1):

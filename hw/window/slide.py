@@ -223,8 +223,8 @@ class SlidingWindow(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        step, begun, inside = self.advance(m)
-        self.give(m, begun, inside, self.delay(m, step))
+        goes, begun, inside = self.advance(m)
+        self.give(m, begun, inside, self.delay(m, goes))
         return m
 
     def advance(self, m: Module) -> tuple[Signal, Signal, list[list[Value]]]:
@@ -250,13 +250,13 @@ class SlidingWindow(wiring.Component):
         busy = Signal(range(busy_for), name="busy") if busy_for > 1 else Const(0)
         able = Signal()
         ghost = Signal()
-        step = Signal()
+        goes = Signal()
         begin = Signal()
         m.d.comb += [
             able.eq(~here | ((free >= self.groups) & (busy == 0))),
             self.i.ready.eq(able),
-            step.eq(able & (self.i.valid | ghost)),
-            begin.eq(step & here),
+            goes.eq(able & (self.i.valid | ghost)),
+            begin.eq(goes & here),
         ]
         m.d.sync += free.eq(free + self.returned - Mux(begin, self.groups, 0))
         if busy_for > 1:
@@ -277,10 +277,10 @@ class SlidingWindow(wiring.Component):
                     move(down)
                     m.d.sync += [row.eq(row + 1), top.eq(top + g.stride)]
                 with m.Else():
-                    move(on, ghosts + (step & ~self.i.valid) if sweep.lag else Const(0))
+                    move(on, ghosts + (goes & ~self.i.valid) if sweep.lag else Const(0))
                     m.d.sync += [row.eq(0), top.eq(-g.padding[0])]
                     m.d.comb += final.eq(1)
-        with m.Elif(step):
+        with m.Elif(goes):
             m.d.sync += [wait.eq(wait - 1), here.eq(wait == 1)]
 
         if sweep.lag:
@@ -292,15 +292,15 @@ class SlidingWindow(wiring.Component):
                 ghost.eq(between & owing),
                 ending.eq(place == sweep.frame_steps - 1),
             ]
-            with m.If(step & self.i.valid):
+            with m.If(goes & self.i.valid):
                 m.d.sync += [place.eq(Mux(ending, 0, place + 1)), between.eq(ending)]
-            with m.If(step & self.i.valid & ending):
+            with m.If(goes & self.i.valid & ending):
                 m.d.sync += owing.eq(1)
             with m.Elif(final):
                 m.d.sync += owing.eq(0)
             with m.If(final):
                 m.d.sync += ghosts.eq(0)
-            with m.Elif(step & ~self.i.valid):
+            with m.Elif(goes & ~self.i.valid):
                 m.d.sync += ghosts.eq(ghosts + 1)
 
         def on_map(place, most, offset, size):
@@ -318,15 +318,15 @@ class SlidingWindow(wiring.Component):
         m.d.comb += [self.rows.eq(Cat(rows)), self.columns.eq(Cat(columns))]
         begun = Signal()
         m.d.sync += begun.eq(begin)
-        return step, begun, [[row & column for column in columns] for row in rows]
+        return goes, begun, [[row & column for column in columns] for row in rows]
 
-    def delay(self, m: Module, step: Signal) -> list[list[Value]]:
+    def delay(self, m: Module, goes: Signal) -> list[list[Value]]:
         """The delay line. Two cycles after a step: the pixels [ky][column] of the windows that end there."""
         g, sweep, flow = self.sweep.geometry, self.sweep, self.flow
         kh, _ = g.kernel
         arrived = Signal(flow.bits)
         shift = Signal()
-        m.d.sync += [arrived.eq(self.i.payload), shift.eq(step)]
+        m.d.sync += [arrived.eq(self.i.payload), shift.eq(goes)]
         # Word k of the newest column is k rows above.
         newest = arrived
         if kh > 1:
@@ -336,9 +336,9 @@ class SlidingWindow(wiring.Component):
                 with m.If(shift):
                     m.d.sync += above.eq(Cat(arrived, above))
             else:
-                m.submodules.rows = rows = memory(kept, sweep.columns, self.family)
-                write = rows.write_port()
-                read = rows.read_port()
+                m.submodules.lines = lines = memory(kept, sweep.columns, self.family)
+                write = lines.write_port()
+                read = lines.read_port()
                 address = Signal(range(sweep.columns))
                 before = Signal(range(sweep.columns))
                 above = read.data
@@ -349,7 +349,7 @@ class SlidingWindow(wiring.Component):
                     write.en.eq(shift),
                 ]
                 m.d.sync += before.eq(address)
-                with m.If(step):
+                with m.If(goes):
                     m.d.sync += address.eq(wrap_add(address, 1, sweep.columns))
             newest = Cat(arrived, above)
 

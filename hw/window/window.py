@@ -294,8 +294,8 @@ class Window(wiring.Component):
         turns = g.turns
         turn = Signal(init=1)
         turned = Signal(init=turns == 1)
-        first = Signal(init=1)
-        last = Signal(init=all(loop.count == 1 for loop in self.loops[self.turn_loops : self.dot_loops]))
+        opens = Signal(init=1)
+        closes = Signal(init=all(loop.count == 1 for loop in self.loops[self.turn_loops : self.dot_loops]))
         over = Signal(init=goes_on >= self.tap_loops)
         waits = Signal(init=g.rows.start == g.columns.start == 0)
         address = Signal(range(size), init=start % size)
@@ -308,8 +308,8 @@ class Window(wiring.Component):
                 m.d.sync += [turn.eq(turned), turned.eq(ends[0])]
         with m.If(step):
             m.d.sync += [
-                first.eq(Mux(turned, last, first)) if turns > 1 else first.eq(last),
-                last.eq(Cat(ends[self.turn_loops : self.dot_loops]).all()),
+                opens.eq(Mux(turned, closes, opens)) if turns > 1 else opens.eq(closes),
+                closes.eq(Cat(ends[self.turn_loops : self.dot_loops]).all()),
                 over.eq(Cat(ends[: self.tap_loops]).all()),
                 waits.eq(inside),
                 address.eq(
@@ -330,14 +330,14 @@ class Window(wiring.Component):
         primes = Signal(turns, init=-1)
         priming = primes[0] if turns > 1 else Const(0)
         m.d.comb += [
-            step.eq((~waits | ~ahead[-1]) & (~last | pending[-1]) & ~priming),
+            step.eq((~waits | ~ahead[-1]) & (~closes | pending[-1]) & ~priming),
             take.eq(self.i.valid & self.i.ready),
             self.i.ready.eq(full[-1]),
         ]
         m.d.sync += [
             ahead.eq(add(ahead, Mux(step, behind, 0), words.came)),
             full.eq(add(full, Mux(step, given_up, 0), take)),
-            pending.eq(pending + (step & last) - Mux(self.returned, self.returns, 0)),
+            pending.eq(pending + (step & closes) - Mux(self.returned, self.returns, 0)),
         ]
         index = Signal.like(self.index, name="tap")
         if turns > 1:
@@ -368,8 +368,8 @@ class Window(wiring.Component):
             ]
         m.d.sync += [
             self.valid.eq(later(m, step, ahead_of_word, "valid")),
-            self.first.eq(later(m, first, ahead_of_word, "first")),
-            self.last.eq(later(m, last, ahead_of_word, "last")),
+            self.first.eq(later(m, opens, ahead_of_word, "first")),
+            self.last.eq(later(m, closes, ahead_of_word, "last")),
             self.on_map.eq(on_map),
             self.word.eq(Mux(on_map, words.word, self.padding)),
         ]

@@ -202,9 +202,8 @@ ABOUT = (
 
 
 UNCLAIMED = (
-    "Which taps a window gives, and in which order; the sums of whole maps, the zero channels: tests compare them "
-    "with the network.",
-    "That a window gives all its windows, and a frame's words are as many as they should be behind it.",
+    "The sums of whole maps, what pools make of pixels that they join as they come, the zero channels: tests compare "
+    "them with the network.",
     "The order of words in queues that keep them in pairs, in the SPRAM of an iCE40.",
     "Contents that are loaded at run time, and what a synthesised netlist or a board makes of the machine.",
 )

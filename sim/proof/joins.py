@@ -15,7 +15,7 @@ POOLS = Kind(
     "pools",
     "of any taps of a window the largest, or the sum, is found in every lane, and no sum leaves its width; it is the "
     "result, where no factor follows",
-    "that the window gives each tap in its turn, and the factors of sums where only pixels on the map count",
+    "the factors of sums where only pixels on the map count",
 )
 
 Join = Callable[[Bits, Bits], Bits]

@@ -16,33 +16,65 @@ def follows(queue: Queue, subject: Subject) -> tuple[Bits, list[Bits]]:
     The registers that this takes are added to the circuit, none of which steers anything; an input chooses the word.
     """
     circuit, source, sink = subject.circuit, subject.ports["i"], subject.ports["o"]
-    chosen = circuit.input(f"chosen{GHOST}", 1)
-    bits = queue.depth.bit_length() + 2
-    inside, before = circuit.state(f"inside{WORD}", bits), circuit.state(f"before{WORD}", bits)
-    followed, word = circuit.state(f"follows{WORD}", 1), circuit.state(f"followed{WORD}", source.payload.width)
-    comes, goes = source.passes, sink.passes
-    circuit.drive(inside, inside + comes.extend(bits) - goes.extend(bits))
-    starts = comes & chosen & ~followed
-    leaves = followed & goes & before.equals(0)
-    circuit.drive(followed, starts | (followed & ~leaves))
-    circuit.drive(word, starts.mux(source.payload, word))
-    left = goes.extend(bits)
-    circuit.drive(before, starts.mux(inside - left, before - (followed & ~leaves).mux(left, 0)))
-    place = before.extend(SUM_BITS)
-    held = _at(queue, circuit, place)
-    guesses = [] if held is None else [followed.implies(held[0].equals(word)), *held[1]]
-    guesses += [followed.implies(before < inside), inside < queue.depth + 2]
+    word = _Word(circuit, "", queue.depth, source.passes, source.payload, sink.passes)
+    held = _at(queue, circuit, word)
+    guesses = [] if held is None else [word.followed.implies(held[0].equals(word.value)), *held[1]]
     counted = circuit[f"i{GHOST}o{GHOST}inside"]
-    guesses.append(counted.equals(inside.extend(counted.width)))
-    claim = (followed & before.equals(0) & sink.valid).implies(sink.payload.equals(word))
-    return claim, guesses
+    guesses += [*word.guesses, counted.equals(word.inside.extend(counted.width))]
+    return word.leaves(sink.valid, sink.payload), guesses
 
 
-def _at(queue: Queue, circuit: Circuit, place: Bits) -> tuple[Bits, list[Bits]] | None:
-    """The word at a place of the queue, and how many words lie where; None where they lie in pairs."""
-    inside = circuit[f"inside{WORD}"].extend(SUM_BITS)
+def results_follow(circuit: Circuit) -> tuple[Bits, list[Bits]] | None:
+    """The same of results that wait in a queue of Amaranth's; None where there is none."""
+    name = next((each for each in ("queue", "results.queue") if f"{each}.storage" in circuit), None)
+    if name is None:
+        return None
+    enters, room, given, leaves, there, offered, first, level = (
+        circuit[f"{name}.{each}"]
+        for each in ("w_en", "w_rdy", "w_data", "r_en", "r_rdy", "r_data", "r_port__addr", "level")
+    )
+    depth = circuit.depths[f"{name}.r_port__addr"]
+    word = _Word(circuit, name, depth, enters & room, given, leaves & there)
+    held = stored_at(circuit, [f"{name}.storage"], first.extend(SUM_BITS) + word.before.extend(SUM_BITS), depth)
+    inside = word.inside.extend(SUM_BITS).equals(level.extend(SUM_BITS))
+    guesses = [*word.guesses, inside, word.followed.implies(held.equals(word.value))]
+    return word.leaves(there, offered), guesses
+
+
+class _Word:
+    """Any one word of those that pass a queue, in registers of the proof's own.
+
+    inside, before : words in the queue; those before the one that is followed
+    followed, value : whether one is, and what it was when it came
+    guesses : what holds of these
+    """
+
+    def __init__(self, circuit: Circuit, name: str, depth: int, comes: Bits, given: Bits, goes: Bits) -> None:
+        chosen = circuit.input(f"chosen{GHOST}{name}", 1)
+        bits = depth.bit_length() + 2
+        self.inside, self.before = (circuit.state(f"{name}{each}{WORD}", bits) for each in ("inside", "before"))
+        self.followed = circuit.state(f"{name}follows{WORD}", 1)
+        self.value = circuit.state(f"{name}followed{WORD}", given.width)
+        circuit.drive(self.inside, self.inside + comes.extend(bits) - goes.extend(bits))
+        starts = comes & chosen & ~self.followed
+        leaves = self.followed & goes & self.before.equals(0)
+        circuit.drive(self.followed, starts | (self.followed & ~leaves))
+        circuit.drive(self.value, starts.mux(given, self.value))
+        left = goes.extend(bits)
+        less = (self.followed & ~leaves).mux(left, 0)
+        circuit.drive(self.before, starts.mux(self.inside - left, self.before - less))
+        self.guesses = [self.followed.implies(self.before < self.inside), self.inside < depth + 2]
+
+    def leaves(self, valid: Bits, offered: Bits) -> Bits:
+        """When all before it have left it is what is offered."""
+        return (self.followed & self.before.equals(0) & valid).implies(offered.equals(self.value))
+
+
+def _at(queue: Queue, circuit: Circuit, followed: _Word) -> tuple[Bits, list[Bits]] | None:
+    """The word that is followed where it lies, and how many words lie where; None where they lie in pairs."""
+    inside, place = followed.inside.extend(SUM_BITS), followed.before.extend(SUM_BITS)
     if "fifo.storage" in circuit:
-        held = _read(circuit, ["fifo.storage"], circuit["fifo.r_port__addr"].extend(SUM_BITS) + place, queue.depth)
+        held = stored_at(circuit, ["fifo.storage"], circuit["fifo.r_port__addr"].extend(SUM_BITS) + place, queue.depth)
         return held, [inside.equals(circuit["fifo.level"].extend(SUM_BITS))]
     if queue.ring is None or "ring.held0" not in circuit:
         return None
@@ -57,7 +89,7 @@ def _at(queue: Queue, circuit: Circuit, place: Bits) -> tuple[Bits, list[Bits]] 
     address, row = (circuit[name].extend(SUM_BITS) for name in ("address", "ring.row"))
     filled = circuit["filled"].extend(SUM_BITS, signed=True)
     memories = ["ring.memory", *(f"ring.memory{part}" for part in range(1, parts))]
-    stored = _read(circuit, memories, address + place - behind_it, size, queue.ring.parts[0])
+    stored = stored_at(circuit, memories, address + place - behind_it, size, queue.ring.parts[0])
     helds = [circuit[f"ring.held{part}"] for part in range(parts)]
     behinds = [behind for _, behind in (held.loads() for held in helds)]
     first, second = helds[0], behinds[0]
@@ -85,7 +117,7 @@ def _chosen(index: Bits, words: Sequence[Bits]) -> Bits:
     return found
 
 
-def _read(circuit: Circuit, memories: Sequence[str], at: Bits, depth: int, part: int = 0) -> Bits:
+def stored_at(circuit: Circuit, memories: Sequence[str], at: Bits, depth: int, part: int = 0) -> Bits:
     """A word of memories of so many words together, `part` in each but the last, at an address a round too large."""
     at = (at < depth).mux(at, at - depth)
     words = []
@@ -97,4 +129,4 @@ def _read(circuit: Circuit, memories: Sequence[str], at: Bits, depth: int, part:
             continue
         address = at.bits(0, node.address)
         words.append(Bits(circuit, circuit.insert(Node("read", node.width, (storage, address.node)))))
-    return words[0] if len(words) == 1 else _chosen(at.bits((part - 1).bit_length(), SUM_BITS), words)
+    return words[0] if len(words) == 1 else _chosen(at.bits((part - 1).bit_length(), at.width), words)

@@ -18,7 +18,7 @@ SUMS = Kind(
     "dot products",
     "every output's accumulator ends, for all activations, with the sum that the layer's weights and constants say, "
     "and no such sum leaves its width",
-    "that the window gives each tap in its turn",
+    "that it does so whatever pauses are between taps: without any, and with some at random, it is run",
 )
 
 CODES = Kind(
@@ -29,6 +29,9 @@ CODES = Kind(
 
 WINDOWS = 6
 """On which arrays are run that keep no sums of unknowns; the first two of the least and of the largest codes."""
+
+PAUSE = 3
+"""Cycles between two taps, at the most, of arrays that are run with pauses."""
 
 LINEAR = "the netlist on unknowns"
 NUMBERS = "the netlist on all numbers"
@@ -99,12 +102,17 @@ def _wrong(stage: ConvStage, circuit: Circuit, taps: Sequence[Number]) -> str | 
     taps : those of a window, or of all windows that take turns, one after the other
     """
     # Each array by itself: windows side by side overlap, and what one of them reads is among what another does.
-    found = (_wrong_in(stage, circuit, array, taps) for array in range(len(stage.arrays)))
+    random = np.random.default_rng(0)
+    steps = stage.depth + (stage.turns if stage.turns > 1 else 0)
+    pauses = np.zeros(steps, int), random.integers(0, PAUSE + 1, steps) * random.integers(0, 2, steps)
+    found = (_wrong_in(stage, circuit, array, taps, pause) for array in range(len(stage.arrays)) for pause in pauses)
     return next((wrong for wrong in found if wrong != ""), "")
 
 
-def _wrong_in(stage: ConvStage, circuit: Circuit, array: int, taps: Sequence[Number]) -> str | None:
-    """As `_wrong`, of one of the windows side by side."""
+def _wrong_in(
+    stage: ConvStage, circuit: Circuit, array: int, taps: Sequence[Number], pauses: NDArray[np.int64]
+) -> str | None:
+    """As `_wrong`, of one of the windows side by side, with so many cycles before each tap in which none is read."""
     layer, width = stage.layer, stage.scaler.width
     weights = np.where(layer.weights.reshape(len(layer.weights), -1), 1, -1)
     dot, simd, turns, total = stage.dot_cycles, stage.simd, stage.turns, stage.depth
@@ -114,26 +122,29 @@ def _wrong_in(stage: ConvStage, circuit: Circuit, array: int, taps: Sequence[Num
     done = circuit["array0.done"].node
     run = Run(circuit, (done, result))
     ended = 0
-    # The index of a word of weights comes so many cycles ahead of it, and of a part of one.
-    ahead = 0 if stage.wired else 2 + stage.late + (turns if turns > 1 else 0)
-    for cycle in range(-1, total + ahead + stage.arrays[array].latency + 1):
-        step = cycle - ahead
-        here = 0 <= step < total
+    # The index of a word of weights comes so many cycles ahead of it, and of a part of one as many taps more.
+    ahead, early = 0 if stage.wired else 2 + stage.late, turns if turns > 1 else 0
+    asked = np.cumsum(pauses + 1) - 1
+    for cycle in range(-1, int(asked[-1]) + ahead + stage.arrays[array].latency + 2):
+        fetched = cycle - ahead in asked
+        step = int(np.searchsorted(asked, cycle - ahead)) - early
+        here = fetched and step >= 0
         at, turn = divmod(step, turns)
         given: dict[int, Word] = {circuit.inputs["rst"]: number(int(cycle < 0), 1)}
         if "index" in circuit:
             index = circuit["index"]
-            given[index.node] = number(max(cycle, 0) % total, index.width)
+            given[index.node] = number(int(np.searchsorted(asked, cycle)) % total, index.width)
         for name, bit in (
             ("array0.valid", here),
             ("array0.first", here and at % dot == 0),
             ("array0.last", here and at % dot == dot - 1),
             ("window.foremost", here and turn == 0),
-            ("window.fetched", -turns <= step < total),
+            ("window.fetched", fetched),
         ):
             if name in circuit:
                 given[circuit[name].node] = number(int(bit), 1)
-        word = joined((bits, windows[turn][at % dot * simd + k] if here else 0) for k in range(simd))
+        # What stands there while none is read is as unknown.
+        word = joined((bits, windows[turn][at % dot * simd + k] if here else taps[k]) for k in range(simd))
         found = run.step(given | driven(circuit, codes, word))
         if found[done] != number(1, 1):
             continue

@@ -14,6 +14,7 @@ from ...hw.stages.pool import PoolStage, SlidingPoolStage
 from ...hw.stages.running_pool import RunningPoolStage
 from ...hw.stages.windowed import WindowedStage
 from ...hw.stream.queue import Queue
+from ...hw.window.window import Window
 from .circuit import Bits, Circuit
 from .claims import FREE, ORDER, RESULTS, TURNED, Claim, claims_of, hangs_on_ready, sums_of_maps
 from .ends import ends
@@ -22,11 +23,13 @@ from .flips import prove_flips
 from .induction import Outcome, Prover
 from .invariants import guess, proven, queues
 from .joins import pools
-from .order import follows
+from .order import follows, results_follow
 from .pools import joined
 from .products import prove_codes, prove_products
 from .rows import Kind, Row
+from .slides import slides
 from .streams import watched
+from .taps import taps
 from .values import ValueStage, prove_values
 from .windows import results
 
@@ -83,7 +86,15 @@ def prove_unit(unit: wiring.Component, circuit: Circuit) -> list[Row]:
         followed, where = follows(unit, subject)
         claims.append(Claim(ORDER, followed))
         by_hand += where
+    if queue := results_follow(circuit):
+        claims.append(Claim(ORDER, queue[0]))
+        by_hand += queue[1]
     known += proven(subject, by_hand, known, PATIENCE if isinstance(unit, Queue) else LIMIT)
+    if isinstance(unit, WindowedStage):
+        claim, before = (taps if isinstance(unit.window, Window) else slides)(unit, subject)
+        for bits in before:
+            known += proven(subject, bits, known, PATIENCE)
+        claims.append(claim)
     left = []
     for claim in claims:
         # What needs no more than what is known already shows that soonest.

@@ -190,35 +190,4 @@ def _sliding(subject: Subject, window: SlidingWindow) -> tuple[Bits, Bits, list[
 def _reading(subject: Subject, window: Window) -> tuple[Bits, Bits, list[Bits]]:
     """The same of a window that is read in place: places are taken when a dot product ends."""
     circuit = subject.circuit
-    guesses = []
-    if "window.wrapped" in circuit:
-        # The next address, and the same less the memory's size, of which one is in the memory.
-        size = window.ring.size
-        address, onward = circuit["window.address"].extend(SUM_BITS), circuit["window.onward"].extend(SUM_BITS)
-        wrapped = circuit["window.wrapped"].extend(SUM_BITS, signed=True)
-        guesses = [address < size, onward < size, onward.equals(wrapped + size)]
-    turns, tells = window.geometry.turns, "window.wraps" if window.geometry.turns > 1 else "window.over"
-    if "window.tap" in circuit and tells in circuit:
-        # The loops, which count down past 0, tell the place of the next tap; that of the last is followed by the first.
-        following, each = circuit.const(0, SUM_BITS), 1
-        for level, loop in enumerate(window.loops[: window.tap_loops]):
-            if loop.count > 1:
-                left = circuit[f"window.loop{level}"].extend(SUM_BITS, signed=True)
-                guesses += [~left.less(-1), left.less(loop.count - 1)]
-                gone = circuit.const(loop.count - 2, SUM_BITS) - left
-                following = following + gone * each
-            elif f"window.loop{level}" in circuit:
-                guesses.append(circuit[f"window.loop{level}"].equals(-1))
-            each *= loop.count
-        tap, told = circuit["window.tap"].extend(SUM_BITS), circuit[tells]
-        if turns > 1:
-            # Parts of words are fetched ahead: first those before the first tap.
-            primes, ahead = circuit["window.primes"], following + (turns - 1)
-            right = primes.equals(0) & (tap.equals(ahead) | (tap + window.taps).equals(ahead))
-            for left in range(1, turns + 1):
-                begins = tap.equals(turns - left) & following.equals(1)
-                right = right | (primes.equals((1 << left) - 1) & begins)
-            guesses += [right, told.equals(tap.equals(window.taps - 1)), tap < window.taps]
-        else:
-            guesses.append(told.mux(tap.equals(window.taps - 1) & following.equals(0), (tap + 1).equals(following)))
-    return circuit["window.step"] & circuit["window.last"], circuit.const(0, SUM_BITS), guesses
+    return circuit["window.step"] & circuit["window.closes"], circuit.const(0, SUM_BITS), []
