@@ -134,14 +134,11 @@ def test_a_small_unit_is_proven(name):
     assert set().union(*found.values()) == {"proven"}
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("folding", [{"pe": 2, "simd": 2}, {"pe": 2, "simd": 12}, {"pe": 4, "simd": 36}])
 def test_a_convolution_is_proven(folding):
     found = states(small_conv(**folding))
     assert {HOLDS, FREE, RESULTS, TAPS, SUMS, CODES} <= found.keys()
-    # Of dot products of one cycle the results are searched from reset on only.
-    searched = {RESULTS} if folding["simd"] == 36 else set()
-    assert found == {kind: {"bounded" if kind in searched else "proven"} for kind in found}
+    assert set().union(*found.values()) == {"proven"}
 
 
 def turned_conv():

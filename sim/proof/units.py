@@ -70,8 +70,12 @@ def prove_unit(unit: wiring.Component, circuit: Circuit) -> list[Row]:
     if isinstance(unit, GlobalSumStage):
         by_hand += sums_of_maps(unit, subject)
     if isinstance(unit, WindowedStage):
+        claim, before = (taps if isinstance(unit.window, Window) else slides)(unit, subject)
+        for bits in before:
+            known += proven(subject, bits, known, PATIENCE)
+        claims.append(claim)
         watch = results(unit, subject)
-        arrives = Prover(subject, [], LIMIT).prove(watch.arrives, watch.delay + 1)
+        arrives = Prover(subject, known, LIMIT).prove(watch.arrives, watch.delay + 1)
         rows.append(_row(RESULTS, arrives))
         if arrives.proven:
             known.append(watch.arrives)
@@ -90,11 +94,6 @@ def prove_unit(unit: wiring.Component, circuit: Circuit) -> list[Row]:
         claims.append(Claim(ORDER, queue[0]))
         by_hand += queue[1]
     known += proven(subject, by_hand, known, PATIENCE if isinstance(unit, Queue) else LIMIT)
-    if isinstance(unit, WindowedStage):
-        claim, before = (taps if isinstance(unit.window, Window) else slides)(unit, subject)
-        for bits in before:
-            known += proven(subject, bits, known, PATIENCE)
-        claims.append(claim)
     left = []
     for claim in claims:
         # What needs no more than what is known already shows that soonest.
