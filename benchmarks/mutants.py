@@ -8,8 +8,7 @@ inverted, stuck at 0 or 1, or altered by another wire. All mutants of a machine 
 file chooses one. Each runs drawn images with several rates of pauses and the trials of the interface sheet, which is
 what ``bitfold.check`` does. One that passes is held against the unit as it was: it is "equal" where by induction with
 Bitwuzla nothing at the unit's ports can be told apart in any cycle, whatever comes in; "refuted" where ``bitfold
-prove`` no longer proves a claim of the unit that it proved before; "right" where all claims of a convolution are proven
-of it, too; else "open", and printed.
+prove`` no longer proves a claim of the unit that it proved before; else "open", and printed.
 """
 
 from __future__ import annotations
@@ -31,7 +30,6 @@ from amaranth.lib import wiring
 from bitfold.hw.accelerator import Accelerator
 from bitfold.hw.plan import Folding, Plan
 from bitfold.hw.planner import balance
-from bitfold.hw.stages.conv import ConvStage
 from bitfold.hw.verilog.write import write_machine
 from bitfold.model.layers import (
     BinaryConv,
@@ -54,10 +52,8 @@ from bitfold.sim.proof.circuit import Bits, Circuit, Node
 from bitfold.sim.proof.evaluate import WIDEST, MemoryInsideError
 from bitfold.sim.proof.invariants import guess, proven, queues, run
 from bitfold.sim.proof.netlist import circuit_of
-from bitfold.sim.proof.products import CODES, SUMS
 from bitfold.sim.proof.solver import TimeUpError, Unrolling
 from bitfold.sim.proof.streams import watched
-from bitfold.sim.proof.taps import TAPS
 from bitfold.sim.proof.units import prove_unit
 from bitfold.sim.protocol import Trial, trials
 from bitfold.sim.simulate import Deadlock, Machine, compare
@@ -75,8 +71,6 @@ PAUSES = (0.0, 0.3, 0.8, 0.95)
 """Of the runs of images, one after the other."""
 CYCLES = 2000
 """Of the runs from which invariants of a unit are guessed."""
-WHOLE = {kind.name for kind in (TAPS, SUMS, CODES)}
-"""Claims that a convolution has whose weights are read-only."""
 FINE = 16
 """Bits of registers that are compared bit by bit."""
 HORIZON = 24
@@ -354,17 +348,8 @@ class Twins:
                 left = [bit for bit in left if step.value(bit, 1)]
             if not step.find([(ports, 1)], [(bit, 1) for bit in left]):
                 return "equal"
-        said = self._said(number)
-        if lost := [kind for kind, holds in said.items() if self.claims.get(kind) and not holds]:
+        if lost := [kind for kind, holds in self._said(number).items() if self.claims.get(kind) and not holds]:
             return f"refuted: {lost[0]}"
-        # Of a convolution the claims say all: its taps, their sums, the codes, and that these leave in order.
-        if (
-            isinstance(self.unit, ConvStage)
-            and said.keys() == self.claims.keys()
-            and said.keys() >= WHOLE
-            and all(said.values())
-        ):
-            return "right"
         with suppress(TimeUpError):
             search = self._unrolled(True, 0)
             for pair in pairs:
@@ -409,17 +394,16 @@ def tried(name: str, count: int, seed: int) -> dict[str, object]:
             "caught": len(mutants.mutants) - len(equal),
             "refuted": sum(same.startswith("refuted") for same in equal.values()),
             "equal": sum(same == "equal" for same in equal.values()),
-            "right": sum(same == "right" for same in equal.values()),
             "units": dict(kinds),
             "open": [
                 f"{mutants.mutants[number - 1]} ({same})"
                 for number, same in equal.items()
-                if same not in ("equal", "right") and not same.startswith("refuted")
+                if same != "equal" and not same.startswith("refuted")
             ],
         }
 
 
-KINDS = ("planted", "caught", "refuted", "equal", "right")
+KINDS = ("planted", "caught", "refuted", "equal")
 
 
 def told(sums: dict) -> str:

@@ -251,23 +251,23 @@ class SlidingWindow(wiring.Component):
         able = Signal()
         ghost = Signal()
         goes = Signal()
-        begin = Signal()
+        begins = Signal()
         m.d.comb += [
             able.eq(~here | ((free >= self.groups) & (busy == 0))),
             self.i.ready.eq(able),
             goes.eq(able & (self.i.valid | ghost)),
-            begin.eq(goes & here),
+            begins.eq(goes & here),
         ]
-        m.d.sync += free.eq(free + self.returned - Mux(begin, self.groups, 0))
+        m.d.sync += free.eq(free + self.returned - Mux(begins, self.groups, 0))
         if busy_for > 1:
-            m.d.sync += busy.eq(Mux(begin, busy_for - 1, Mux(busy == 0, 0, busy - 1)))
+            m.d.sync += busy.eq(Mux(begins, busy_for - 1, Mux(busy == 0, 0, busy - 1)))
 
         def move(distance, more=0):
             """The next windows are whole `distance + more` steps after these."""
             m.d.sync += [wait.eq(distance - 1 + more), here.eq((more == 0) if distance == 1 else 0)]
 
         final = Signal()
-        with m.If(begin):
+        with m.If(begins):
             with m.If(column != sweep.out_columns - 1):
                 move(right)
                 m.d.sync += [column.eq(column + 1), left.eq(left + span)]
@@ -317,7 +317,7 @@ class SlidingWindow(wiring.Component):
         columns = [on_map(left, most[1], k, g.width) for k in range(sweep.reach)]
         m.d.comb += [self.rows.eq(Cat(rows)), self.columns.eq(Cat(columns))]
         begun = Signal()
-        m.d.sync += begun.eq(begin)
+        m.d.sync += begun.eq(begins)
         return goes, begun, [[row & column for column in columns] for row in rows]
 
     def delay(self, m: Module, goes: Signal) -> list[list[Value]]:

@@ -70,7 +70,7 @@ class _Line:
         # Rows that a word has been in the line, beyond which nothing reads it.
         self.rows = self.kh + self.held // self.columns + 1
         self.width = (4 * self.frame + 4 * (self.rows + 1) * self.columns).bit_length() + 2
-        self.goes, self.begin, self.step = (circuit[f"window.{name}"] for name in ("goes", "begin", "step"))
+        self.goes, self.begin, self.step = (circuit[f"window.{name}"] for name in ("goes", "begins", "step"))
         self._count()
         self._follow()
         self._latch()
@@ -130,7 +130,7 @@ class _Line:
         later = self.lane.equals(self.rows).mux(self.lane, self.lane + 1)
         circuit.drive(self.lane, first.mux(0, (shift & last).mux(later, self.lane)))
         circuit.drive(self.since, first.mux(0, shift.mux(last.mux(0, self.since + 1), self.since)))
-        slot = circuit["window.before"].extend(self.width) if self.remembers else self._number(0)
+        slot = circuit["window.write__addr"].extend(self.width) if self.remembers else self._number(0)
         circuit.drive(self.slot, first.mux(slot, self.slot))
         self.placed = self.spent & ~self.fresh
 
@@ -299,7 +299,7 @@ class _Line:
         ]
         if not self.remembers:
             return found
-        address, before = self._read("address"), self._read("before")
+        address, before = self._read("read__addr"), self._read("write__addr")
         found += [address < columns, before < columns]
         on = before + shift
         found.append(on.equals(address) | on.equals(address + columns))
@@ -326,7 +326,7 @@ class _Line:
             node = circuit.nodes[storage]
             address = self.slot.bits(0, node.address)
             stored = Bits(circuit, circuit.insert(Node("read", node.width, (storage, address.node))))
-            behind = self._read("before").equals(self.slot)
+            behind = self._read("write__addr").equals(self.slot)
             places = [(stored, self.placed), (circuit["window.read__data"], self.placed & behind)]
         for word, here in places:
             for lane in range(kh - 1):
