@@ -85,6 +85,18 @@ def test_round_trip(tmp_path_factory, net, text):
     assert path.read_bytes() == raw
 
 
+def test_the_deepest_network_is_read_again(path):
+    body = Chain((Requantise(0, 0, 3),))
+    try:
+        while True:
+            net = Net(Tensor(1, 1, 1, 0, 3), body)
+            body = Chain((body,))
+    except BadInput as error:
+        assert "lies in more than" in str(error)
+    net.save(path)
+    assert Net.load(path).digest() == net.digest()
+
+
 def test_weights_take_one_bit_each(good):
     _, tensors = parts(good)
     weights = tensors["net.body.layers.1.body.layers.0.weights"]
