@@ -142,6 +142,10 @@ def sites(tree: ast.AST) -> Iterator[ast.AST]:
         match node:
             case ast.FunctionDef(name=name) if any(word in name for word in SPOKEN):
                 continue
+            case ast.FunctionDef(args=args, body=body):
+                defaults = [ast.Expr(each) for each in (*args.defaults, *args.kw_defaults) if each]
+                yield from sites(ast.Module([*defaults, *body], []))
+                continue
             case ast.Raise() | ast.Assert() | ast.JoinedStr() | ast.Import() | ast.ImportFrom():
                 continue
             case ast.AnnAssign(value=None):
