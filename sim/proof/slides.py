@@ -16,7 +16,7 @@ from ...hw.window.slide import SlidingWindow
 from .circuit import Bits, Circuit, Node
 from .claims import Claim
 from .streams import GHOST, WORD, Subject
-from .taps import TAPS, recoded
+from .taps import TAPS, OwnRegisters, recoded
 
 LATENCY = 2
 """Cycles from a part's index to the part."""
@@ -57,7 +57,7 @@ class _Tap:
     lane: int
 
 
-class _Line:
+class _Line(OwnRegisters):
     """A sliding window and the proof's registers that go with it."""
 
     def __init__(self, circuit: Circuit, window: SlidingWindow) -> None:
@@ -74,20 +74,6 @@ class _Line:
         self._count()
         self._follow()
         self._latch()
-
-    def _number(self, value: int) -> Bits:
-        return self.circuit.const(value, self.width)
-
-    def _state(self, name: str, width: int | None = None) -> Bits:
-        return self.circuit.state(f"{name}{GHOST}tap{WORD}", width or self.width)
-
-    def _given(self, name: str, value: Bits, cycles: int) -> Bits:
-        """A value as many cycles later."""
-        for cycle in range(1, cycles + 1):
-            held = self._state(f"{name}{cycle}", value.width)
-            self.circuit.drive(held, value)
-            value = held
-        return value
 
     def _round(self, name: str, count: int, goes: Bits) -> tuple[Bits, Bits]:
         """A counter from 0 to count - 1, round and round, and whether it ends a round."""
@@ -235,12 +221,6 @@ class _Line:
     def beside(self) -> list[list[Bits]]:
         """What the window's registers hold, told from the order of windows and from how far the input has come."""
         return [self._steps(), self._parts(), self._age(), self._contents(), self._loads(), self._taps()]
-
-    def _holds(self, name: str, value: Bits, signed: bool = False) -> list[Bits]:
-        """A register, where there is one, is `value`."""
-        if f"window.{name}" not in self.circuit:
-            return []
-        return [self.circuit[f"window.{name}"].extend(value.width, signed).equals(value)]
 
     def _read(self, name: str) -> Bits:
         """A register as a number; 0 where there is none."""

@@ -57,7 +57,38 @@ class _Tap:
         return self._circuit.all_of(self.at[loop].equals(self.counts[loop] - 1) for loop in loops)
 
 
-class _Reading:
+class OwnRegisters:
+    """What a proof adds to the circuit of a stage with a window.
+
+    circuit : the stage's
+    width : of numbers
+    """
+
+    circuit: Circuit
+    width: int
+
+    def _number(self, value: int) -> Bits:
+        return self.circuit.const(value, self.width)
+
+    def _state(self, name: str, width: int | None = None) -> Bits:
+        return self.circuit.state(f"{name}{GHOST}tap{WORD}", width or self.width)
+
+    def _given(self, name: str, value: Bits, cycles: int) -> Bits:
+        """A value as many cycles later."""
+        for cycle in range(1, cycles + 1):
+            held = self._state(f"{name}{cycle}", value.width)
+            self.circuit.drive(held, value)
+            value = held
+        return value
+
+    def _holds(self, name: str, value: Bits, signed: bool = False) -> list[Bits]:
+        """That a register of the window, where there is one, is `value`."""
+        if f"window.{name}" not in self.circuit:
+            return []
+        return [self.circuit[f"window.{name}"].extend(value.width, signed).equals(value)]
+
+
+class _Reading(OwnRegisters):
     """A window and the proof's registers that go with it."""
 
     def __init__(self, circuit: Circuit, window: Window, groups: int) -> None:
@@ -75,12 +106,6 @@ class _Reading:
         self.loops = (*turn, *self.dot, self.repeat, "column", "row")
         self.tap, self.next, self.ends = self._count({loop: counts[loop] for loop in self.loops})
         self._follow()
-
-    def _number(self, value: int) -> Bits:
-        return self.circuit.const(value, self.width)
-
-    def _state(self, name: str, width: int | None = None) -> Bits:
-        return self.circuit.state(f"{name}{GHOST}tap{WORD}", width or self.width)
 
     def _count(self, counts: dict[str, int]) -> tuple[_Tap, _Tap, list[Bits]]:
         """Counters that go on with each step; of each loop, whether it and all inside it are in their last round."""
@@ -142,14 +167,6 @@ class _Reading:
             "foremost": self.tap.opens(["turn"]),
         }
 
-    def _given(self, name: str, value: Bits, cycles: int) -> Bits:
-        """A value as many cycles later."""
-        for cycle in range(1, cycles + 1):
-            held = self._state(f"{name}{cycle}", value.width)
-            self.circuit.drive(held, value)
-            value = held
-        return value
-
     def claim(self) -> Bits:
         """What the window gives, its latency after each step."""
         circuit, late = self.circuit, self.window.latency
@@ -200,12 +217,6 @@ class _Reading:
     def beside(self) -> list[list[Bits]]:
         """What the window's registers hold, told from the order of taps and from how far the input has come."""
         return [self._loops(), self._ahead(), self._addresses(), self._kept()]
-
-    def _holds(self, name: str, value: Bits, signed: bool = False) -> list[Bits]:
-        """A register, where there is one, is `value`."""
-        if f"window.{name}" not in self.circuit:
-            return []
-        return [self.circuit[f"window.{name}"].extend(value.width, signed).equals(value)]
 
     def _choice(self, values: Sequence[int]) -> Bits:
         """The value of the innermost loop that goes on after this tap; the last one where the frame ends."""
