@@ -404,12 +404,13 @@ def tried(name: str, count: int, seed: int) -> dict[str, object]:
 
 
 KINDS = ("planted", "caught", "refuted", "equal")
+"""What is counted; the rest is open."""
 
 
 def told(sums: dict) -> str:
     planted, *ended = (sums[key] for key in KINDS)
-    told = ", ".join(f"{count} {kind}" for count, kind in zip(ended, KINDS[1:], strict=True))
-    return f"{planted} planted: {told}, {planted - sum(ended)} open"
+    counts = ", ".join(f"{count} {kind}" for count, kind in zip(ended, KINDS[1:], strict=True))
+    return f"{planted} planted: {counts}, {planted - sum(ended)} open"
 
 
 def main() -> None:

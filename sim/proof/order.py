@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from ...hw.device.ring import Ring
 from ...hw.stream.queue import Queue
 from .circuit import Bits, Circuit, Node
 from .invariants import SUM_BITS
@@ -88,8 +89,7 @@ def _at(queue: Queue, circuit: Circuit, followed: _Word) -> tuple[Bits, list[Bit
     waiting = circuit["waiting"].extend(SUM_BITS, signed=True) + 1
     address, row = (circuit[name].extend(SUM_BITS) for name in ("address", "ring.row"))
     filled = circuit["filled"].extend(SUM_BITS, signed=True)
-    memories = ["ring.memory", *(f"ring.memory{part}" for part in range(1, parts))]
-    stored = stored_at(circuit, memories, address + place - behind_it, size, queue.ring.parts[0])
+    stored = stored_in(circuit, "ring", queue.ring, address + place - behind_it)
     helds = [circuit[f"ring.held{part}"] for part in range(parts)]
     behinds = [behind for _, behind in (held.loads() for held in helds)]
     first, second = helds[0], behinds[0]
@@ -115,6 +115,12 @@ def _chosen(index: Bits, words: Sequence[Bits]) -> Bits:
     for place, word in enumerate(others):
         found = index.equals(place).mux(word, found)
     return found
+
+
+def stored_in(circuit: Circuit, name: str, ring: Ring, at: Bits) -> Bits:
+    """A word of a ring of that name, at an address a round too large."""
+    memories = [f"{name}.memory", *(f"{name}.memory{part}" for part in range(1, len(ring.parts)))]
+    return stored_at(circuit, memories, at, ring.size, ring.parts[0])
 
 
 def stored_at(circuit: Circuit, memories: Sequence[str], at: Bits, depth: int, part: int = 0) -> Bits:

@@ -13,8 +13,9 @@ from functools import cached_property
 
 from ...hw.stages.windowed import WindowedStage
 from ...hw.window.slide import SlidingWindow
-from .circuit import Bits, Circuit, Node
+from .circuit import Bits, Circuit
 from .claims import Claim
+from .order import stored_at
 from .streams import GHOST, WORD, Subject
 from .taps import TAPS, OwnRegisters, recoded
 
@@ -70,7 +71,7 @@ class _Line(OwnRegisters):
         # Rows that a word has been in the line, beyond which nothing reads it.
         self.rows = self.kh + self.held // self.columns + 1
         self.width = (4 * self.frame + 4 * (self.rows + 1) * self.columns).bit_length() + 2
-        self.goes, self.begin, self.step = (circuit[f"window.{name}"] for name in ("goes", "begins", "step"))
+        self.begin, self.step = circuit["window.begins"], circuit["window.step"]
         self._count()
         self._follow()
         self._latch()
@@ -90,6 +91,7 @@ class _Line(OwnRegisters):
         self.row, self.final = self._round("row", self.geometry.out_height, row_ends)
         self.part, group_goes = self._round("part", self.window.parts, self.step)
         self.group, self.given = self._round("group", self.window.groups, group_goes)
+        self.opens = self.part.equals(0) & self.group.equals(0)
 
     def _follow(self) -> None:
         """Where the next word that comes lies, and any one that came; since when it has been in the line."""
@@ -186,11 +188,10 @@ class _Line(OwnRegisters):
         """Windows begin in order, each is given whole before the next one is, and its taps are right."""
         circuit, window = self.circuit, self.window
         there, part = self._given("there", self.step, LATENCY), self._given("part", self.part, LATENCY)
-        ends, opens = self.given, self.part.equals(0) & self.group.equals(0)
         said = [
-            self.begin.implies(~self.step | ends),
-            self._given("begin", self.begin, 1).implies(self.step & opens),
-            (~opens).implies(self.step),
+            self.begin.implies(~self.step | self.given),
+            self._given("begin", self.begin, 1).implies(self.step & self.opens),
+            (~self.opens).implies(self.step),
             self.step.implies(circuit["window.index"].extend(self.width).equals(self.group * window.parts + self.part)),
             circuit["window.valid"].equals(there),
         ]
@@ -255,8 +256,7 @@ class _Line(OwnRegisters):
         index = self.group * window.parts + self.part
         left = self.step.mux(self._number(window.parts * window.groups - 1) - index, 0)
         begun, load = circuit["window.begun"], circuit["window.load"]
-        opens = self.part.equals(0) & self.group.equals(0)
-        found = [self.part < window.parts, self.group < window.groups, begun.implies(opens)]
+        found = [self.part < window.parts, self.group < window.groups, begun.implies(self.opens)]
         for name, value in (("index", index), ("part", self.part), ("busy", left)):
             found += self._holds(name, value)
         return [*found, begun.equals(self._given("began", self.begin, 1)), load.equals(self._given("loads", begun, 1))]
@@ -302,10 +302,7 @@ class _Line(OwnRegisters):
             above = circuit["window.above"]
             places = [(above, self.placed)]
         else:
-            storage = circuit.states["window.lines"]
-            node = circuit.nodes[storage]
-            address = self.slot.bits(0, node.address)
-            stored = Bits(circuit, circuit.insert(Node("read", node.width, (storage, address.node))))
+            stored = stored_at(circuit, ["window.lines"], self.slot, columns)
             behind = self._read("write__addr").equals(self.slot)
             places = [(stored, self.placed), (circuit["window.read__data"], self.placed & behind)]
         for word, here in places:
@@ -347,7 +344,10 @@ class _Line(OwnRegisters):
         begun, load, step = circuit["window.begun"], circuit["window.load"], self.step
         there1, there2 = self._named("there1"), self._named("there2")
         part1, part2 = self._named("part1"), self._named("part2")
-        goes_on = (self.turned + 1).equals(parts).mux(0, self.turned + 1)
+
+        def following(part: Bits) -> Bits:
+            return (part + 1).equals(parts).mux(0, part + 1)
+
         found = [
             self.turned < parts,
             self.holding.row < self.geometry.out_height,
@@ -357,8 +357,8 @@ class _Line(OwnRegisters):
             (there1 & ~load).implies(self.holding.same(self.loading)),
             there2.implies(self.holding.same(self.later) & self.full & self.turned.equals(part2)),
             load.implies(there1 & part1.equals(0)),
-            (there1 & ~load).implies(part1.equals(goes_on) & self.full & there2),
-            (step & ~begun).implies(there1 & self.part.equals((part1 + 1).equals(parts).mux(0, part1 + 1))),
+            (there1 & ~load).implies(part1.equals(following(self.turned)) & self.full & there2),
+            (step & ~begun).implies(there1 & self.part.equals(following(part1))),
             begun.implies(step),
         ]
         count, size = len(self.taps), len(self.taps) // parts

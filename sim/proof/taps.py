@@ -17,7 +17,7 @@ from ...hw.stream.flow import Flow
 from ...hw.window.window import Window
 from .circuit import Bits, Circuit
 from .claims import Claim
-from .order import stored_at
+from .order import stored_at, stored_in
 from .rows import Kind
 from .streams import GHOST, WORD, Subject
 
@@ -167,11 +167,16 @@ class _Reading(OwnRegisters):
             "foremost": self.tap.opens(["turn"]),
         }
 
+    @cached_property
+    def meets(self) -> Bits:
+        """This tap is the word that is followed."""
+        return self.followed & self.flags["on_map"] & self.where.equals(self.wanted)
+
     def claim(self) -> Bits:
         """What the window gives, its latency after each step."""
         circuit, late = self.circuit, self.window.latency
         there, word = self._given("there", self.step, late), circuit["window.word"]
-        meets = self.step & self.followed & self.flags["on_map"] & self.where.equals(self.wanted)
+        meets = self.step & self.meets
         outside = self.step & ~self.flags["on_map"]
         said = [
             circuit["window.valid"].equals(there),
@@ -323,9 +328,8 @@ class _Reading(OwnRegisters):
 
     def _stored(self, kept: Bits, since: Bits) -> list[Bits]:
         """While it is kept it is in the memory; `since` as many words have come, itself among them."""
-        parts = self.window.ring.parts
-        memories = ["window.ring.memory", *(f"window.ring.memory{part}" for part in range(1, len(parts)))]
-        return [kept.implies(stored_at(self.circuit, memories, self.slot, self.size, parts[0]).equals(self.word))]
+        stored = stored_in(self.circuit, "window.ring", self.window.ring, self.slot)
+        return [kept.implies(stored.equals(self.word))]
 
 
 class _ReadingPairs(_Reading):
@@ -380,12 +384,11 @@ class _ReadingPairs(_Reading):
 
         waits, pairs = self.odd & since.equals(1), since - self.odd.extend(self.width)
         where = waits.mux(even_word.equals(self.word), (self.due & pairs.less(3)).mux(mine(pair), mine(memory)))
-        meets = self.followed & self.flags["on_map"] & self.where.equals(self.wanted)
         _, odd = self._halves(self.fresh.mux(got, held))
         return [
             self.followed.implies(self.where.bits(0, 1).equals(second)),
             kept.implies(where),
-            (meets & second).implies(odd.equals(self.word)),
+            (self.meets & second).implies(odd.equals(self.word)),
         ]
 
 

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from ...hw.stages.windowed import TURNED_LATENCY, WindowedStage
 from ...hw.stream.turned import TurnedResults
 from ...hw.window.slide import SlidingWindow
-from ...hw.window.window import Window
 from .circuit import Bits, Circuit, Node
 from .invariants import SUM_BITS
 from .streams import GHOST, WORD, Port, Subject, rounds
@@ -39,9 +38,7 @@ def results(stage: WindowedStage, subject: Subject) -> Results:
     circuit, out = subject.circuit, subject.ports["o"]
     window = stage.window
     sliding = isinstance(window, SlidingWindow)
-    ends, to_come, guesses = (
-        _sliding(subject, window) if isinstance(window, SlidingWindow) else _reading(subject, window)
-    )
+    ends, to_come, guesses = _sliding(subject, window) if isinstance(window, SlidingWindow) else _reading(subject)
     # Cycles from the end of a dot product to the cycle in which its result comes to its place.
     delay = stage.latency - (stage.dot_cycles + 1 if sliding else window.ring.latency + 1)
     if stage.turned:
@@ -187,7 +184,7 @@ def _sliding(subject: Subject, window: SlidingWindow) -> tuple[Bits, Bits, list[
     return ends, given.mux(circuit.const(groups, SUM_BITS) - wide, 0), guesses
 
 
-def _reading(subject: Subject, window: Window) -> tuple[Bits, Bits, list[Bits]]:
+def _reading(subject: Subject) -> tuple[Bits, Bits, list[Bits]]:
     """The same of a window that is read in place: places are taken when a dot product ends."""
     circuit = subject.circuit
     return circuit["window.step"] & circuit["window.closes"], circuit.const(0, SUM_BITS), []
