@@ -202,9 +202,7 @@ ABOUT = (
 
 
 UNCLAIMED = (
-    "The sums of whole maps, what pools make of pixels that they join as they come, the zero channels: tests compare "
-    "them with the network.",
-    "The order of words in queues that keep them in pairs, in the SPRAM of an iCE40.",
+    "The factors of sums in which only pixels on the map count: tests compare them with the network.",
     "Contents that are loaded at run time, and what a synthesised netlist or a board makes of the machine.",
 )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 
@@ -130,6 +130,13 @@ class Circuit:
 
     def const(self, value: int, width: int) -> Bits:
         return Bits(self, self.insert(Node("const", width, data=(value % (1 << width),))))
+
+    def concat(self, parts: Sequence[Bits]) -> Bits:
+        """All in one word, the first in the lowest bits."""
+        found, *rest = parts
+        for part in rest:
+            found = self.add("concat", found.width + part.width, part, found)
+        return found
 
     def state(self, name: str, width: int) -> Bits:
         """A new register; `drive` gives its next value."""

@@ -10,12 +10,13 @@ import numpy as np
 from amaranth.lib import wiring
 from numpy.typing import NDArray
 
+from ...hw.device.ring import PairRing
 from ...hw.stages.channels import PadChannelsStage
 from ...hw.stages.frames import Classifier, FrameGate, FrameGuard
-from ...hw.stages.global_sum import GlobalSumStage
 from ...hw.stages.residual import SaturatingAdd
 from ...hw.stages.windowed import WindowedStage
 from ...hw.stream.fork import Fork
+from ...hw.stream.queue import Queue
 from ...hw.stream.stage import Stage
 from ...hw.verilog.latency import words_taken
 from .circuit import Bits, Circuit
@@ -89,6 +90,17 @@ class Claim:
     length: int = 1
 
 
+@dataclass(frozen=True)
+class Told:
+    """Claims of a part of a unit.
+
+    before : what is to be proven before them, one list after the other, each with those of the unit's other parts
+    """
+
+    claims: list[Claim]
+    before: list[list[Bits]]
+
+
 def claims_of(unit: wiring.Component, subject: Subject) -> list[Claim]:
     """All claims of a unit that are bits of its circuit; the registers that they need are added to it."""
     found = [Claim(HOLDS, port.holds) for port in subject.outs]
@@ -126,6 +138,8 @@ def _flows(unit: wiring.Component, subject: Subject) -> Iterator[tuple[Port, Por
             # The zeros ask for no word of their own.
             words = np.arange(1, unit.sink.words + 1)
             yield ports["i"], ports["o"], np.append(np.minimum(words, unit.source.words), unit.source.words), True
+        case Queue() if isinstance(unit.ring, PairRing):
+            yield ports["i"], ports["o"], np.array([2, 2, 2]), False
         case Stage():
             taken = _period(words_taken(unit)[0], unit.source.frame_words)
             yield ports["i"], ports["o"], taken, unit.direct
@@ -195,28 +209,6 @@ def _results(circuit: Circuit) -> list[Bits]:
     if level not in circuit:  # one place, a register
         return [circuit["results.done"].implies(~circuit["o__valid"])]
     return [circuit["results.queue.w_en"].implies(circuit["results.queue.w_rdy"])]
-
-
-def sums_of_maps(stage: GlobalSumStage, subject: Subject) -> list[Bits]:
-    """What a stage's counters tell of the words that have come and gone, to be proven beside other guesses."""
-    circuit, (words, pixels) = subject.circuit, (stage.source.words, stage.source.tensor.pixels)
-    name = f"i{GHOST}o{GHOST}"
-    if not all(each in circuit for each in ("word", "pixel", "following", f"{name}in", f"{name}out")):
-        return []  # of one word, or one pixel
-    word, pixel, came, went = (
-        circuit[each].extend(COUNT_BITS) for each in ("word", "pixel", f"{name}in", f"{name}out")
-    )
-    inside = circuit[f"{name}inside"].extend(COUNT_BITS, signed=True)
-    ending = pixel.equals(pixels - 1).mux(word, 0)
-    offered = subject.ports["o"].valid.extend(COUNT_BITS)
-    return [
-        word < words,
-        pixel < pixels,
-        circuit["following"].extend(COUNT_BITS).equals(word.equals(words - 1).mux(0, word + 1)),
-        came.equals(pixel * words + word),
-        (inside * words + ending).equals(went + offered),
-        went < words,
-    ]
 
 
 def hangs_on_ready(subject: Subject) -> Sequence[str]:

@@ -9,7 +9,7 @@ from amaranth.lib import wiring
 from ...hw.stages.frames import Classifier, FrameGate, FrameGuard
 from ...hw.stages.upsets import UpsetCounters
 from .circuit import Bits, Circuit
-from .claims import Claim
+from .claims import Claim, Told
 from .invariants import SUM_BITS
 from .rows import Kind
 from .streams import GHOST, WORD, Port, Subject, rounds
@@ -38,21 +38,21 @@ CLASS = Kind(
 )
 
 
-def ends(unit: wiring.Component, subject: Subject) -> tuple[list[Claim], list[Bits]]:
-    """The claims of a unit at the ends, none of another, and what is to be proven beside other guesses."""
+def ends(unit: wiring.Component, subject: Subject) -> Told:
+    """The claims of a unit at the ends, none of another."""
     match unit:
         case FrameGuard():
             came = _came(unit, subject)
             claims = [Claim(VERDICT, _verdict(unit, subject, came)), *_bad_frames(unit, subject, came)]
-            return claims, _counted(unit, subject, came)
+            return Told(claims, [_counted(unit, subject, came)])
         case UpsetCounters():
-            return list(_flips(unit, subject)), []
+            return Told(list(_flips(unit, subject)), [])
         case FrameGate():
-            return [Claim(OBEYS, _obeys(unit, subject))], []
+            return Told([Claim(OBEYS, _obeys(unit, subject))], [])
         case Classifier():
             classes = _Classes(unit, subject)
-            return [Claim(CLASS, classes.claim)], classes.facts()
-    return [], []
+            return Told([Claim(CLASS, classes.claim)], [classes.facts()])
+    return Told([], [])
 
 
 def _came(guard: FrameGuard, subject: Subject) -> Bits:

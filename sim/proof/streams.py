@@ -80,7 +80,9 @@ class Subject:
 
 
 def watched(circuit: Circuit, unit: wiring.Component) -> Subject:
-    """The circuit of a unit with its streams."""
+    """The circuit of a unit with its streams; a unit of wires alone gets a reset, for what a proof adds."""
+    if "rst" not in circuit:
+        circuit.input("rst", 1)
     ports = {}
     for name, member in unit.signature.members.items():
         if not member.is_signature or not {"valid", "ready", "payload"} <= member.signature.members.keys():

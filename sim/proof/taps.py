@@ -396,7 +396,4 @@ def recoded(word: Bits, source: Flow, sink: Flow) -> Bits:
     """The same values as codes of another flow whose interval holds this one's."""
     bits, shift = source.tensor.bits, source.tensor.lo - sink.tensor.lo
     lanes = [word.bits(lane * bits, (lane + 1) * bits).extend(sink.tensor.bits) + shift for lane in range(source.lanes)]
-    found = lanes[0]
-    for code in lanes[1:]:
-        found = found.circuit.add("concat", found.width + code.width, code, found)
-    return found
+    return word.circuit.concat(lanes)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import time
 from contextlib import suppress
+from itertools import zip_longest
 
 from amaranth.lib import wiring
 
-from ...hw.device.ring import PairRing
 from ...hw.stages.conv import ConvStage
 from ...hw.stages.global_sum import GlobalSumStage
 from ...hw.stages.pool import PoolStage, SlidingPoolStage
@@ -16,7 +16,7 @@ from ...hw.stages.windowed import WindowedStage
 from ...hw.stream.queue import Queue
 from ...hw.window.window import Window
 from .circuit import Bits, Circuit
-from .claims import FREE, ORDER, RESULTS, TURNED, Claim, claims_of, hangs_on_ready, sums_of_maps
+from .claims import FREE, RESULTS, TURNED, Claim, Told, claims_of, hangs_on_ready
 from .ends import ends
 from .evaluate import MemoryInsideError
 from .flips import prove_flips
@@ -24,7 +24,7 @@ from .induction import Outcome, Prover
 from .invariants import guess, proven, queues
 from .joins import pools
 from .order import follows, results_follow
-from .pools import joined
+from .partial import whole_maps, windows_side_by_side
 from .products import prove_codes, prove_products
 from .rows import Kind, Row
 from .slides import slides
@@ -32,6 +32,7 @@ from .streams import watched
 from .taps import taps
 from .values import ValueStage, prove_values
 from .windows import results
+from .words import words
 
 CYCLES = 2000
 """Of the runs from which invariants are guessed."""
@@ -64,11 +65,11 @@ def prove_unit(unit: wiring.Component, circuit: Circuit) -> list[Row]:
     ]
     claims = claims_of(unit, subject)
     known: list[Bits] = []
-    at_ends, by_hand = ends(unit, subject)
-    claims += at_ends
-    by_hand += queues(subject)
+    told = [ends(unit, subject), words(unit, subject), Told([], [queues(subject)])]
     if isinstance(unit, GlobalSumStage):
-        by_hand += sums_of_maps(unit, subject)
+        told.append(whole_maps(unit, subject))
+    if isinstance(unit, RunningPoolStage):
+        told.append(windows_side_by_side(unit, subject))
     if isinstance(unit, WindowedStage):
         claim, before = (taps if isinstance(unit.window, Window) else slides)(unit, subject)
         for bits in before:
@@ -79,21 +80,17 @@ def prove_unit(unit: wiring.Component, circuit: Circuit) -> list[Row]:
         rows.append(_row(RESULTS, arrives))
         if arrives.proven:
             known.append(watch.arrives)
-        by_hand += watch.guesses
-        claims += [Claim(RESULTS, watch.placed), Claim(RESULTS, watch.counted)]
-        claims += [Claim(TURNED, watch.in_turn)] if watch.in_turn else []
-    if isinstance(unit, RunningPoolStage):
-        by_hand += joined(unit, subject)
+        in_turn = [Claim(TURNED, watch.in_turn)] if watch.in_turn else []
+        told.append(Told([Claim(RESULTS, watch.placed), Claim(RESULTS, watch.counted), *in_turn], [watch.guesses]))
     if isinstance(unit, PoolStage | SlidingPoolStage):
         claims += pools(unit, subject)
-    if isinstance(unit, Queue) and not isinstance(unit.ring, PairRing):
-        followed, where = follows(unit, subject)
-        claims.append(Claim(ORDER, followed))
-        by_hand += where
-    if queue := results_follow(circuit):
-        claims.append(Claim(ORDER, queue[0]))
-        by_hand += queue[1]
-    known += proven(subject, by_hand, known, PATIENCE if isinstance(unit, Queue) else LIMIT)
+    if isinstance(unit, Queue):
+        told.append(follows(unit, subject))
+    told.append(results_follow(circuit))
+    for together in zip_longest(*(each.before for each in told), fillvalue=[]):
+        bits = [bit for beside in together for bit in beside]
+        known += proven(subject, bits, known, PATIENCE if isinstance(unit, Queue) else LIMIT)
+    claims += [claim for each in told for claim in each.claims]
     left = []
     for claim in claims:
         # What needs no more than what is known already shows that soonest.
