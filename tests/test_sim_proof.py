@@ -116,7 +116,7 @@ SMALL = {
     "sum over a map": lambda: GlobalSumStage(Flow(MAP, 2), GlobalSum(), GENERIC),
     "sums of windows side by side": lambda: RunningPoolStage(Flow(MAP, 1), SumPool(2, 2), GENERIC),
     "largest of 3x3, of words of two lanes": lambda: RunningPoolStage(
-        Flow(Tensor(3, 6, 6, 0, 7), 2), MaxPool(3, 3), GENERIC
+        Flow(Tensor(3, 6, 8, 0, 7), 2), MaxPool(3, 3), GENERIC
     ),
     "sum over a map in a block": lambda: GlobalSumStage(
         Flow(Tensor(2, 3, 6, -3, 7), 1), GlobalSum(), replace(FAMILIES["ecp5"], worth=1)
