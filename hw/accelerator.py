@@ -14,6 +14,7 @@ from amaranth.lib.wiring import In, Out
 from ..model.net import Net
 from ..model.shape import shape
 from .build import Pipeline, Tap, weights_of
+from .device.component import Port
 from .device.resources import Resources, total
 from .plan import Plan
 from .stages.frames import COUNTER_BITS, VERDICT, Admission, Classifier, FrameGate, FrameGuard
@@ -68,7 +69,7 @@ def _grow(net: Net, plan: Plan, depths: Mapping[str, int], single: Collection[st
     """The units of a network; `depths` and `single`, what lies in blocks with one port, as Pipeline says."""
     guard = FrameGuard(plan.source(net.input), plan.family)
     pipeline = Pipeline(plan, single, depths)
-    end = pipeline.grow(pipeline.start(guard.sink, guard.o), net.body, "")
+    end = pipeline.grow(pipeline.start(guard.sink, Port(guard, "o")), net.body, "")
     end = pipeline.convert(end, "output", plan.output_lanes)
     stages = [stage for _, stage in pipeline.stages]
     early = end.flow.tensor.pixels > 1 or end.needs[0] < net.input.pixels
@@ -81,7 +82,7 @@ def _grow(net: Net, plan: Plan, depths: Mapping[str, int], single: Collection[st
     gate = FrameGate(end.flow)
     end = pipeline.add(end, "output_gate", gate)
     classifier = Classifier(end.flow, plan.family)
-    pipeline.links.append((end.port, classifier.i))
+    pipeline.joined.append((end.port, Port(classifier, "i")))
     frames = sum(-(-stage.storage // stage.source.tensor.pixels) for _, stage in pipeline.stages)
     units = _Units(guard, pipeline, gate, classifier, Queue(VERDICT, frames + 2, plan.family))
     if protected := pipeline.protected:

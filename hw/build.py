@@ -25,6 +25,7 @@ from ..model.layers import (
     Windowed,
 )
 from ..model.tensor import Tensor
+from .device.component import Port
 from .device.protect import PROTECT
 from .device.target import Family
 from .plan import Folding, Plan
@@ -75,7 +76,7 @@ class End:
     """
 
     flow: Flow
-    port: wiring.PureInterface
+    port: Port
     needs: NDArray[np.int64]
     early: NDArray[np.int64]
     lead: Fraction = Fraction(0)
@@ -156,9 +157,19 @@ class Pipeline:
     depths: Mapping[str, int] = field(default_factory=dict)
     least: dict[str, int] = field(default_factory=dict)
     units: dict[str, wiring.Component] = field(default_factory=dict)
-    links: list[tuple[wiring.PureInterface, wiring.PureInterface]] = field(default_factory=list)
-    taps: list[tuple[Tap, wiring.PureInterface]] = field(default_factory=list)
+    joined: list[tuple[Port, Port]] = field(default_factory=list)
+    watched: list[tuple[Tap, Port]] = field(default_factory=list)
     loaded: list[tuple[tuple[str, ...], Stage]] = field(default_factory=list)
+
+    @property
+    def links(self) -> list[tuple[wiring.PureInterface, wiring.PureInterface]]:
+        """Which stream goes into which."""
+        return [(source.interface, sink.interface) for source, sink in self.joined]
+
+    @property
+    def taps(self) -> list[tuple[Tap, wiring.PureInterface]]:
+        """The streams that can be watched."""
+        return [(tap, port.interface) for tap, port in self.watched]
 
     @property
     def stages(self) -> Iterator[tuple[str, Stage]]:
@@ -175,7 +186,7 @@ class Pipeline:
         device = self.plan.device
         return replace(self.plan.family, single_port=device.single_port if device and name in self.single else None)
 
-    def start(self, flow: Flow, port: wiring.PureInterface, cycles: int = 0) -> End:
+    def start(self, flow: Flow, port: Port, cycles: int = 0) -> End:
         """The end from which a pipeline, or the branch of a residual, grows; a frame takes so many cycles to come."""
         needs = flow.whole(np.arange(1, flow.tensor.pixels + 1))
         return End(flow, port, needs, needs, cycles=cycles)
@@ -184,7 +195,7 @@ class Pipeline:
         """Append a stage."""
         assert name not in self.units, name
         self.units[name] = stage
-        self.links.append((end.port, stage.i))
+        self.joined.append((end.port, Port(stage, "i")))
         # A pixel, or a word of several, at a time.
         pixels = stage.sink.pixels
         slowest = max(1, stage.cycles * pixels // stage.sink.tensor.pixels)
@@ -196,7 +207,7 @@ class Pipeline:
         closer = stage.source.frame_words // stage.sink.frame_words if isinstance(stage, RunningPoolStage) else 1
         return End(
             stage.sink,
-            stage.o,
+            Port(stage, "o"),
             end.after(stage.needs),
             end.early[own - 1],
             end.lead + end.rate * (stage.lead + growth * late),
@@ -276,7 +287,7 @@ class Pipeline:
     def tap(self, end: End, path: str) -> None:
         """Let the output of the layer at `path` be watched here."""
         name = "tap" + unit_name(path).removeprefix("layer")
-        self.taps.append((Tap(path, end.flow, name), end.port))
+        self.watched.append((Tap(path, end.flow, name), end.port))
 
     def grow_chain(self, end: End, chain: Chain, path: str) -> End:
         """Append a chain; a Requantise right after a BinaryConv becomes part of its stage."""
@@ -319,12 +330,12 @@ class Pipeline:
         """Fork, body, skip queue, saturating add."""
         dot = path + "." if path else ""
         fork = self.units[f"{name}_fork"] = Fork(end.flow)
-        self.links.append((end.port, fork.i))
+        self.joined.append((end.port, Port(fork, "i")))
         before = len(self.units)
-        body = self.grow(self.start(end.flow, fork.o0, end.even_cycles), layer.body, dot + "body")
+        body = self.grow(self.start(end.flow, Port(fork, "o0"), end.even_cycles), layer.body, dot + "body")
         between = len(self.units)
         head, padding = unpadded(layer.skip)
-        skip = self.grow(self.start(end.flow, fork.o1, end.even_cycles), head, dot + "skip")
+        skip = self.grow(self.start(end.flow, Port(fork, "o1"), end.even_cycles), head, dot + "skip")
         units = list(self.units.values())
         path = f"{dot}skip.{len(layer.skip.layers) - 1}" if padding else ""
         if padding:
@@ -346,12 +357,12 @@ class Pipeline:
             body = self.queue(body, f"{name}_body_queue", self.depth(f"{name}_body_queue", skip, body), together)
         cycles = min(body.even_cycles, skip.even_cycles)
         add = self.units[f"{name}_add"] = SaturatingAdd(body.flow, skip.flow, layer, cycles)
-        self.links += [(body.port, add.body), (skip.port, add.skip)]
+        self.joined += [(body.port, Port(add, "body")), (skip.port, Port(add, "skip"))]
         late = (Fraction(add.latency, add.sink.words) + 1) * add.sink.pixels
         return replace(
             end,
             flow=add.sink,
-            port=add.o,
+            port=Port(add, "o"),
             needs=end.after(np.maximum(body.needs, skip.needs)),
             early=end.early[np.maximum(body.early, skip.early) - 1],
             lead=end.lead + end.rate * (max(body.lead, skip.lead) + body.rate * late),

@@ -15,7 +15,6 @@ from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
-from amaranth.lib import stream
 from numpy.typing import NDArray
 
 from ..model.layers import (
@@ -35,6 +34,7 @@ from ..model.layers import (
 from ..model.tensor import Tensor
 from .array.wired import LUTS_PER_ADDER_BIT, wired_adder_bits
 from .build import End, Pipeline, even_depth, folded_stage, padded_lanes, steps, unpadded
+from .device.component import Component, Port
 from .device.resources import Resources, total
 from .plan import Folding, Plan, divisors, problem
 from .stages.channels import PadChannelsStage
@@ -48,6 +48,9 @@ from .stream.fork import Fork
 WIRED = 10_000
 """Most weights of a layer that are wired: up to so many the search for shared sums takes about a second."""
 
+
+NOWHERE = Port(Component({}), "o")
+"""Where what nobody builds begins."""
 
 SELDOM = 2**62
 """Cycles a frame with which every word comes seldom."""
@@ -328,7 +331,7 @@ class Costs:
     def _part(self, source: Flow, grow: Callable[[Pipeline, End], End], without: str = "", cycles: int = 0) -> Part:
         """What `grow` appends to an end where a frame takes so long; the resources of a unit may be known better."""
         pipeline = Pipeline(self.plan)
-        end = grow(pipeline, pipeline.start(source, stream.Signature(0).create(), cycles))
+        end = grow(pipeline, pipeline.start(source, NOWHERE, cycles))
         taken = total(unit.resources(self.family) for name, unit in pipeline.units.items() if name != without)
         slowest = max((stage.cycles for _, stage in pipeline.stages), default=0)
         return Part(self._cost(taken), slowest, end.flow.lanes, float(end.lead))

@@ -15,6 +15,7 @@ from strategies import LAYERS, images, random_weights
 import bitfold.hw
 from bitfold.hw.accelerator import Accelerator
 from bitfold.hw.build import Pipeline
+from bitfold.hw.device.component import Port
 from bitfold.hw.device.target import FAMILIES
 from bitfold.hw.plan import Folding, Plan
 from bitfold.hw.planner import balance
@@ -90,7 +91,7 @@ def test_an_unknown_kind_is_named():
     pipeline = Pipeline(Plan({}))
     flow = Flow(SOURCE, 4)
     with pytest.raises(TypeError, match=r"^no stage for a layer of kind Softmax$"):
-        pipeline.grow(pipeline.start(flow, Queue(flow, 1, FAMILIES["generic"]).o), Softmax(), "3")
+        pipeline.grow(pipeline.start(flow, Port(Queue(flow, 1, FAMILIES["generic"]), "o")), Softmax(), "3")
 
 
 EVERYTHING = Net(

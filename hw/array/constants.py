@@ -10,6 +10,7 @@ from amaranth.lib.wiring import In, Out
 from numpy.typing import NDArray
 
 from ..device.arithmetic import wrap_add
+from ..device.component import Component
 from ..device.loaded import Fill, LoadedMemory
 from ..device.memory import alike, memory, place
 from ..device.resources import Resources, counter, stored
@@ -40,7 +41,7 @@ def table_resources(rows: NDArray[np.int64], width: int, family: Family) -> Reso
     return stored(where) + counter(count, family) + row
 
 
-class ConstantTable(wiring.Component):
+class ConstantTable(Component):
     """Gives row 0 from reset on and the following row after each cycle with `next`, round and round.
 
     Parameters
@@ -88,7 +89,7 @@ class ConstantTable(wiring.Component):
         return m
 
 
-class LoadedTable(wiring.Component):
+class LoadedTable(Component):
     """The same of `count` rows of `lanes` constants that are loaded; row 0 two cycles after it was written.
 
     Members

@@ -4,11 +4,11 @@ from collections.abc import Sequence
 
 import numpy as np
 from amaranth import Cat, Module, Mux, Signal, Value
-from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 from numpy.typing import NDArray
 
 from ..device.arithmetic import later
+from ..device.component import Component
 from ..device.resources import Resources, adder
 from ..device.target import Family
 
@@ -41,7 +41,7 @@ def tree_resources(most: Sequence[int], family: Family) -> Resources:
     return found
 
 
-class DotArray(wiring.Component):
+class DotArray(Component):
     """PE dot products of SIMD unsigned codes and +-1 a cycle, accumulated from `first` to `last`.
 
     It is a plain pipeline without back-pressure: whoever starts a dot product has a place for its result.

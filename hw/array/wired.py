@@ -12,11 +12,11 @@ from math import log2
 
 import numpy as np
 from amaranth import Cat, Const, Module, Signal, Value, signed
-from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 from numpy.typing import NDArray
 
 from ..device.arithmetic import later
+from ..device.component import Component
 from ..device.resources import Resources
 from ..device.target import FAMILIES, Family
 from .dot import numbers
@@ -57,7 +57,7 @@ class Node:
         return self.hi.bit_length()
 
 
-class WiredArray(wiring.Component):
+class WiredArray(Component):
     """All dot products of a window of unsigned codes with constant weights of +-1, a window a cycle.
 
     It is a plain pipeline without back-pressure: whoever gives a window has a place for its results.

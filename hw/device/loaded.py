@@ -10,6 +10,7 @@ from amaranth.lib import wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
+from .component import Component
 from .memory import place, styles
 from .resources import Resources, stored, total
 from .single_port import SinglePort, add_module, takes_modules
@@ -52,7 +53,7 @@ class Fill(wiring.Signature):
         super().__init__({"write": Out(columns(width)), "row": Out(range(max(2, depth))), "word": Out(COLUMN)})
 
 
-class LoadedMemory(wiring.Component):
+class LoadedMemory(Component):
     """`depth` words of `width` bits, in blocks with one port where the family has those.
 
     Members

@@ -8,7 +8,7 @@ because not every block gives the old word then. No unit here reads such a word,
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import reduce
+from functools import cache, reduce
 from operator import or_
 
 import numpy as np
@@ -79,7 +79,8 @@ def _builds(width: int, depth: int, rams: Sequence[Ram], rom: bool) -> Iterator[
             yield _Built(ram, parts, rows, cost + select / 2)
 
 
-def _built(width: int, depth: int, rams: Sequence[Ram], rom: bool) -> _Built:
+@cache
+def _built(width: int, depth: int, rams: tuple[Ram, ...], rom: bool) -> _Built:
     """The cheapest; the first of those that cost the same."""
     return min(_builds(width, depth, rams, rom), key=lambda built: built.cost)
 
@@ -108,7 +109,7 @@ def place(
     return soft if soft.luts < hard.blocks * family.worth else hard
 
 
-def in_blocks(width: int, depth: int, rams: Sequence[Ram], family: Family, *, rom: bool = False) -> Placement:
+def in_blocks(width: int, depth: int, rams: tuple[Ram, ...], family: Family, *, rom: bool = False) -> Placement:
     """Where a memory lies in the blocks given."""
     built = _built(width, depth, rams, rom)
     return Placement(

@@ -15,11 +15,11 @@ from operator import or_
 
 import numpy as np
 from amaranth import Cat, Const, Module, Signal, Value
-from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 from numpy.typing import NDArray
 
 from .arithmetic import later
+from .component import Component
 from .memory import place
 from .resources import Resources, equals
 from .target import Family
@@ -138,7 +138,7 @@ def code_for(width: int, depth: int, family: Family, protect: str) -> Code | Non
     return min((Code(width, parts) for parts in range(-(-width // WIDEST), -(-width // NARROW) + 1)), key=cost)
 
 
-class Checker(wiring.Component):
+class Checker(Component):
     """Words of a Code out of their memory, checked, and corrected where it can.
 
     Members

@@ -2,17 +2,17 @@
 """Memories that are written round and round and read anywhere: of line buffers and deep queues."""
 
 from amaranth import Array, Cat, Const, Module, Mux, Signal, Value
-from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from .arithmetic import wrap_add
+from .component import Component
 from .memory import Placement, memory, mux_luts, place, row_depth
 from .resources import Resources, counter, stored, total
 from .single_port import SinglePort
 from .target import Family
 
 
-class Ring(wiring.Component):
+class Ring(Component):
     """`size` words in a memory that is read while it is written.
 
     A word leaves a block late in its cycle. Where a family's blocks have registers for it, a memory of several rows of

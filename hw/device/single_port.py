@@ -6,10 +6,10 @@ therefore has a module of its own for them.
 """
 
 from amaranth import ClockSignal, Instance, Module, Signal, unsigned
-from amaranth.lib import wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
+from .component import Component
 from .memory import in_blocks
 from .resources import Resources, stored
 from .target import Family, Ram
@@ -45,7 +45,7 @@ def add_module(platform, name: str, verilog: str) -> str:
     return module
 
 
-class SinglePort(wiring.Component):
+class SinglePort(Component):
     """`depth` words, at least 2, of `width` bits, in blocks `ram`; in a cycle one is read or one is written.
 
     Members

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Ram:
-    """A memory of the family, as Yosys uses it for one write and one read port.
+    """A memory of the family, as Yosys uses it for one write and one read port; no two are the same.
 
     kind : the resource it takes, as in ``Target.blocks``; "LUT" for one made of look-up tables
     units : how many of them

@@ -7,6 +7,7 @@ from amaranth.lib.wiring import In, Out
 
 from ...model.layers import Residual
 from ...model.tensor import signed_bits
+from ..device.component import Component
 from ..device.resources import Resources, adder, clip
 from ..device.target import Family
 from ..stream.flow import Flow
@@ -14,7 +15,7 @@ from ..stream.results import ResultQueue
 from .requantise import clip_code
 
 
-class SaturatingAdd(wiring.Component):
+class SaturatingAdd(Component):
     """clip(body + skip, lo, hi), a word a cycle, offered `latency` cycles after it is taken.
 
     Members

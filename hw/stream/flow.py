@@ -8,6 +8,7 @@ payload stays until it is taken.
 """
 
 from dataclasses import dataclass, replace
+from functools import cache
 
 import numpy as np
 from amaranth import Cat, Const, Value, unsigned
@@ -65,7 +66,7 @@ class Flow:
 
     @property
     def signature(self) -> stream.Signature:
-        return stream.Signature(unsigned(self.bits))
+        return _words(self.bits)
 
     def codes(self, word: Value) -> list[Value]:
         """The word's codes, channel by channel, pixel by pixel."""
@@ -90,3 +91,9 @@ class Flow:
     def over(self, lanes: int) -> "Flow":
         """The same tensor, another number of lanes."""
         return replace(self, lanes=lanes)
+
+
+@cache
+def _words(bits: int) -> stream.Signature:
+    """Of so many bits: planners ask for the same ones again and again."""
+    return stream.Signature(unsigned(bits))

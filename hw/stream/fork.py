@@ -2,15 +2,15 @@
 """One stream handed to two."""
 
 from amaranth import Module, Signal
-from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
+from ..device.component import Component
 from ..device.resources import Resources
 from ..device.target import Family
 from .flow import Flow
 
 
-class Fork(wiring.Component):
+class Fork(Component):
     """Hands each word to both outputs; each takes it when it can, and may run one word ahead of the other.
 
     Members

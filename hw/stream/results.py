@@ -6,6 +6,7 @@ from amaranth.lib import wiring
 from amaranth.lib.fifo import SyncFIFO
 from amaranth.lib.wiring import In, Out
 
+from ..device.component import Component
 from ..device.resources import Resources, fifo
 from ..device.target import Family
 from .flow import Flow
@@ -37,7 +38,7 @@ def keep_resources(bits: int, places: int, family: Family) -> Resources:
     return fifo(bits, places, family) if places > 1 else Resources(1, 1 + bits)
 
 
-class ResultQueue(wiring.Component):
+class ResultQueue(Component):
     """Results of a plain pipeline; a word enters the pipeline only while it has a place here.
 
     `room` comes from a register, so no chain of ready signals runs through the pipeline. Where words come seldom, one

@@ -8,13 +8,14 @@ from amaranth.lib.wiring import In, Out
 from numpy.typing import NDArray
 
 from ...model.layers import Layer
+from ..device.component import Component
 from ..device.resources import Resources
 from ..device.target import Family
 from .flow import Flow
 from .load import CHAIN, LoadLink
 
 
-class Stage(wiring.Component):
+class Stage(Component):
     """A unit with one stream in and one out, and what the planner and the skip queues ask of it.
 
     Members

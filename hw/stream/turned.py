@@ -2,16 +2,17 @@
 """Results of windows that take turns: they come group by group and leave window by window."""
 
 from amaranth import Const, Module, Mux, Signal, unsigned
-from amaranth.lib import stream, wiring
+from amaranth.lib import stream
 from amaranth.lib.wiring import In, Out
 
 from ..device.arithmetic import wrap_add
+from ..device.component import Component
 from ..device.memory import memory, place
 from ..device.resources import Resources, counter, stored
 from ..device.target import Family
 
 
-class TurnedResults(wiring.Component):
+class TurnedResults(Component):
     """A memory of batches of results, of `groups` words of each of `turns` windows; a batch leaves when it is whole.
 
     Parameters

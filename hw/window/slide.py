@@ -5,11 +5,11 @@ from functools import cached_property
 
 import numpy as np
 from amaranth import Cat, Const, Module, Mux, Signal, Value
-from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 from numpy.typing import NDArray
 
 from ..device.arithmetic import wrap_add
+from ..device.component import Component
 from ..device.memory import memory, place
 from ..device.resources import Resources, counter, stored
 from ..device.target import Family
@@ -136,7 +136,7 @@ def _spread(times: NDArray[np.int64], period: int) -> int:
     return -(-int(early.max() - early.min()) // int(period))
 
 
-class SlidingWindow(wiring.Component):
+class SlidingWindow(Component):
     """Takes the pixels of a map and gives the windows that they complete, whole or in equal parts.
 
     A delay line in raster order: for each column of words a memory holds the last rows, one word a row; what it gives

@@ -8,11 +8,11 @@ from operator import and_
 
 import numpy as np
 from amaranth import Cat, Const, Module, Mux, Signal
-from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 from numpy.typing import NDArray
 
 from ..device.arithmetic import add, later
+from ..device.component import Component
 from ..device.resources import Resources, adder
 from ..device.ring import PairRing, paired, ring
 from ..device.target import Family
@@ -113,7 +113,7 @@ class Loop:
     y: int
 
 
-class Window(wiring.Component):
+class Window(Component):
     """Stores the pixels of a map and reads the taps of its windows, one word a cycle, in a fixed order.
 
     The buffer is one circular memory of words. Words are addressed relative to the window's base, so a tap
