@@ -58,6 +58,7 @@ from bitfold.sim.proof.units import prove_unit
 from bitfold.sim.protocol import Trial, trials
 from bitfold.sim.simulate import Deadlock, Machine, compare
 from bitfold.sim.stimulus import Broken
+from bitfold.sim.tools import bitwuzla
 from bitfold.sim.verilator import Ended
 
 RNG = np.random.default_rng(20261128)
@@ -293,7 +294,8 @@ class Twins:
     def _said(self, number: int) -> dict[str, bool]:
         try:
             rows = prove_unit(self.unit, chosen(self.choosing, number)[0])
-        except (AssertionError, KeyError):  # registers that a proof asks for have no names, or are none any more
+        except (AssertionError, KeyError, bitwuzla().BitwuzlaException):
+            # Registers that a proof asks for have no names, another width, or are none any more.
             return {}
         kinds = {row.kind.name for row in rows}
         return {kind: min(row.state == "proven" for row in rows if row.kind.name == kind) for kind in kinds}

@@ -9,6 +9,7 @@ pytest.importorskip("torch")
 pytest.importorskip("msgspec")
 
 import train_tiny
+from some import few
 
 from bitfold.cli.size import sized
 from bitfold.hw.planner import Planner, balance
@@ -28,7 +29,7 @@ def cells(channels, target):
     return Planner(untrained(RECIPE.of_channels(channels)), target).machine(CYCLES).cells
 
 
-@pytest.mark.parametrize("target", ["generic", "ice40-up5k"])
+@pytest.mark.parametrize("target", few(["generic", "ice40-up5k"], 2))
 def test_the_most_channels_that_fit(target):
     """Which is not the last before one that does not: 18 channels are cheaper than 17."""
     every = {channels: cells(channels, target) for channels in (1, 2, 4, 8, 12, 17, 18)}

@@ -68,7 +68,10 @@ def test_images_of_every_layout_are_the_same(layout):
     assert_array_equal(NET(LAYOUTS[layout]), expected)
     assert_array_equal(NET.classify(LAYOUTS[layout]), NET.classify(IMAGES))
     assert_array_equal(bitfold.simulate(NET, PLAN, LAYOUTS[layout], engine="amaranth").logits, expected)
-    assert bitfold.check(NET, PLAN, LAYOUTS[layout], engine="amaranth").exact
+
+
+def test_a_check_takes_other_layouts_too():
+    assert bitfold.check(NET, PLAN, LAYOUTS["list"], engine="amaranth").exact
 
 
 REFUSED = {

@@ -1,6 +1,8 @@
 # amaranth: UnusedElaboratable=no
 """The convolution stage against its layer, and its declared figures against the clock."""
 
+from itertools import product
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -21,6 +23,7 @@ from machines import (
     turned,
     unpack,
 )
+from some import few
 from strategies import binary_convs, images, pauses, random_weights, requantises, tensors
 
 from bitfold.hw.accelerator import Accelerator
@@ -108,13 +111,13 @@ def test_every_kernel_and_stride_on_an_oblong_map_with_uneven_padding(kernel, st
     assert frame_distances(out.cycles, stage.sink.frame_words)[-1] == stage.cycles
 
 
-@pytest.mark.parametrize("family", [GENERIC, FAMILIES["xc7"], FAMILIES["ice40"]], ids=lambda family: family.name)
-@pytest.mark.parametrize("folding", [(1, 4, 2), (3, 1, 3), (2, 2, 6), (6, 1, 2)], ids=str)
-@pytest.mark.parametrize("stride", [1, 2])
-@pytest.mark.parametrize("top", [1, 12])
+IN_TURNS = product(("generic", "xc7", "ice40"), ((1, 4, 2), (3, 1, 3), (2, 2, 6), (6, 1, 2)), (1, 2), (1, 12))
+
+
+@pytest.mark.parametrize(("family", "folding", "stride", "top"), few(IN_TURNS, 5))
 def test_windows_that_take_turns(family, folding, stride, top):
     """Words of weights come in parts, also where they do not divide evenly; no cycle is lost."""
-    pe, simd, turns = folding
+    (pe, simd, turns), family = folding, FAMILIES[family]
     t = Tensor(5, 6 * stride, 4, 0 if top == 1 else -3, top)
     layer = BinaryConv(random_weights((6, 3, 3, 4), 7), stride, (1, 1, 1, 1))
     stage = ConvStage(Flow(t, simd), layer, None, Folding(pe, simd, turns=turns), family)

@@ -139,7 +139,7 @@ WRONG = {
     "a sample outside": with_patch(
         HANDED_ON["guard"], frames, "clip_code", lambda value, lo, hi, top: value[: top.bit_length()]
     ),
-    "a value that is lost": with_patch(HANDED_ON["classes, a word"], frames, "spare_register", forgetful),
+    "a value that is lost": with_patch(HANDED_ON["classes of pixels"], frames, "spare_register", forgetful),
     "a mark too late": with_patch(lambda: Classifier(Flow(LOGITS, 2), GENERIC), frames, "Mux", runs_on),
 }
 

@@ -7,6 +7,7 @@ from itertools import combinations
 import numpy as np
 import pytest
 from sim_nets import images, residual_net
+from some import few
 
 from bitfold.hw.accelerator import Accelerator
 from bitfold.hw.plan import Folding, Plan
@@ -144,7 +145,7 @@ def test_ecc_corrects_any_flip_and_detects_two(name, build):
 
 @pytest.mark.parametrize(
     ("name", "protect", "engine"),
-    [("tree", "ecc", "verilator"), ("chains", "ecc", "amaranth"), ("chains", "parity", "amaranth")],
+    few([("tree", "ecc", "verilator"), ("chains", "ecc", "amaranth"), ("chains", "parity", "amaranth")], 3),
 )
 def test_a_protected_machine_keeps_its_sheet_and_its_rate(name, protect, engine, build):
     net, plan = PROTECTED[name]
