@@ -151,6 +151,7 @@ class SlidingSumPoolStage(SlidingPoolStage):
     def __init__(self, source: Flow, layer: SumPool, family: Family):
         self.rows, self.columns = layer.factors(source.tensor.height, source.tensor.width)
         self.factor = _chosen(layer, source.tensor)
+        self.divisor = math.prod(layer.divisors(source.tensor.height, source.tensor.width))
         super().__init__(source, layer, family, least=layer.valid, more=self.factor.levels)
 
     def resources(self, family: Family) -> Resources:

@@ -201,10 +201,7 @@ ABOUT = (
 )
 
 
-UNCLAIMED = (
-    "The factors of sums in which only pixels on the map count: tests compare them with the network.",
-    "Contents that are loaded at run time, and what a synthesised netlist or a board makes of the machine.",
-)
+UNCLAIMED = ("Contents that are loaded at run time, and what a synthesised netlist or a board makes of the machine.",)
 
 
 def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:

@@ -34,7 +34,7 @@ OBEYS = Kind(
 CLASS = Kind(
     "class",
     "beside each value is the index of the largest of its pixel so far, of equal ones the lowest",
-    "that the values are right",
+    "which values come",
 )
 
 

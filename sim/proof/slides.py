@@ -198,6 +198,11 @@ class _Line(OwnRegisters):
         for name, flag in (("first", part.equals(0)), ("last", part.equals(window.parts - 1))):
             if f"window.{name}" in circuit:
                 said.append(there.implies(circuit[f"window.{name}"].equals(flag)))
+        rows, columns = circuit["window.rows"], circuit["window.columns"]
+        for tap in self.taps:
+            row, column = self._inside(self.begun, tap.y, tap.x)
+            right = rows.bits(tap.y, tap.y + 1).equals(row) & columns.bits(tap.x, tap.x + 1).equals(column)
+            said.append(circuit["window.begun"].implies(right))
         for tap, held, given in self._word():
             said.append((there & part.equals(given)).implies(self._right(self.later, tap, held)))
         return circuit.all_of(said)

@@ -83,7 +83,7 @@ def prove_unit(unit: wiring.Component, circuit: Circuit) -> list[Row]:
         in_turn = [Claim(TURNED, watch.in_turn)] if watch.in_turn else []
         told.append(Told([Claim(RESULTS, watch.placed), Claim(RESULTS, watch.counted), *in_turn], [watch.guesses]))
     if isinstance(unit, PoolStage | SlidingPoolStage):
-        claims += pools(unit, subject)
+        told.append(pools(unit, subject))
     if isinstance(unit, Queue):
         told.append(follows(unit, subject))
     told.append(results_follow(circuit))
