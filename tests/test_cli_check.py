@@ -9,8 +9,8 @@ import re
 
 import numpy as np
 import pytest
+from commands import run as bitfold
 from rich.console import Console
-from test_cli import bitfold
 
 from bitfold.cli import accuracy
 from bitfold.cli.accuracy import Accuracy, Checked

