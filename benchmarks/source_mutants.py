@@ -51,6 +51,7 @@ SOURCES = {
     "hw/control/registers.py": ("hw_control", "hw_verilog_ip_xact"),
     "hw/control/wishbone.py": ("hw_control",),
     "hw/device/arithmetic.py": ("hw_stream", "hw_popcount"),
+    "hw/device/component.py": ("hw_build", "hw_accelerator"),
     "hw/device/function.py": ("hw_table", "hw_requantise"),
     "hw/device/loaded.py": ("hw_load", "hw_verilog_load"),
     "hw/device/memory.py": ("hw_memory",),

@@ -187,10 +187,10 @@ NO_STREAMS = {
     "WindowedStage", "PoolStage", "SlidingPoolStage", "ResultQueue", "ConstantTable", "DotArray", "MacArray",
     "PopcountArray", "PopcountChain", "PopcountTree", "WiredArray", "Window", "SlidingWindow", "Stage",
     "AxiStreamTop", "Ring", "PairRing", "SinglePort", "RegisterBank", "AxiLite", "Wishbone",
-    "TurnedResults", "LoadLink", "LoadedTable", "LoadedMemory", "Checker", "UpsetCounters",
+    "TurnedResults", "LoadLink", "LoadedTable", "LoadedMemory", "Checker", "UpsetCounters", "Component",
 }  # fmt: skip
-"""Parts of units; AxiStreamTop renames the Accelerator's ports; software's registers; what loads are written by; what
-tells of flipped weights."""
+"""Parts of units, and what all are; AxiStreamTop renames the Accelerator's ports; software's registers; what loads are
+written by; what tells of flipped weights."""
 
 
 def components():
