@@ -83,7 +83,7 @@ SOURCES = {
     "hw/verilog/latency.py": ("hw_verilog_sheet",),
     "hw/verilog/roms.py": ("hw_verilog_roms",),
     "hw/window/slide.py": ("hw_slide",),
-    "hw/window/window.py": ("hw_window",),
+    "hw/window/window.py": ("hw_window", "hw_conv"),
     "model/export.py": ("model_export",),
     "model/file.py": ("model_file",),
     "model/judge.py": ("model_judge",),

@@ -60,6 +60,7 @@ HANDED_ON = {
     "words of zeros": lambda: PadChannelsStage(Flow(MAP, 2), PadChannels(4)),
     "zeros beside pixels": lambda: PadChannelsStage(Flow(MAP, 8), PadChannels(3)),
     "sums of pixels": lambda: PixelSumStage(Flow(MAP, 8), 2),
+    "sums of pixels, two of four": lambda: PixelSumStage(Flow(Tensor(4, 8, 2, -2, 7), 8), 2),
     "gate": lambda: FrameGate(Flow(MAP, 4)),
     "guard": lambda: FrameGuard(Flow(Tensor(2, 2, 4, -3, 100), 2), GENERIC),
     "guard, a beat a frame": lambda: FrameGuard(Flow(Tensor(1, 1, 4, 1, 100), 4), GENERIC),

@@ -25,8 +25,8 @@ class Register:
     name: str
     offset: int
     meaning: str
-    value: int | None = None
-    writable: bool = False
+    value: int | None
+    writable: bool
 
 
 SOFT_RESET = 1
