@@ -49,7 +49,7 @@ def prove(
     kept = places.cache(cache)
     machine = Accelerator(network, choose_plan(network, plan, None, kept, target))
     with bar(err(), "elaborating", "netlists of units") as progress:
-        found = certificate.certify(machine, kept, progress)
+        found = certificate.certify(network, machine, kept, progress)
     name = printable(Path(net).stem)
     if output is not None:
         write_beside(output, certificate.markdown(found, name).encode())

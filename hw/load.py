@@ -1,6 +1,7 @@
 """The words that load a network into a machine of its shape."""
 
 import zlib
+from collections.abc import Iterator
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +12,7 @@ from ..model.net import Net
 from ..model.shape import shape
 from .accelerator import Accelerator
 from .device.loaded import COLUMN, columns
+from .stream.stage import Stage
 
 
 def words(net: Net, accelerator: Accelerator) -> NDArray[np.uint32]:
@@ -20,6 +22,19 @@ def words(net: Net, accelerator: Accelerator) -> NDArray[np.uint32]:
     """
     if accelerator.loader is None:
         raise BadInput('the plan\'s weights are read-only memories; put a line weights = "loadable" above its [layers]')
+    found = [np.array(accelerator.loader.header, np.uint32)]
+    for stage, layers in loaded(net, accelerator):
+        for (width, _), rows in zip(stage.link.memories, stage.contents(*layers), strict=True):
+            found.append(_columns(rows, width))
+    load = np.concatenate(found).astype("<u4")
+    return np.append(load, np.uint32(zlib.crc32(load.tobytes())))
+
+
+def loaded(net: Net, accelerator: Accelerator) -> Iterator[tuple[Stage, list[Layer]]]:
+    """The stages that are loaded, in the order of the chain, each with its layers in the network.
+
+    BadInput where the machine is one of another shape.
+    """
     if shape(net).digest() != accelerator.net.digest():
         raise BadInput(
             f"the network's shape is {shape(net).digest()[:12]}, the machine's {accelerator.net.digest()[:12]}; make a "
@@ -27,13 +42,8 @@ def words(net: Net, accelerator: Accelerator) -> NDArray[np.uint32]:
         )
     layers: dict[str, Layer] = {}
     walk(net.body, net.input, lambda path, layer, t: layers.update({path: layer}))
-    found = [np.array(accelerator.loader.header, np.uint32)]
     for paths, stage in accelerator.pipeline.loaded:
-        contents = stage.contents(*(layers[path] for path in paths))
-        for (width, _), rows in zip(stage.link.memories, contents, strict=True):
-            found.append(_columns(rows, width))
-    load = np.concatenate(found).astype("<u4")
-    return np.append(load, np.uint32(zlib.crc32(load.tobytes())))
+        yield stage, [layers[path] for path in paths]
 
 
 def _columns(rows: list[int], width: int) -> NDArray[np.uint32]:

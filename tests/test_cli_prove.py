@@ -44,7 +44,7 @@ def answer(monkeypatch):
     """Let the command find this certificate."""
 
     def set_answer(value):
-        monkeypatch.setattr(certificate, "certify", lambda machine, cache, progress: value)
+        monkeypatch.setattr(certificate, "certify", lambda net, machine, cache, progress: value)
 
     return set_answer
 

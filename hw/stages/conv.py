@@ -49,7 +49,7 @@ def _numbers(bits: NDArray[np.bool_]) -> list[int]:
     return [int.from_bytes(row.tobytes(), "little") for row in rows]
 
 
-def _part_name(k: int, n: int) -> str:
+def part_name(k: int, n: int) -> str:
     """Of part n of the memory of position k's weights."""
     return f"weights{k}_part{n}" if n else f"weights{k}"
 
@@ -284,7 +284,7 @@ class ConvStage(WindowedStage):
         for k, bits in enumerate(self.stored):
             for n, rows in enumerate(self.parts(range(self.depth), bits, self.family)):
                 if len(rows) > 1:
-                    yield WeightRom(_part_name(k, n), self.banks[k].start, rows, bits)
+                    yield WeightRom(part_name(k, n), self.banks[k].start, rows, bits)
 
     def initial_rows(self, layer: BinaryConv | None = None, scaler: Scaler | None = None) -> NDArray[np.int64]:
         """int64 [groups, pe]: what each accumulator starts from, of the layer or of one of its shape.
@@ -345,7 +345,7 @@ class ConvStage(WindowedStage):
             banks = self.memories
             for k, parts in enumerate(self.memories):
                 for n, part in enumerate(parts):
-                    m.submodules[_part_name(k, n)] = part
+                    m.submodules[part_name(k, n)] = part
             if constant:
                 return Cat(part.data for [part] in self.memories)
         else:
@@ -428,7 +428,7 @@ class ConvStage(WindowedStage):
                 ports.append((None, Const(part[0], bits.shape[1])))
                 continue
             stored = memory(bits.shape[1], len(part), self.family, part)
-            m.submodules[_part_name(k, n)] = stored
+            m.submodules[part_name(k, n)] = stored
             read = stored.read_port()  # by a name of its own, which waveforms show
             ports.append((read.addr, read.data))
         return ports

@@ -134,7 +134,9 @@ class FrameGuard(wiring.Component):
 
 
 class Admission(wiring.Component):
-    """Lets frames begin while they may, and says whether any is on its way to the gate; one that has begun goes on.
+    """Lets frames begin while they may, and says whether any is on its way to the gate.
+
+    One that has begun goes on, and so does one whose first word has been offered.
 
     Parameters
     ----------
@@ -164,23 +166,27 @@ class Admission(wiring.Component):
 
     def resources(self, family: Family) -> Resources:
         """What it takes of a device of the family."""
-        control = counter(max(2, self.sink.frame_words), family) + level(self.most, family) + Resources(5, 1)
+        control = counter(max(2, self.sink.frame_words), family) + level(self.most, family) + Resources(6, 2)
         return control.named("loads")
 
     def elaborate(self, platform):
         m = Module()
         ending = last_word(m, self.sink, self.entered)
         begun = Signal()
+        offered = Signal()
         inside = Signal(range(self.most + 1))
-        admit = self.open | begun
+        admit = self.open | begun | offered
         with m.If(self.entered):
             m.d.sync += begun.eq(~ending)
-        m.d.sync += inside.eq(inside + (self.entered & ending) - self.left)
+        m.d.sync += [
+            inside.eq(inside + (self.entered & ending) - self.left),
+            offered.eq(self.o.valid & ~self.o.ready),
+        ]
         m.d.comb += [
             self.o.payload.eq(self.i.payload),
             self.o.valid.eq(self.i.valid & admit),
             self.i.ready.eq(self.o.ready & admit),
-            self.empty.eq(~begun & (inside == 0)),
+            self.empty.eq(~begun & ~offered & (inside == 0)),
         ]
         return m
 

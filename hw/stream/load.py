@@ -142,10 +142,12 @@ class Loader(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         word, last = self.i.payload.word, self.i.payload.last
-        waiting, settling = Signal(), Signal(RESTART)
+        waiting = Signal()
+        settling = Signal(RESTART)
         m.submodules.sum = crc = CRC32_ISO_HDLC(data_width=COLUMN).create()
         end = self.length - 1
-        place, fresh = Signal(range(end + 2)), Signal(init=1)  # of the next word, and whether it is a load's first
+        place = Signal(range(end + 2))  # of the next word
+        fresh = Signal(init=1)  # it is a load's first
         taken = self.i.valid & self.i.ready
         # The first word apart: Icarus looks at what a table gives only when its index changes.
         table = Array(Const(given, COLUMN) for given in self.header)[place]
@@ -159,8 +161,14 @@ class Loader(wiring.Component):
             m.d.sync += [place.eq(Mux(last, 0, Mux(place > end, place, place + 1))), fresh.eq(last)]
 
         # A cycle later the word is judged.
-        judged, first, header, contents, ends, closes = Signal(), Signal(), Signal(), Signal(), Signal(), Signal()
-        known, held = Signal(COLUMN), Signal(COLUMN)
+        judged = Signal()
+        first = Signal()
+        header = Signal()
+        contents = Signal()
+        ends = Signal()
+        closes = Signal()
+        known = Signal(COLUMN)
+        held = Signal(COLUMN)
         m.d.sync += [
             judged.eq(taken),
             first.eq(fresh),
@@ -171,7 +179,9 @@ class Loader(wiring.Component):
             known.eq(Mux(fresh, self.header[0], table)),
             held.eq(word),
         ]
-        right, so_far, passes = Signal(), Signal(), Signal()
+        right = Signal()
+        so_far = Signal()
+        passes = Signal()
         fits = contents | (header & (held == known)) | (ends & crc.match_detected)
         m.d.comb += [
             so_far.eq(fits & (right | first)),

@@ -29,7 +29,8 @@ Weights and constants are memories without initial contents. `bitfold weights NE
 of this shape: {words:,} words of 32 bits, little-endian, the first byte first. Send them to `s_weights_axis`, `tlast` with the last one.
 
 - Until a load has passed, after each reset too, and from the first word of the next one on, no frame begins: `s_axis_tready` is low. A frame
-  that has begun goes on to its end, and all that is inside comes out as before; words are taken when nothing is inside.
+  that has begun, or whose first beat waits already, goes on to its end, and all that is inside comes out as before; words are taken when
+  nothing is inside.
 - The words are a header (its first {header}: magic, version, digest of the shape and the plan, number of words of contents), the contents,
   and the CRC-32 of all before it. A load that is for another machine, has a wrong CRC, or is too short or too long leaves the machine without
   contents: `weights_refused` goes high, `s_axis_tready` stays low. What follows its `tlast` is the next load.

@@ -7,12 +7,14 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from ...hw.accelerator import Accelerator
+from ...hw.load import loaded
+from ...model.net import Net
 from ..tools import bitwuzla
 from . import netlist
 from .circuit import Circuit
 from .rows import Row
 from .standstill import prove_moves
-from .units import prove_unit
+from .units import prove_numbers, prove_unit
 
 ORDER = ("refuted", "open", "tested", "bounded", "proven")
 """States of rows, the weakest first."""
@@ -39,7 +41,7 @@ class Certificate:
 
     Attributes
     ----------
-    network, plan : their digests
+    network, plan : their digests; of a machine that is loaded the network that is
     target, cycles : the machine's
     entries : claim by claim, unit by unit
     """
@@ -122,12 +124,15 @@ class Line:
 
 
 def certify(
-    accelerator: Accelerator, cache: Path | None = None, progress: Callable[[int, int], None] | None = None
+    net: Net,
+    accelerator: Accelerator,
+    cache: Path | None = None,
+    progress: Callable[[int, int], None] | None = None,
 ) -> Certificate:
-    """Prove what can be proven of a machine, unit by unit; units with the same netlist once.
+    """Prove what can be proven of a network's machine, unit by unit; units with the same netlist once.
 
-    `cache` is a folder for what Yosys keeps between runs; `progress` hears (units done, in all). BadInput where a tool
-    is missing.
+    Where weights are loaded, what its stages compute is proven of this network's. `cache` is a folder for what Yosys
+    keeps between runs; `progress` hears (units done, in all). BadInput where a tool is missing.
     """
     netlist.check()
     bitwuzla()
@@ -137,15 +142,20 @@ def certify(
         alike.setdefault(netlist.rtlil_of(unit), []).append(name)
     entries: list[Entry] = []
     circuits: dict[str, Circuit] = {}
+    loads = {id(stage): layers for stage, layers in loaded(net, accelerator)} if accelerator.loader else {}
     for done, (text, names) in enumerate(alike.items()):
         if progress:
             progress(done, len(alike))
         unit, circuit = units[names[0]], netlist.circuit_of(text, cache)
         circuits |= dict.fromkeys(names, circuit)
-        entries += [Entry(row, tuple(names), type(unit).__name__) for row in prove_unit(unit, circuit)]
+        shape = type(unit).__name__
+        entries += [Entry(row, tuple(names), shape) for row in prove_unit(unit, circuit)]
+        for name in names:
+            if (layers := loads.get(id(units[name]))) is not None:
+                entries += [Entry(row, (name,), shape) for row in prove_numbers(units[name], circuit, layers)]
     for name, row in prove_moves(accelerator, circuits, cache):
         entries.append(Entry(row, (name or "the machine",), "Queue" if name else "Accelerator"))
-    net, plan = accelerator.net, accelerator.plan
+    plan = accelerator.plan
     return Certificate(net.digest(), plan.digest(), plan.target, accelerator.cycles, tuple(entries))
 
 
@@ -201,7 +211,7 @@ ABOUT = (
 )
 
 
-UNCLAIMED = ("Contents that are loaded at run time, and what a synthesised netlist or a board makes of the machine.",)
+UNCLAIMED = ("What a synthesised netlist or a board makes of the machine.",)
 
 
 def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TypeVar
 
@@ -103,16 +103,21 @@ def _formula(node: Node, nodes: list[Node]) -> str:
 
 @dataclass(frozen=True)
 class Evaluator:
-    """Computes the nodes `roots` of a circuit, of a cycle, from its inputs' and registers' values."""
+    """Computes the nodes `roots` of a circuit, of a cycle, from its inputs' and registers' values.
+
+    contents : the words of memories, which decide nothing where they are not given
+    """
 
     circuit: Circuit
     roots: tuple[int, ...]
+    contents: Mapping[int, NDArray[np.int64]] = field(default_factory=dict)
 
     @cached_property
     def leaves(self) -> list[int]:
         """Inputs and registers that the roots hang on, of the same cycle."""
         places = self.circuit.cone(self.roots, clocked=False)
-        return [place for place in places if self.circuit.nodes[place].op in ("input", "state")]
+        nodes = self.circuit.nodes
+        return [place for place in places if nodes[place].op in ("input", "state") and place not in self.contents]
 
     @cached_property
     def _run(self) -> Callable[[Mapping[int, NDArray[np.int64]]], list[NDArray[np.int64]]]:
@@ -120,13 +125,18 @@ class Evaluator:
         lines = ["def run(given):"]
         for place in self.circuit.cone(self.roots, clocked=False):
             node = nodes[place]
-            if node.address or node.op == "read":
+            if place in self.contents:
+                continue
+            if node.op == "read" and node.args[0] in self.contents:
+                formula = f"contents[{node.args[0]}][v{node.args[1]}.astype(np.int64)]"
+            elif node.address or node.op == "read":
                 raise MemoryInsideError
-            formula = f"given[{place}]" if node.op in ("input", "state") else _formula(node, nodes)
+            else:
+                formula = f"given[{place}]" if node.op in ("input", "state") else _formula(node, nodes)
             lines.append(f"    v{place} = {formula}")
         lines.append(f"    return [{', '.join(f'v{place}' for place in self.roots)}]")
         scope: dict[str, Callable[[Mapping[int, NDArray[np.int64]]], list[NDArray[np.int64]]]] = {}
-        exec("\n".join(lines), {"np": np, "parity": parity, "wide": wide}, scope)
+        exec("\n".join(lines), {"np": np, "parity": parity, "wide": wide, "contents": self.contents}, scope)
         return scope["run"]
 
     def __call__(self, given: Mapping[int, NDArray[np.int64]]) -> Values:

@@ -7,7 +7,7 @@ shows that nothing was lost. What is no form is not known, and nothing is claime
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -301,10 +301,12 @@ class Run:
     Parameters
     ----------
     roots : nodes that `step` gives
+    contents : the words of memories
     """
 
     circuit: Circuit
     roots: tuple[int, ...]
+    contents: Mapping[int, Sequence[int]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.states: dict[int, Word] = {}
@@ -320,8 +322,15 @@ class Run:
             node = circuit.nodes[place]
             if node.op == "const":
                 words[place] = number(node.data[0], node.width)
+            elif place in self.contents and not node.address:  # a memory of one word
+                words[place] = number(self.contents[place][0], node.width)
             elif node.op == "state":
                 words[place] = self.states.get(place, number(None, node.width))
+            elif node.op == "read" and node.args[0] in self.contents:
+                row = whole(words[node.args[1]])
+                stored = self.contents[node.args[0]]
+                known = stored[row] if isinstance(row, int) and row < len(stored) else None
+                words[place] = number(known, node.width)
             elif node.op in ("input", "read", "write") or node.address:
                 words[place] = number(None, node.width)
             else:

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ...hw.stages.conv import ConvStage
+from ...hw.stages.requantise import Scaler
+from ...hw.stream.load import RESTART
+from ...model.layers import Layer
 from .circuit import Circuit
+from .contents import held, no_load
 from .evaluate import Evaluator
-from .linear import Form, Number, Run, Word, driven, joined, number, part_of, plus, whole
+from .linear import Form, Number, Run, driven, joined, number, part_of, plus, whole
 from .rows import Kind, Row
 
 SUMS = Kind(
@@ -37,8 +42,8 @@ LINEAR = "the netlist on unknowns"
 NUMBERS = "the netlist on all numbers"
 
 
-def prove_products(stage: ConvStage, circuit: Circuit) -> Row:
-    """Run a stage of read-only weights on unknown taps, for each group of its outputs.
+def prove_products(stage: ConvStage, circuit: Circuit, layers: Sequence[Layer] = ()) -> Row:
+    """Run a stage on unknown taps, for each group of its outputs; where it is loaded, with those layers.
 
     Arrays that count bits keep no sums of unknowns: these are run on random taps instead.
     """
@@ -46,22 +51,22 @@ def prove_products(stage: ConvStage, circuit: Circuit) -> Row:
     fan_in, top = stage.layer.fan_in * stage.turns, stage.taken.hi - stage.taken.lo
     tops = np.full(fan_in, top)
     taps: list[Number] = [Form(row, 0, tops) for row in np.eye(fan_in, dtype=np.int64)]
-    wrong = _wrong(stage, circuit, taps)
+    wrong = _wrong(stage, circuit, layers, taps)
     if wrong is not None:
         state = "refuted" if wrong else "proven"
         return Row(SUMS, state, "sums of unknowns", LINEAR, 0, time.process_time() - started, wrong)
     random = np.random.default_rng(0)
     some = [np.zeros(fan_in, int), tops, *random.integers(0, top + 1, (WINDOWS - 2, fan_in))]
-    wrong = next((found for each in some if (found := _wrong(stage, circuit, each.tolist())) != ""), "")
+    wrong = next((found for each in some if (found := _wrong(stage, circuit, layers, each.tolist())) != ""), "")
     state = {None: "open", "": "tested"}.get(wrong, "refuted")
     seconds = time.process_time() - started
     return Row(SUMS, state, f"{WINDOWS} random windows", NUMBERS, 0, seconds, wrong or "")
 
 
-def prove_codes(stage: ConvStage, circuit: Circuit) -> Row:
-    """Run what follows the accumulators on every sum of every channel."""
+def prove_codes(stage: ConvStage, circuit: Circuit, layers: Sequence[Layer] = ()) -> Row:
+    """Run what follows the accumulators on every sum of every channel; where it is loaded, of those layers."""
     started = time.process_time()
-    scaler, width = stage.scaler, stage.scaler.width
+    scaler, width = _scaler(stage, layers), stage.scaler.width
     sums = np.arange(scaler.source.lo, scaler.source.hi + 1)
     place = "turned.result" if stage.turned else "queue.w_data" if stage.credits > 1 else "o__payload"
     held = circuit[place].node
@@ -86,6 +91,11 @@ def prove_codes(stage: ConvStage, circuit: Circuit) -> Row:
     return Row(CODES, state, "every sum", NUMBERS, 0, time.process_time() - started, wrong)
 
 
+def _scaler(stage: ConvStage, layers: Sequence[Layer]) -> Scaler:
+    """What follows the accumulators where the stage is loaded with those layers; its own where there are none."""
+    return replace(stage.scaler, layer=layers[1]) if len(layers) > 1 else stage.scaler
+
+
 def _registers(circuit: Circuit, place: int, values: NDArray[np.object_]) -> dict[int, NDArray[np.object_]]:
     """What the registers that a node is put together from must be for it to be `values`."""
     node = circuit.nodes[place]
@@ -96,7 +106,7 @@ def _registers(circuit: Circuit, place: int, values: NDArray[np.object_]) -> dic
     return _registers(circuit, low, values & (1 << width) - 1) | _registers(circuit, high, values >> width)
 
 
-def _wrong(stage: ConvStage, circuit: Circuit, taps: Sequence[Number]) -> str | None:
+def _wrong(stage: ConvStage, circuit: Circuit, layers: Sequence[Layer], taps: Sequence[Number]) -> str | None:
     """Which output is wrong for these taps, and how; "" where none is, None where it cannot be told.
 
     taps : those of a window, or of all windows that take turns, one after the other
@@ -105,32 +115,40 @@ def _wrong(stage: ConvStage, circuit: Circuit, taps: Sequence[Number]) -> str | 
     random = np.random.default_rng(0)
     steps = stage.depth + (stage.turns if stage.turns > 1 else 0)
     pauses = np.zeros(steps, int), random.integers(0, PAUSE + 1, steps) * random.integers(0, 2, steps)
-    found = (_wrong_in(stage, circuit, array, taps, pause) for array in range(len(stage.arrays)) for pause in pauses)
+    found = (
+        _wrong_in(stage, circuit, layers, array, taps, pause) for array in range(len(stage.arrays)) for pause in pauses
+    )
     return next((wrong for wrong in found if wrong != ""), "")
 
 
 def _wrong_in(
-    stage: ConvStage, circuit: Circuit, array: int, taps: Sequence[Number], pauses: NDArray[np.int64]
+    stage: ConvStage,
+    circuit: Circuit,
+    layers: Sequence[Layer],
+    array: int,
+    taps: Sequence[Number],
+    pauses: NDArray[np.int64],
 ) -> str | None:
     """As `_wrong`, of one of the windows side by side, with so many cycles before each tap in which none is read."""
-    layer, width = stage.layer, stage.scaler.width
+    layer, scaler = layers[0] if layers else stage.layer, _scaler(stage, layers)
+    width = scaler.width
     weights = np.where(layer.weights.reshape(len(layer.weights), -1), 1, -1)
     dot, simd, turns, total = stage.dot_cycles, stage.simd, stage.turns, stage.depth
     windows = [taps[start : start + layer.fan_in] for start in range(0, len(taps), layer.fan_in)]
     codes, result = circuit[f"array{array}.codes"].node, circuit[f"array{array}.results"].node
     bits = len(stage.arrays[array].codes) // simd
     done = circuit["array0.done"].node
-    run = Run(circuit, (done, result))
+    run = Run(circuit, (done, result), held(stage, circuit, layers))
     ended = 0
     # The index of a word of weights comes so many cycles ahead of it, and of a part of one as many taps more.
     ahead, early = 0 if stage.wired else 2 + stage.late, turns if turns > 1 else 0
     asked = np.cumsum(pauses + 1) - 1
-    for cycle in range(-1, int(asked[-1]) + ahead + stage.arrays[array].latency + 2):
+    for cycle in range(-RESTART, int(asked[-1]) + ahead + stage.arrays[array].latency + 2):
         fetched = cycle - ahead in asked
         step = int(np.searchsorted(asked, cycle - ahead)) - early
         here = fetched and step >= 0
         at, turn = divmod(step, turns)
-        given: dict[int, Word] = {circuit.inputs["rst"]: number(int(cycle < 0), 1)}
+        given = {circuit.inputs["rst"]: number(int(cycle < 0), 1), **no_load(circuit)}
         if "index" in circuit:
             index = circuit["index"]
             given[index.node] = number(int(np.searchsorted(asked, cycle)) % total, index.width)
@@ -154,7 +172,7 @@ def _wrong_in(
             value = whole(part_of(found[result], (lane + 1) * width - 1, lane * width))
             if value is None:
                 return None
-            constant = int(stage.scaler.addend[channel]) + stage.taken.lo * int(weights[channel].sum())
+            constant = int(scaler.addend[channel]) + stage.taken.lo * int(weights[channel].sum())
             said = _said(weights[channel], windows[turn], constant)
             low, high = said.interval if isinstance(said, Form) else (said, said)
             if not _same(value, said, width):

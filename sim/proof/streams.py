@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -49,10 +50,16 @@ class Port:
 
 @dataclass
 class Subject:
-    """A unit's circuit and its streams by name."""
+    """A unit's circuit and its streams by name.
+
+    Attributes
+    ----------
+    around : 1 in every cycle, by what is around the unit; of a stage that is loaded that no load is under way
+    """
 
     circuit: Circuit
     ports: dict[str, Port]
+    around: Sequence[Bits] = ()
 
     @property
     def ins(self) -> list[Port]:
@@ -73,10 +80,8 @@ class Subject:
 
     @cached_property
     def assumed(self) -> Bits:
-        """In every cycle: what comes in holds, and no contents are being loaded."""
-        loads = [Bits(self.circuit, node) for name, node in self.circuit.inputs.items() if name.startswith("load_i__")]
-        quiet = [bit.equals(0) for bit in loads if bit.width == 1]
-        return self.circuit.all_of([*(port.holds for port in self.ins), *quiet])
+        """In every cycle: what comes in holds, and what is around the unit."""
+        return self.circuit.all_of([*(port.holds for port in self.ins), *self.around])
 
 
 def watched(circuit: Circuit, unit: wiring.Component) -> Subject:
@@ -96,7 +101,8 @@ def watched(circuit: Circuit, unit: wiring.Component) -> Subject:
         circuit.drive(waits, valid & ~ready)
         circuit.drive(word, payload)
         ports[name] = Port(name, member.flow == In, valid, ready, payload, waits, word)
-    return Subject(circuit, ports)
+    loads = [Bits(circuit, node) for name, node in circuit.inputs.items() if name.startswith("load_i__")]
+    return Subject(circuit, ports, [bit.equals(0) for bit in loads if bit.width == 1])
 
 
 def rounds(circuit: Circuit, name: str, passes: Bits, most: int) -> tuple[Bits, Bits]:

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from itertools import zip_longest
 
 from amaranth.lib import wiring
 
 from ...hw.stages.conv import ConvStage
+from ...hw.stages.frames import Admission
 from ...hw.stages.global_sum import GlobalSumStage
 from ...hw.stages.pool import PoolStage, SlidingPoolStage
 from ...hw.stages.running_pool import RunningPoolStage
 from ...hw.stages.windowed import WindowedStage
+from ...hw.stream.load import Loader
 from ...hw.stream.queue import Queue
+from ...hw.stream.stage import Stage
 from ...hw.window.window import Window
+from ...model.layers import Layer
 from .circuit import Bits, Circuit
 from .claims import FREE, RESULTS, TURNED, Claim, Told, claims_of, hangs_on_ready
 from .ends import ends
@@ -23,6 +28,7 @@ from .flips import prove_flips
 from .induction import Outcome, Prover
 from .invariants import guess, proven, queues
 from .joins import pools
+from .loads import judges, keeps_apart, loads, prove_checksum
 from .order import follows, results_follow
 from .partial import whole_maps, windows_side_by_side
 from .products import prove_codes, prove_products
@@ -66,6 +72,10 @@ def prove_unit(unit: wiring.Component, circuit: Circuit) -> list[Row]:
     claims = claims_of(unit, subject)
     known: list[Bits] = []
     told = [ends(unit, subject), words(unit, subject), Told([], [queues(subject)])]
+    if isinstance(unit, Loader):
+        told.append(judges(unit, subject))
+    if isinstance(unit, Admission):
+        told.append(keeps_apart(unit, subject))
     if isinstance(unit, GlobalSumStage):
         told.append(whole_maps(unit, subject))
     if isinstance(unit, RunningPoolStage):
@@ -105,13 +115,26 @@ def prove_unit(unit: wiring.Component, circuit: Circuit) -> list[Row]:
             known += proven(subject, guess(subject, CYCLES, not isinstance(unit, WindowedStage)), known)
     for claim in left:
         rows.append(_row(claim.kind, Prover(subject, known, LIMIT).prove(claim.bit, claim.length)))
-    if isinstance(unit, ConvStage) and unit.link is None:
-        rows += [prove_products(unit, circuit), prove_codes(unit, circuit)]
-        if unit.protected:
-            rows.append(prove_flips(unit, circuit))
-    if isinstance(unit, ValueStage) and unit.link is None:
-        rows.append(prove_values(unit, circuit))
+    if isinstance(unit, ConvStage) and unit.protected:
+        rows.append(prove_flips(unit, circuit))
+    if isinstance(unit, Loader):
+        rows.append(prove_checksum(circuit))
+    if isinstance(unit, Stage) and unit.link:
+        loading, its = loads(unit, subject)
+        held = proven(loading, its.before[0], [], PATIENCE)
+        rows += [_row(claim.kind, Prover(loading, held, PATIENCE).prove(claim.bit)) for claim in its.claims]
+    else:
+        rows += prove_numbers(unit, circuit)
     return rows
+
+
+def prove_numbers(unit: wiring.Component, circuit: Circuit, layers: Sequence[Layer] = ()) -> list[Row]:
+    """What a unit computes; where it is loaded, of the layers that it is loaded with."""
+    if isinstance(unit, ConvStage):
+        return [prove_products(unit, circuit, layers), prove_codes(unit, circuit, layers)]
+    if isinstance(unit, ValueStage):
+        return [prove_values(unit, circuit, *layers)]
+    return []
 
 
 def _row(kind: Kind, outcome: Outcome) -> Row:

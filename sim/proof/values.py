@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,9 +11,12 @@ from numpy.typing import NDArray
 from ...hw.stages.requantise import RequantiseStage
 from ...hw.stages.scale import ScaleStage
 from ...hw.stages.table import TableStage
+from ...hw.stream.load import RESTART
+from ...model.layers import Layer
 from .circuit import Circuit
+from .contents import held, no_load
 from .evaluate import WIDEST, Evaluator
-from .linear import Form, Number, Run, Word, joined, number, part_of, whole
+from .linear import Form, Number, Run, joined, number, part_of, whole
 from .products import LINEAR, NUMBERS
 from .rows import Kind, Row
 
@@ -32,9 +35,10 @@ Numbers = NDArray[np.object_]
 """Python's integers: words are of any width."""
 
 
-def prove_values(stage: ValueStage, circuit: Circuit) -> Row:
-    """Run a stage of constants that are not loaded on all codes, channel by channel."""
+def prove_values(stage: ValueStage, circuit: Circuit, layer: Layer | None = None) -> Row:
+    """Run a stage on all codes, channel by channel; where it is loaded, with that layer."""
     started = time.process_time()
+    layer = layer or stage.layer
     t = stage.source.tensor
     top = t.hi - t.lo
     codes = np.arange(min(top + 1, MOST)).astype(object)
@@ -46,8 +50,10 @@ def prove_values(stage: ValueStage, circuit: Circuit) -> Row:
         codes[-MOST // 4 :] += top + 1 - MOST
         how = f"{MOST} codes"
     values = np.broadcast_to((codes + t.lo).astype(np.int64)[:, None], (len(codes), t.channels))
-    said = stage.layer(values).astype(np.int64) - stage.sink.tensor.lo
-    given = _table(stage, circuit, codes) if isinstance(stage, TableStage) else _pipeline(stage, circuit, codes)
+    said = layer(values).astype(np.int64) - stage.sink.tensor.lo
+    contents = held(stage, circuit, [layer])
+    run = _table if isinstance(stage, TableStage) else _pipeline
+    given = run(stage, circuit, contents, codes)
     wrong: str | None = ""
     count = 0
     for channel, found in given:
@@ -65,23 +71,26 @@ def prove_values(stage: ValueStage, circuit: Circuit) -> Row:
     return Row(VALUES, state, how, engine, 0, time.process_time() - started, wrong or "")
 
 
-def _table(stage: TableStage, circuit: Circuit, codes: Numbers) -> Iterator[tuple[int, Numbers]]:
+def _table(
+    stage: TableStage, circuit: Circuit, contents: Mapping[int, Sequence[int]], codes: Numbers
+) -> Iterator[tuple[int, Numbers]]:
     """Of each channel the codes that come out for those that go in."""
     out = Evaluator(circuit, (circuit["o__payload"].node,))
-    held = Evaluator(circuit, tuple(circuit.next[place] for place in out.leaves))
+    words = {place: np.array(stored) for place, stored in contents.items()}
+    ahead = Evaluator(circuit, tuple(circuit.next[place] for place in out.leaves), words)
     lanes, (bits, width) = stage.source.lanes, (stage.source.tensor.bits, stage.sink.tensor.bits)
     for lane in range(lanes):
-        given = {place: np.zeros_like(codes) for place in held.leaves}
+        given = {place: np.zeros_like(codes) for place in ahead.leaves}
         for name in ("i__valid", "o__ready"):
             given[circuit.inputs[name]] = np.ones_like(codes)
         given[circuit.inputs["i__payload"]] = codes << lane * bits
-        [found] = out(dict(zip(out.leaves, held(given).values(), strict=True))).values()
+        [found] = out(dict(zip(out.leaves, ahead(given).values(), strict=True))).values()
         for word in range(stage.source.words):
             yield word * lanes + lane, found >> lane * width & (1 << width) - 1
 
 
 def _pipeline(
-    stage: RequantiseStage | ScaleStage, circuit: Circuit, codes: Numbers
+    stage: RequantiseStage | ScaleStage, circuit: Circuit, contents: Mapping[int, Sequence[int]], codes: Numbers
 ) -> Iterator[tuple[int, Numbers | None]]:
     """The same of sums and products with constants, whose lanes are unknown; None where they are no form of them."""
     lanes, t = stage.source.lanes, stage.source.tensor
@@ -90,10 +99,10 @@ def _pipeline(
     scales = isinstance(stage, ScaleStage)
     ends = [circuit["results.result"]] if scales else [circuit[f"value{lane}"] for lane in range(lanes)]
     width = stage.sink.tensor.bits if scales else ends[0].width
-    run = Run(circuit, (circuit["results.done"].node, *(end.node for end in ends)))
+    run = Run(circuit, (circuit["results.done"].node, *(end.node for end in ends)), contents)
     word = 0
-    for cycle in range(-1, (stage.source.words + 2) * (stage.latency + 2) + 1):
-        given: dict[int, Word] = {
+    for cycle in range(-RESTART, (stage.source.words + 2) * (stage.latency + 2) + 1):
+        given = no_load(circuit) | {
             circuit.inputs["rst"]: number(int(cycle < 0), 1),
             circuit.inputs["i__valid"]: number(1, 1),
             circuit.inputs["o__ready"]: number(1, 1),
