@@ -176,6 +176,13 @@ def test_a_loader_takes_right_loads_alone():
     assert set().union(*found.values()) == {"proven"}
 
 
+@pytest.fixture
+def in_haste(monkeypatch):
+    """Seconds and cycles that find nothing: a load with a right CRC is not soon found."""
+    monkeypatch.setattr(units, "LIMIT", 1.0)
+    monkeypatch.setattr(units, "CYCLES", 100)
+
+
 class NoFreshStart(Loader):
     def elaborate(self, platform):
         m = super().elaborate(platform)
@@ -220,18 +227,16 @@ class AtOnce(Loader):
 
 
 @pytest.mark.parametrize("kind", [NoFreshStart, AmongFrames, NextWord, NeverRefuses, AtOnce])
-def test_a_loader_that_does_otherwise_is_not_proven(kind, monkeypatch):
-    monkeypatch.setattr(units, "LIMIT", 2.0)  # seconds: a load with a right CRC is not soon found
+def test_a_loader_that_does_otherwise_is_not_proven(kind, in_haste):
     assert states(kind([7, 9], 2))[RIGHT] != {"proven"}
 
 
-def test_a_loader_for_another_header_is_refuted(monkeypatch):
-    monkeypatch.setattr(units, "LIMIT", 2.0)
+def test_a_loader_for_another_header_is_refuted(monkeypatch, in_haste):
     monkeypatch.setattr(load, "Array", lambda words: Array([Const(0, 32)] * len(list(words))))
     assert "refuted" in states(Loader([7, 9], 2))[RIGHT]
 
 
-def test_another_checksum_is_refuted(monkeypatch):
+def test_another_checksum_is_refuted(monkeypatch, in_haste):
     monkeypatch.setattr(load, "CRC32_ISO_HDLC", CRC32_BZIP2)
     assert states(Loader([7, 9], 2))[CHECKSUM] == {"refuted"}
 

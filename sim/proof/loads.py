@@ -54,7 +54,7 @@ def loads(stage: Stage, subject: Subject) -> tuple[Subject, Told]:
     """The claim of a stage that is loaded, and the stage while it may be: a start and a word never come at once."""
     circuit, count = subject.circuit, stage.link.words
     start, done, valid, word = (circuit[f"load_i__{name}"] for name in ("start", "done", "valid", "word"))
-    bits = count.bit_length()
+    bits = (count + 1).bit_length()
     came = circuit.state(f"loaded{WORD}", bits)
     own = valid & (came < count)
     circuit.drive(came, start.mux(0, own.mux(came + 1, came)), count)
@@ -67,14 +67,14 @@ def loads(stage: Stage, subject: Subject) -> tuple[Subject, Told]:
     circuit.drive(value, follows.mux(word, value))
 
     turn, row = circuit["link.turn"], circuit["link.row"].extend(bits)
-    wide, held, kept = bits + 1, [], []
+    held, kept = [], []
     beside = [came < count + 1, followed.implies(place < came)]
     any_row = circuit.input(f"load row{GHOST}", SUM_BITS)
     for at, column in enumerate(columns_of(stage, circuit)):
         until = column.first + column.depth
         its = ~(came < column.first) & (came < until)
         beside += [turn.bits(at, at + 1).equals(its), its.implies((row + column.first).equals(came))]
-        mine = followed & ~(place < column.first) & (place.extend(wide) < until)
+        mine = followed & ~(place < column.first) & (place < until)
         for memory in column.places:
             stored = _read(circuit, memory, place - column.first)
             held.append(mine.implies(stored.equals(value.bits(0, column.width))))
@@ -148,7 +148,7 @@ def judges(loader: Loader, subject: Subject) -> Told:
     said = [
         circuit["sum.valid"].equals(source.passes),
         source.passes.implies(circuit["sum.start"].equals(place.equals(0)) & circuit["sum.data"].equals(word)),
-        circuit["sum.match_detected"].equals(crc.equals(_step(0, _turned(0) ^ ONES))),
+        circuit["sum.match_detected"].equals(crc.equals(_step(0, ONES))),
         start.equals(judged & where.equals(0)),
         valid.equals(judged & contents & well),
         valid.implies(sent.equals(told)),
