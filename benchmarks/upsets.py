@@ -127,9 +127,10 @@ def outcomes(protect: str) -> list[dict]:
 
 @cache
 def folded(name: str, family: str) -> tuple[Net, Plan]:
-    """A network and its plan without protection."""
+    """A network and its plan without protection, which weights that come in parts cannot have."""
     net = Net.load(zoo.path(name))
-    return net, balance(net, CYCLES[name], TARGETS[family])
+    plan = balance(net, CYCLES[name], TARGETS[family])
+    return net, replace(plan, foldings={path: replace(each, turns=1) for path, each in plan.foldings.items()})
 
 
 def cost(name: str, family: str, protect: str, synth: bool) -> dict:
