@@ -91,6 +91,7 @@ class Graph:
         self.constants = []
         self.shape = [1, *shape]
         self.annotation = ""
+        self.element = TensorProto.FLOAT
 
     def constant(self, value) -> str:
         """Whole numbers given as an array stay some; all else is float32."""
@@ -149,7 +150,7 @@ class Graph:
 
     def model(self, output: str) -> ModelProto:
         """Ends with what has that name."""
-        source = helper.make_tensor_value_info("input", TensorProto.FLOAT, self.shape)
+        source = helper.make_tensor_value_info("input", self.element, self.shape)
         sink = helper.make_tensor_value_info(output, TensorProto.FLOAT, None)
         graph = helper.make_graph(self.nodes, "main_graph", [source], [sink], self.constants)
         if self.annotation:

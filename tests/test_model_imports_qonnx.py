@@ -525,6 +525,16 @@ def test_pixels_of_whole_numbers_need_no_quantiser():
     )  # fmt: skip
 
 
+@pytest.mark.parametrize(("element", "interval"), [("UINT8", (0, 255)), ("INT8", (-128, 127))])
+def test_pixels_of_a_type_of_8_bits_need_no_quantiser(element, interval):
+    graph = Graph(2, 5, 5)
+    graph.element = onnx.TensorProto.DataType.Value(element)
+    x = graph.add("Div", graph.add("Cast", "input", to=onnx.TensorProto.DOUBLE), np.float32(255))
+    x = graph.quant(norms(graph, graph.conv(x, signs(4, 2, 3, 3), pad=1), 4, top=255), 0.2, 5)
+    net = check_codes(graph, x, 0.2)
+    assert (net.input.lo, net.input.hi) == interval
+
+
 def test_what_prepares_images_is_left_out():
     graph = Graph(2, 5, 5)
     x = graph.add("Div", graph.add("Sub", "input", np.reshape([100.0, 120], (1, 2, 1, 1))), np.float32(64))
