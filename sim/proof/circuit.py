@@ -164,6 +164,14 @@ class Circuit:
     def __contains__(self, name: str) -> bool:
         return any(name in named for named in (self.states, self.signals, self.inputs, self.outputs))
 
+    def word(self, memory: int, row: Bits) -> Bits:
+        """A word of a memory, by the low bits of its row; a register is a memory of one word."""
+        node = self.nodes[memory]
+        if not node.address:
+            return Bits(self, memory)
+        address = row.extend(max(row.width, node.address)).bits(0, node.address)
+        return self.add("read", node.width, Bits(self, memory), address)
+
     def replaced(self, place: int, old: int, new: int) -> int:
         """A node of this cycle with another one wherever it hangs on `old`."""
         found = {old: new}

@@ -14,6 +14,7 @@ from ...hw.stream.stage import Stage
 from ...model.layers import Layer
 from .circuit import Circuit
 from .linear import Word, number
+from .streams import load_inputs
 
 
 @dataclass(frozen=True)
@@ -60,7 +61,7 @@ def held(stage: Stage, circuit: Circuit, layers: Sequence[Layer]) -> Mapping[int
 
 def no_load(circuit: Circuit) -> dict[int, Word]:
     """What a stage's inputs are while none is under way."""
-    return {node: number(0, 1) for name, node in circuit.inputs.items() if name == "load_i__valid"}
+    return {bits.node: number(0, bits.width) for bits in load_inputs(circuit)}
 
 
 def _place(circuit: Circuit, name: str) -> int:

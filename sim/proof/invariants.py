@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from .circuit import Bits, Circuit
 from .evaluate import WIDEST, Evaluator
 from .solver import TimeUpError, Unrolling
-from .streams import Subject
+from .streams import Subject, load_inputs
 
 PRIME = 2**31 - 1
 """Modulus in which relations are looked for; their coefficients are small fractions."""
@@ -89,7 +89,7 @@ def run(subject: Subject, registers: Sequence[int], cycles: int, seed: int = 0) 
     values = {place: random.integers(0, 1 << circuit.nodes[place].width, LANES) for place in states}
     kept = np.empty((cycles, len(registers), LANES), np.int64)
     held: dict[int, NDArray[np.int64]] = {}
-    quiet = {node for name, node in circuit.inputs.items() if name.startswith("load_i__")}
+    quiet = {bits.node for bits in load_inputs(circuit)}
     for cycle in range(-1, cycles):
         given = dict(values)
         for place in inputs:

@@ -10,7 +10,7 @@ from ...hw.window.slide import SLIDE_LATENCY
 from .circuit import Bits, Circuit
 from .claims import Claim, Told
 from .rows import Kind
-from .streams import WORD, Subject
+from .streams import WORD, Subject, later
 
 POOLS = Kind(
     "pools",
@@ -30,7 +30,7 @@ def pools(stage: PoolStage | SlidingPoolStage, subject: Subject) -> Told:
     circuit, flow = subject.circuit, stage.window.read_flow
     if isinstance(stage, SlidingPoolStage):
         found, length, taps = _at_once(stage, subject, name, join), stage.levels + 1, stage.area
-        there = _later(circuit, circuit["window.valid"], stage.levels, "there")
+        there = later(circuit, circuit["window.valid"], stage.levels, "there")
     else:
         found, length, taps = _one_by_one(stage, subject, name, join), 1, stage.dot_cycles
         there = circuit.const(1, 1)
@@ -49,7 +49,7 @@ def pools(stage: PoolStage | SlidingPoolStage, subject: Subject) -> Told:
     levels, divisor = stage.factor.levels, stage.divisor
     if isinstance(stage, SlidingPoolStage):
         early, facts = SLIDE_LATENCY - 1 + stage.levels, []
-        counts = [_later(circuit, count, early, f"pixels{at}_") for at, count in enumerate(_on_map(stage, circuit))]
+        counts = [later(circuit, count, early, f"pixels{at}_") for at, count in enumerate(_on_map(stage, circuit))]
     else:
         early, (count, facts) = 0, _counted(stage, circuit, divisor)
         counts = [count]
@@ -61,21 +61,12 @@ def pools(stage: PoolStage | SlidingPoolStage, subject: Subject) -> Told:
             mine = count.equals(divisor // factor)
             product, known = mine.mux(total * factor, product), known | mine
         product, known = (
-            _later(circuit, bit, levels, f"{word}{lane}_") for bit, word in ((product, "product"), (known, "known"))
+            later(circuit, bit, levels, f"{word}{lane}_") for bit, word in ((product, "product"), (known, "known"))
         )
         said.append((comes & known).implies(one.equals(product)))
     fits = divisor * (flow.tensor.hi - flow.tensor.lo) < 1 << bits
     claims.append(Claim(POOLS, circuit.all_of(said) & circuit.const(fits, 1), early + levels + 1))
     return Told(claims, [facts])
-
-
-def _later(circuit: Circuit, value: Bits, cycles: int, name: str) -> Bits:
-    """A value as many cycles later."""
-    for cycle in range(cycles):
-        held = circuit.state(f"{name}{cycle}{WORD}", value.width)
-        circuit.drive(held, value)
-        value = held
-    return value
 
 
 def _counted(stage: SumPoolStage, circuit: Circuit, divisor: int) -> tuple[Bits, list[Bits]]:
@@ -134,5 +125,5 @@ def _at_once(stage: SlidingPoolStage, subject: Subject, name: str, join: Join) -
             pairs = [taps[k : k + 2] for k in range(0, len(taps), 2)]
             taps = [join(*pair) if len(pair) == 2 else pair[0] for pair in pairs]
         [said] = taps
-        found.append((held, _later(circuit, said, stage.levels, f"{name}{lane}_")))
+        found.append((held, later(circuit, said, stage.levels, f"{name}{lane}_")))
     return found

@@ -12,14 +12,14 @@ from ...hw.device.loaded import COLUMN
 from ...hw.stages.frames import Admission
 from ...hw.stream.load import RESTART, Loader
 from ...hw.stream.stage import Stage
-from .circuit import Bits, Circuit, Node
+from .circuit import Bits, Circuit
 from .claims import FRAME_BITS, Claim, Told
 from .contents import columns_of
 from .evaluate import Evaluator
 from .invariants import SUM_BITS
 from .products import NUMBERS
 from .rows import Kind, Row
-from .streams import GHOST, WORD, Subject, rounds
+from .streams import GHOST, WORD, Subject, later, rounds
 
 ONES = (1 << COLUMN) - 1
 """The state in which a CRC begins."""
@@ -50,8 +50,11 @@ APART = Kind(
 )
 
 
-def loads(stage: Stage, subject: Subject) -> tuple[Subject, Told]:
-    """The claim of a stage that is loaded, and the stage while it may be: a start and a word never come at once."""
+def loads(stage: Stage, subject: Subject) -> tuple[Subject, Bits, list[Bits]]:
+    """The claim of a stage that is loaded, of the stage while it may be: a start and a word never come at once.
+
+    Returns that stage, the claim, and what is to be proven before it.
+    """
     circuit, count = subject.circuit, stage.link.words
     start, done, valid, word = (circuit[f"load_i__{name}"] for name in ("start", "done", "valid", "word"))
     bits = (count + 1).bit_length()
@@ -76,30 +79,19 @@ def loads(stage: Stage, subject: Subject) -> tuple[Subject, Told]:
         beside += [turn.bits(at, at + 1).equals(its), its.implies((row + column.first).equals(came))]
         mine = followed & ~(place < column.first) & (place < until)
         for memory in column.places:
-            stored = _read(circuit, memory, place - column.first)
+            stored = circuit.word(memory, place - column.first)
             held.append(mine.implies(stored.equals(value.bits(0, column.width))))
             afresh = circuit.replaced(circuit.next[memory], circuit.inputs["rst"], circuit.const(1, 1).node)
-            same = _read(circuit, afresh, any_row).equals(_read(circuit, memory, any_row))
+            same = circuit.word(afresh, any_row).equals(circuit.word(memory, any_row))
             kept.append(valid | same)
     last = turn.width - 1
     beside += [turn.bits(last, last + 1).equals(came.equals(count)), came.equals(count).implies(row.equals(0))]
-    passed = circuit.state(f"load passes{WORD}", 3)
-    handed = circuit.state(f"load handed{WORD}", COLUMN)
-    circuit.drive(passed, circuit.concat([start, done, valid & came.equals(count)]))
-    circuit.drive(handed, word)
+    passed = later(circuit, circuit.concat([start, done, valid & came.equals(count)]), 1, "load passes")
+    handed = later(circuit, word, 1, "load handed")
     gone = circuit.concat([circuit[f"load_o__{name}"] for name in ("start", "done", "valid")])
     onward = gone.equals(passed) & circuit["load_o__valid"].implies(circuit["load_o__word"].equals(handed))
     claim = circuit.all_of([*held, *kept, onward])
-    return replace(subject, around=[~(start & valid)]), Told([Claim(LOADS, claim)], [[*beside, onward]])
-
-
-def _read(circuit: Circuit, memory: int, row: Bits) -> Bits:
-    """A word of a memory; a register is one of one word."""
-    node = circuit.nodes[memory]
-    if not node.address:
-        return Bits(circuit, memory)
-    address = row.bits(0, node.address) if row.width > node.address else row.extend(node.address)
-    return Bits(circuit, circuit.insert(Node("read", node.width, (memory, address.node))))
+    return replace(subject, around=[~(start & valid)]), claim, [*beside, onward]
 
 
 def judges(loader: Loader, subject: Subject) -> Told:
@@ -111,11 +103,6 @@ def judges(loader: Loader, subject: Subject) -> Told:
     start, done, valid, sent = (circuit[f"o__{name}"] for name in ("start", "done", "valid", "word"))
     loaded, settling, waiting, back = (circuit[name] for name in ("loaded", "settling", "waiting", "back"))
 
-    def later(name: str, bit: Bits) -> Bits:
-        held = circuit.state(f"{name}{WORD}", bit.width)
-        circuit.drive(held, bit)
-        return held
-
     place, right = circuit.state(f"place{WORD}", bits), circuit.state(f"right{WORD}", 1)
 
     def fits(at: Bits, word: Bits) -> Bits:
@@ -125,11 +112,11 @@ def judges(loader: Loader, subject: Subject) -> Told:
     here = right & fits(place, word)
     circuit.drive(place, source.passes.mux(last.mux(0, place.equals(length).mux(length, place + 1)), place))
     circuit.drive(right, source.passes.mux(last | here, right), 1)
-    first = (later("taken", source.passes), later("at", place), later("was right", here), later("closes", last))
-    taken, at, so_far, closes = first
-    given, before = later("word", word), later("right before", right)
-    judged, where, well, closed = (later(f"judged {k}", each) for k, each in enumerate(first))
-    told, match = later("told", given), later("match", circuit["sum.match_detected"])
+    now = {"taken": source.passes, "at": place, "so far": here, "closes": last, "word": word}
+    then = {name: later(circuit, bit, 1, name) for name, bit in now.items()}
+    taken, at, so_far, closes, given = then.values()
+    judged, where, well, closed, told = (later(circuit, bit, 1, f"judged {name}") for name, bit in then.items())
+    before, match = later(circuit, right, 1, "before"), later(circuit, circuit["sum.match_detected"], 1, "match")
     contents = ~(where < head) & (where < end)
     pending, whole = circuit.state(f"pending{WORD}", 1), circuit.state(f"whole{WORD}", 1)
     out = pending | done

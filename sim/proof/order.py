@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from ...hw.device.ring import PairRing, Ring
 from ...hw.stream.queue import Queue
-from .circuit import Bits, Circuit, Node
+from .circuit import Bits, Circuit
 from .claims import ORDER, Claim, Told
 from .invariants import SUM_BITS
 from .streams import GHOST, WORD, Subject
@@ -201,13 +201,5 @@ def stored_in(circuit: Circuit, name: str, ring: Ring, at: Bits) -> Bits:
 def stored_at(circuit: Circuit, memories: Sequence[str], at: Bits, depth: int, part: int = 0) -> Bits:
     """A word of memories of so many words together, `part` in each but the last, at an address a round too large."""
     at = (at < depth).mux(at, at - depth)
-    words = []
-    for memory in memories:
-        storage = circuit.states[memory]
-        node = circuit.nodes[storage]
-        if not node.address:  # a part of one word
-            words.append(Bits(circuit, storage))
-            continue
-        address = at.bits(0, node.address)
-        words.append(Bits(circuit, circuit.insert(Node("read", node.width, (storage, address.node)))))
+    words = [circuit.word(circuit.states[memory], at) for memory in memories]
     return words[0] if len(words) == 1 else _chosen(at.bits((part - 1).bit_length(), at.width), words)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -115,8 +115,11 @@ def _wrong(stage: ConvStage, circuit: Circuit, layers: Sequence[Layer], taps: Se
     random = np.random.default_rng(0)
     steps = stage.depth + (stage.turns if stage.turns > 1 else 0)
     pauses = np.zeros(steps, int), random.integers(0, PAUSE + 1, steps) * random.integers(0, 2, steps)
+    contents = held(stage, circuit, layers)
     found = (
-        _wrong_in(stage, circuit, layers, array, taps, pause) for array in range(len(stage.arrays)) for pause in pauses
+        _wrong_in(stage, circuit, layers, contents, array, taps, pause)
+        for array in range(len(stage.arrays))
+        for pause in pauses
     )
     return next((wrong for wrong in found if wrong != ""), "")
 
@@ -125,6 +128,7 @@ def _wrong_in(
     stage: ConvStage,
     circuit: Circuit,
     layers: Sequence[Layer],
+    contents: Mapping[int, Sequence[int]],
     array: int,
     taps: Sequence[Number],
     pauses: NDArray[np.int64],
@@ -138,7 +142,7 @@ def _wrong_in(
     codes, result = circuit[f"array{array}.codes"].node, circuit[f"array{array}.results"].node
     bits = len(stage.arrays[array].codes) // simd
     done = circuit["array0.done"].node
-    run = Run(circuit, (done, result), held(stage, circuit, layers))
+    run = Run(circuit, (done, result), contents)
     ended = 0
     # The index of a word of weights comes so many cycles ahead of it, and of a part of one as many taps more.
     ahead, early = 0 if stage.wired else 2 + stage.late, turns if turns > 1 else 0

@@ -101,8 +101,21 @@ def watched(circuit: Circuit, unit: wiring.Component) -> Subject:
         circuit.drive(waits, valid & ~ready)
         circuit.drive(word, payload)
         ports[name] = Port(name, member.flow == In, valid, ready, payload, waits, word)
-    loads = [Bits(circuit, node) for name, node in circuit.inputs.items() if name.startswith("load_i__")]
-    return Subject(circuit, ports, [bit.equals(0) for bit in loads if bit.width == 1])
+    return Subject(circuit, ports, [bit.equals(0) for bit in load_inputs(circuit) if bit.width == 1])
+
+
+def later(circuit: Circuit, value: Bits, cycles: int, name: str) -> Bits:
+    """A value as many cycles later."""
+    for cycle in range(cycles):
+        held = circuit.state(f"{name}{cycle}{WORD}", value.width)
+        circuit.drive(held, value)
+        value = held
+    return value
+
+
+def load_inputs(circuit: Circuit) -> list[Bits]:
+    """By which loads come to a stage: all 0 while none does."""
+    return [Bits(circuit, node) for name, node in circuit.inputs.items() if name.startswith("load_i__")]
 
 
 def rounds(circuit: Circuit, name: str, passes: Bits, most: int) -> tuple[Bits, Bits]:

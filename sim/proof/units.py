@@ -28,7 +28,7 @@ from .flips import prove_flips
 from .induction import Outcome, Prover
 from .invariants import guess, proven, queues
 from .joins import pools
-from .loads import judges, keeps_apart, loads, prove_checksum
+from .loads import LOADS, judges, keeps_apart, loads, prove_checksum
 from .order import follows, results_follow
 from .partial import whole_maps, windows_side_by_side
 from .products import prove_codes, prove_products
@@ -120,9 +120,8 @@ def prove_unit(unit: wiring.Component, circuit: Circuit) -> list[Row]:
     if isinstance(unit, Loader):
         rows.append(prove_checksum(circuit))
     if isinstance(unit, Stage) and unit.link:
-        loading, its = loads(unit, subject)
-        held = proven(loading, its.before[0], [], PATIENCE)
-        rows += [_row(claim.kind, Prover(loading, held, PATIENCE).prove(claim.bit)) for claim in its.claims]
+        loading, held, before = loads(unit, subject)
+        rows.append(_row(LOADS, Prover(loading, proven(loading, before, [], PATIENCE), PATIENCE).prove(held)))
     else:
         rows += prove_numbers(unit, circuit)
     return rows

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from ...hw.stages.windowed import TURNED_LATENCY, WindowedStage
 from ...hw.stream.turned import TurnedResults
 from ...hw.window.slide import SlidingWindow
-from .circuit import Bits, Circuit, Node
+from .circuit import Bits, Circuit
 from .invariants import SUM_BITS
 from .streams import GHOST, WORD, Port, Subject, rounds
 
@@ -140,10 +140,8 @@ def _turned(circuit: Circuit, stage: WindowedStage, turned: TurnedResults, out: 
     circuit.drive(followed, starts | (followed & ~leaves))
     circuit.drive(read, mine | (read & ~leaves))
     claim = (followed & read).implies(out.valid & out.payload.equals(word))
-    storage = circuit.states["turned.memory"]
-    node = circuit.nodes[storage]
     place = batch * size + group * turns + turn
-    held = Bits(circuit, circuit.insert(Node("read", node.width, (storage, place.bits(0, node.address).node))))
+    held = circuit.word(circuit.states["turned.memory"], place)
     waits = followed & ~read
     unread = (turn_out < turn) | (turn_out.equals(turn) & ~(group < group_out))
     come = (group < group_in) | (group.equals(group_in) & (turn < turn_in))
