@@ -26,8 +26,8 @@ from bitfold.sim.resume import journal
 from bitfold.sim.taps import Difference
 
 NET = zoo.load("digits-tiny")
-SECONDS = 5.0
-"""Far more than any of these files takes to be read or refused."""
+SECONDS = 60.0
+"""Of one file: milliseconds are usual, and one that takes this long would not end."""
 PER_BYTE, FLOOR = 64, 4 * 2**20
 """Bytes of memory that a file's byte may cost at the most, beside what everything costs."""
 

@@ -282,7 +282,7 @@ def test_what_steers_a_terminal_is_escaped(small, tmp_path):
 def test_a_reader_that_leaves_is_no_error():
     done = subprocess.run(
         f"{sys.executable} -m bitfold zoo | true; {sys.executable} -m bitfold zoo --json | head -c 1",
-        shell=True, capture_output=True, text=True, timeout=100, check=False,
+        shell=True, capture_output=True, text=True, timeout=600, check=False,
     )  # fmt: skip
     assert (done.stdout, done.stderr) == ("[", "")
 
@@ -307,7 +307,7 @@ def test_ctrl_c_is_quiet(small, monkeypatch):
 def test_a_locale_without_the_letters_escapes_them(tmp_path):
     words = [sys.executable, "-m", "bitfold", "plan", "größe", "--fps", "1"]
     env = {**os.environ, "PYTHONIOENCODING": "ascii"}
-    done = subprocess.run(words, env=env, capture_output=True, text=True, timeout=100, check=False)
+    done = subprocess.run(words, env=env, capture_output=True, text=True, timeout=600, check=False)
     assert done.returncode == 2
     assert done.stderr.startswith(r"bitfold: there is no file gr\xf6\xdfe and no shipped")
     assert done.stderr.count("\n") == 1

