@@ -3,10 +3,12 @@
 import os
 import subprocess
 import sys
+from itertools import product
 
 import numpy as np
 import pytest
 from sim_nets import INPUT, KINDS, images
+from some import few
 
 from bitfold.hw.planner import fit
 from bitfold.model.layers import BinaryConv, Chain, GlobalSum
@@ -49,8 +51,7 @@ ASCII = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
 NAMES = ["häuser 家 ψηφία", os.fsdecode(b"not utf-8 \xff")]
 
 
-@pytest.mark.parametrize("locale", [{}, ASCII])
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize(("name", "locale"), few(product(NAMES, ({}, ASCII)), 3))
 def test_any_name_in_any_locale(name, locale, tmp_path):
     body = Chain((BinaryConv(np.ones((2, 3, 3, 2), bool)), GlobalSum()))
     net = Net(INPUT, body, classes=("größe", "家"))

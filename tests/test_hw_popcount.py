@@ -8,6 +8,7 @@ from arrays import check_sums, width_for
 from hypothesis import given
 from hypothesis import strategies as st
 from machines import examples
+from some import few
 
 from bitfold.boards.synth import synthesise
 from bitfold.hw.array.dot import ones
@@ -51,7 +52,8 @@ def test_the_form_follows_the_codes_and_the_family(family):
 
 
 @pytest.mark.parametrize(
-    ("name", "simd"), [("xc7", 16), ("xcup", 16), ("ecp5", 16), ("nexus", 27), ("ice40", 27), ("gowin", 27)]
+    ("name", "simd"),
+    few([("xc7", 16), ("xcup", 16), ("ecp5", 16), ("nexus", 27), ("ice40", 27), ("gowin", 27)], 4),
 )
 def test_what_they_say_they_take_is_what_synthesis_finds(name, simd, tmp_path):
     """In LUTs, and at least a tenth below the array for any codes."""

