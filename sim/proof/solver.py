@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import count
@@ -33,6 +33,18 @@ _COMPARISONS = {
 
 
 @dataclass
+class _Deadline:
+    """When the solver has to stop. It does not know the solver, which keeps it: neither would ever be given back."""
+
+    at: float = 0.0
+    asked: Iterator[int] = field(default_factory=count)
+
+    def over(self) -> bool:
+        """It asks every few microseconds, and the processor's time costs as much to tell."""
+        return next(self.asked) % SELDOM == 0 and time.process_time() > self.at
+
+
+@dataclass
 class Unrolling:
     """Terms for the nodes of a circuit in each cycle from 0 on, where all registers hold anything.
 
@@ -43,7 +55,7 @@ class Unrolling:
     circuit: Circuit
     reset: bool
     limit: float
-    _until: float = 0.0
+    _deadline: _Deadline = field(default_factory=_Deadline)
     _terms: dict[tuple[int, int], Any] = field(default_factory=dict)
 
     @cached_property
@@ -59,9 +71,7 @@ class Unrolling:
         options = self._lib.Options()
         options.set(self._lib.Option.PRODUCE_MODELS, True)
         solver = self._lib.Bitwuzla(self._tm, options)
-        # It asks every few microseconds, and the processor's time costs as much to tell.
-        asked = count()
-        solver.configure_terminator(lambda: next(asked) % SELDOM == 0 and time.process_time() > self._until)
+        solver.configure_terminator(self._deadline.over)
         return solver
 
     def term(self, node: int | Bits, cycle: int) -> Any:
@@ -132,7 +142,7 @@ class Unrolling:
         if not terms:
             return False
         goal = terms[0] if len(terms) == 1 else self._tm.mk_term(kind.OR, terms)
-        self._until = time.process_time() + self.limit
+        self._deadline.at = time.process_time() + self.limit
         result = self._solver.check_sat(goal, *(self._is(self.term(bit, cycle), 1) for bit, cycle in given))
         if result == self._lib.Result.UNKNOWN:
             raise TimeUpError
