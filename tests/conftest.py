@@ -1,6 +1,5 @@
-"""What all tests share: what CI asks of pytest beyond its own options, and less time for garbage."""
+"""What CI asks of pytest beyond its own options."""
 
-import gc
 from collections.abc import Generator
 
 import pytest
@@ -29,9 +28,3 @@ def pytest_make_collect_report(
 ) -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
     report = yield
     return _forbid(report) if collector.config.option.no_skips else report
-
-
-def pytest_collection_finish() -> None:
-    """What is there before the first test is not looked through for garbage with what each leaves."""
-    gc.collect()
-    gc.freeze()
