@@ -101,7 +101,7 @@ def test_a_running_pool_is_the_layer(drawn, idle, stall, seed):
 
 
 @given(running_pools())
-@examples(12)
+@examples(25)
 def test_a_running_pools_figures_are_as_declared(drawn):
     check_figures(*drawn)
     stage, _ = drawn

@@ -25,7 +25,7 @@ def alive(folder):
 
 
 def gone(folder):
-    """Whether they all end, at once or on a busy machine."""
+    """Whether they all end; on a busy machine that takes a while."""
     deadline = time.monotonic() + 60
     while alive(folder) and time.monotonic() < deadline:
         time.sleep(0.02)

@@ -40,7 +40,7 @@ class _Deadline:
     asked: Iterator[int] = field(default_factory=count)
 
     def over(self) -> bool:
-        """It asks every few microseconds, and the processor's time costs as much to tell."""
+        """Asked every few microseconds, which is also what it costs to tell the processor's time."""
         return next(self.asked) % SELDOM == 0 and time.process_time() > self.at
 
 
